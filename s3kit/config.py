@@ -1,0 +1,381 @@
+"""All that an S3App is told, as one frozen value: from code, a file or the environment."""
+
+from __future__ import annotations
+
+import difflib
+import ipaddress
+import json
+import os
+import tomllib
+import types
+import typing
+from collections.abc import Iterable
+from collections.abc import Mapping
+from collections.abc import Sequence
+from dataclasses import dataclass
+from dataclasses import field
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+from typing import Literal
+
+from .model import Account
+from .model import Key
+from .profile import PROFILES
+
+DEFAULT_ACCOUNT = "default"
+"""The account that ``keys`` act for."""
+
+SERVE_NAMES = frozenset(
+    {
+        "access_key",
+        "certfile",
+        "config",
+        "data",
+        "host",
+        "keyfile",
+        "port",
+        "secret_key",
+        "server",
+        "threads",
+        "workers",
+    }
+)
+"""What ``s3kit serve`` reads beside the fields of Config: S3KIT_* and the file's [serve] table."""
+
+StorageSpec = str | Mapping[str, Any]
+
+
+class ConfigError(Exception):
+    """The configuration cannot work. The message says which setting, and what to do about it."""
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """A sentence naming the known word that ``name`` is probably meant to be, or all of them."""
+    names = sorted(known)
+    close = difflib.get_close_matches(name.lower(), names, n=1, cutoff=0.6)
+    if close:
+        return f'Did you mean "{close[0]}"?'
+    return "Known: " + ", ".join(names) + "."
+
+
+def _memory() -> Mapping[str, StorageSpec]:
+    return {"default": "memory://"}
+
+
+@dataclass(frozen=True)
+class Config:
+    """The settings of one S3 endpoint; every one has a working default.
+
+    Secrets (keys, accounts, URLs that may hold a password) never show in ``repr``.
+
+    :param storages: where bytes lie: a name to a folder, an fsspec URL such as
+        ``s3://bucket/prefix``, ``{"url", "options", "read_only"}`` or
+        ``{"use": "module:Class", "options"}``. ``default`` must be among them.
+    :param index: where facts lie: an SQLAlchemy URL, or ``memory://``.
+    :param keys: access key to secret key, for the account ``default``.
+    :param accounts: ``{"id", "name", "email", "keys": [{"access_key", "secret_key"}]}`` each.
+    :param region: the label shown to clients; any region in a signature is taken unless
+        ``pin_region``.
+    :param base_hosts: hosts under which ``bucket.host`` names a bucket.
+    :param trusted_proxies: addresses or networks whose X-Forwarded-* headers count.
+    :param public_prefix: what a proxy in front takes off the path, e.g. ``/s3``.
+    :param place: bucket name pattern (``backups-*``) to storage name; the first match wins.
+    :param durability: ``full`` survives a power cut at every acknowledged write, ``relaxed`` may
+        lose the last moments but never corrupts.
+    :param inline_threshold: bytes; objects up to this size lie in the index row.
+    :param grace_seconds: how long an unreferenced blob stays, so that slow readers end whole.
+    :param orphan_seconds: how old an unknown blob must be before the sweep removes it.
+    :param max_object_size: bytes, or None for the profile's limit.
+    :param plugins: modules imported at start, e.g. to connect signal receivers.
+    :param pool_size: database connections per process at most.
+    """
+
+    storages: Mapping[str, StorageSpec] = field(default_factory=_memory, repr=False)
+    index: str = field(default="memory://", repr=False)
+    keys: Mapping[str, str] = field(default_factory=dict, repr=False)
+    accounts: Sequence[Mapping[str, Any]] = field(default=(), repr=False)
+    region: str = "us-east-1"
+    pin_region: bool = False
+    base_hosts: tuple[str, ...] = ()
+    trusted_proxies: tuple[str, ...] = ()
+    public_prefix: str = ""
+    place: Mapping[str, str] = field(default_factory=dict)
+    profile: str = "aws"
+    durability: Literal["full", "relaxed"] = "full"
+    inline_threshold: int = 65536
+    grace_seconds: int = 3600
+    orphan_seconds: int = 86400
+    max_object_size: int | None = None
+    plugins: tuple[str, ...] = ()
+    pool_size: int = 32
+
+    def __post_init__(self) -> None:
+        for name, kind in _KINDS.items():
+            object.__setattr__(self, name, _checked(name, getattr(self, name), kind))
+        _check_storages(self.storages)
+        _check_accounts(self.accounts, self.keys)
+        self._check_words()
+        for name in ("inline_threshold", "grace_seconds", "orphan_seconds"):
+            if getattr(self, name) < 0:
+                raise ConfigError(f"{name} must not be negative.")
+        if self.pool_size < 1:
+            raise ConfigError("pool_size must be at least 1.")
+
+    def _check_words(self) -> None:
+        if self.durability not in ("full", "relaxed"):
+            close = nearest(self.durability, ("full", "relaxed"))
+            raise ConfigError(f'durability is "{self.durability}". {close}')
+        if self.profile not in PROFILES:
+            raise ConfigError(f'No profile "{self.profile}". {nearest(self.profile, PROFILES)}')
+        for pattern, storage in self.place.items():
+            if storage not in self.storages:
+                raise ConfigError(
+                    f'place["{pattern}"] names the storage "{storage}", which is not in storages. '
+                    + nearest(storage, self.storages)
+                )
+        for network in self.trusted_proxies:
+            try:
+                ipaddress.ip_network(network, strict=False)
+            except ValueError:
+                raise ConfigError(
+                    f'trusted_proxies: "{network}" is no address or network such as 10.0.0.0/8.'
+                ) from None
+        for host in self.base_hosts:
+            if "/" in host or not host.strip("."):
+                raise ConfigError(f'base_hosts: "{host}" is no host name such as s3.example.com.')
+        if self.public_prefix and not self.public_prefix.startswith("/"):
+            raise ConfigError(f'public_prefix "{self.public_prefix}" must start with "/".')
+
+    @classmethod
+    def from_mapping(cls, values: Mapping[str, Any]) -> Config:
+        """A Config from plain data, e.g. ``settings["S3KIT"]`` of a host app.
+
+        :raises ConfigError: an unknown name (with its nearest match), a wrong type or value.
+        """
+        for name in values:
+            if name not in _KINDS:
+                raise ConfigError(f'Unknown setting "{name}". {nearest(name, _KINDS)}')
+        return cls(**values)
+
+    @classmethod
+    def from_file(cls, path: str | os.PathLike[str]) -> Config:
+        """A Config from a TOML file; its ``[serve]`` table is left to ``s3kit serve``.
+
+        :raises ConfigError: the file is missing or no TOML, or as :meth:`from_mapping`.
+        """
+        values = read_toml(path)
+        values.pop("serve", None)
+        try:
+            return cls.from_mapping(values)
+        except ConfigError as error:
+            raise ConfigError(f"{path}: {error}") from None
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str] | None = None) -> Config:
+        """A Config from ``S3KIT_*`` variables; see :func:`environment_values`.
+
+        :raises ConfigError: an unknown S3KIT_* name, or as :meth:`from_mapping`.
+        """
+        values = environment_values(os.environ if environ is None else environ)
+        access_key, secret_key = values.get("access_key"), values.get("secret_key")
+        if (access_key is None) != (secret_key is None):
+            raise ConfigError("Give both S3KIT_ACCESS_KEY and S3KIT_SECRET_KEY, or neither.")
+        if access_key is not None:
+            values["keys"] = {**values.get("keys", {}), access_key: secret_key}
+        return cls.from_mapping(
+            {name: value for name, value in values.items() if name not in SERVE_NAMES}
+        )
+
+    def signing_keys(self) -> tuple[Key, ...]:
+        """Every configured key with its account, ``keys`` (account ``default``) first."""
+        default = Account(DEFAULT_ACCOUNT, DEFAULT_ACCOUNT)
+        found: list[Key] = []
+        for entry in self.accounts:
+            account = Account(entry["id"], entry.get("name", entry["id"]), entry.get("email", ""))
+            if account.id == DEFAULT_ACCOUNT:
+                default = account
+            found.extend(
+                Key(key["access_key"], key["secret_key"], account, key.get("session_token"))
+                for key in entry.get("keys", ())
+            )
+        return (*(Key(access, secret, default) for access, secret in self.keys.items()), *found)
+
+    @property
+    def in_memory(self) -> bool:
+        """Some blobs or the index live in one process's memory, so it must be the only one."""
+        return _is_memory(self.index) or any(
+            _is_memory(spec if isinstance(spec, str) else spec.get("url", ""))
+            for spec in self.storages.values()
+        )
+
+
+def _is_memory(url: str) -> bool:
+    return url.startswith("memory:") or url in ("sqlite://", "sqlite:///:memory:")
+
+
+_KINDS: dict[str, Any] = typing.get_type_hints(Config)
+_KINDS = {each.name: _KINDS[each.name] for each in fields(Config)}
+_WORDS: dict[Any, str] = {
+    str: "text",
+    int: "a whole number",
+    bool: "true or false",
+    tuple: "a list of texts",
+    Mapping: "a table",
+    Sequence: "a list of tables",
+}
+
+
+def _checked(name: str, value: Any, kind: Any) -> Any:
+    """``value`` if it has the annotated type; lists become tuples."""
+    origin = typing.get_origin(kind)
+    if origin in (types.UnionType, typing.Union):
+        if value is None:
+            return None
+        kind = next(each for each in typing.get_args(kind) if each is not type(None))
+        origin = typing.get_origin(kind)
+    if origin is Literal:
+        kind, origin = str, None
+    wanted = origin or kind
+    if wanted is tuple:
+        good = isinstance(value, list | tuple) and all(isinstance(each, str) for each in value)
+        value = tuple(value) if good else value
+    elif wanted is Sequence:
+        good = isinstance(value, list | tuple)
+        value = tuple(value) if good else value
+    elif wanted is int:
+        good = isinstance(value, int) and not isinstance(value, bool)
+    else:
+        good = isinstance(value, wanted)
+    if not good:
+        raise ConfigError(f"{name} must be {_WORDS[wanted]}, not {type(value).__name__}.")
+    return value
+
+
+def _check_names(where: str, entry: Any, known: tuple[str, ...]) -> None:
+    if not isinstance(entry, Mapping):
+        raise ConfigError(f"{where} must be a table, not {type(entry).__name__}.")
+    for name in entry:
+        if name not in known:
+            raise ConfigError(f'{where}: unknown setting "{name}". {nearest(str(name), known)}')
+
+
+def _check_storages(storages: Mapping[str, Any]) -> None:
+    if "default" not in storages:
+        raise ConfigError('storages must name one "default": buckets go there unless placed.')
+    for name, spec in storages.items():
+        if isinstance(spec, str):
+            continue
+        where = f'storages["{name}"]'
+        _check_names(where, spec, ("url", "use", "options", "read_only"))
+        if ("url" in spec) == ("use" in spec):
+            raise ConfigError(f'{where} needs either "url" or "use" ("module:Class").')
+
+
+def _check_accounts(accounts: Sequence[Any], keys: Mapping[str, Any]) -> None:
+    for secret in keys.values():
+        if not isinstance(secret, str) or not secret:
+            raise ConfigError("keys must map each access key to its secret key, both texts.")
+    ids: set[str] = set()
+    seen = set(keys)
+    for number, entry in enumerate(accounts, 1):
+        where = f"accounts, entry {number}"
+        _check_names(where, entry, ("id", "name", "email", "keys"))
+        account_id = entry.get("id")
+        if not isinstance(account_id, str) or not account_id:
+            raise ConfigError(f'{where} needs an "id".')
+        if account_id in ids:
+            raise ConfigError(f'{where}: the id "{account_id}" is there twice.')
+        ids.add(account_id)
+        for key in entry.get("keys", ()):
+            _check_names(f"{where}, keys", key, ("access_key", "secret_key", "session_token"))
+            access = key.get("access_key")
+            if not access or not key.get("secret_key"):
+                raise ConfigError(f"{where}: each key needs an access_key and a secret_key.")
+            if access in seen:
+                raise ConfigError(f'{where}: the access key "{access}" is there twice.')
+            seen.add(access)
+
+
+def read_toml(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """The content of a TOML file.
+
+    :raises ConfigError: no such file, not readable, or no TOML (with the line).
+    """
+    try:
+        return tomllib.loads(Path(path).read_text("utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(f"No file {path}.") from None
+    except OSError as error:
+        raise ConfigError(f"Cannot read {path}: {error.strerror}.") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is not valid TOML: {error}.") from None
+
+
+def read_accounts(path: str | os.PathLike[str]) -> tuple[Mapping[str, Any], ...]:
+    """The ``[[account]]`` tables of an accounts file, ready for ``Config.accounts``.
+
+    :raises ConfigError: as :func:`read_toml`, or the file holds anything but ``[[account]]``.
+    """
+    values = read_toml(path)
+    for name in values:
+        if name != "account":
+            raise ConfigError(f'{path}: unknown table "{name}". {nearest(name, ("account",))}')
+    entries = values.get("account", [])
+    if not isinstance(entries, list):
+        raise ConfigError(f"{path}: write each account as [[account]], with two brackets.")
+    try:
+        _check_accounts(entries, {})
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from None
+    return tuple(entries)
+
+
+def environment_values(environ: Mapping[str, str]) -> dict[str, Any]:
+    """The settings that ``S3KIT_*`` variables give, by field name (and by ``SERVE_NAMES``).
+
+    Lists are separated by commas, tables are JSON: ``S3KIT_STORAGES='{"default": "/srv/s3"}'``.
+    ``S3KIT_ACCOUNTS`` is an accounts file, or JSON.
+    ``S3KIT_TEST_*`` belongs to the test suite and is passed over.
+
+    :raises ConfigError: an unknown name, or a value that cannot be read.
+    """
+    values: dict[str, Any] = {}
+    for variable, text in environ.items():
+        if not variable.startswith("S3KIT_") or variable.startswith("S3KIT_TEST_"):
+            continue
+        name = variable.removeprefix("S3KIT_").lower()
+        if name in SERVE_NAMES:
+            values[name] = text
+        elif name == "accounts" and not text.lstrip().startswith("["):
+            values[name] = read_accounts(text)
+        elif name in _KINDS:
+            values[name] = _from_text(variable, text, _KINDS[name])
+        else:
+            close = nearest(name, {*_KINDS, *SERVE_NAMES})
+            raise ConfigError(f"Unknown variable {variable}. {close}")
+    return values
+
+
+def _from_text(variable: str, text: str, kind: Any) -> Any:
+    origin = typing.get_origin(kind)
+    if origin is tuple:
+        return tuple(part.strip() for part in text.split(",") if part.strip())
+    if kind is str or origin is Literal:
+        return text
+    if kind is bool:
+        word = text.strip().lower()
+        if word in ("1", "true", "yes", "on"):
+            return True
+        if word in ("0", "false", "no", "off", ""):
+            return False
+        raise ConfigError(f'{variable} must be true or false, not "{text}".')
+    if kind is int or origin in (types.UnionType, typing.Union):
+        try:
+            return int(text)
+        except ValueError:
+            raise ConfigError(f'{variable} must be a whole number, not "{text}".') from None
+    try:
+        return json.loads(text)
+    except ValueError:
+        raise ConfigError(f"{variable} must be JSON.") from None

@@ -1,0 +1,3 @@
+"""Plain WSGI wrappers, each usable alone, around any app."""
+
+from __future__ import annotations

@@ -1,0 +1,234 @@
+"""Config: from a mapping, a TOML file and the environment."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from s3kit.config import Config
+from s3kit.config import ConfigError
+from s3kit.config import environment_values
+from s3kit.config import read_accounts
+
+
+def test_defaults_are_an_endpoint_in_memory() -> None:
+    config = Config()
+    assert config.in_memory
+    assert config.region == "us-east-1"
+    assert config.signing_keys() == ()
+
+
+def test_files_and_databases_are_not_in_memory() -> None:
+    assert not Config(storages={"default": "/srv/s3"}, index="sqlite:////srv/i.db").in_memory
+    assert Config(storages={"default": "/srv/s3"}).in_memory
+    assert Config(
+        storages={"default": {"url": "memory://x"}}, index="sqlite:////srv/i.db"
+    ).in_memory
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"storage": {}}, 'Unknown setting "storage". Did you mean "storages"?'),
+        ({"base_host": ["a.b"]}, 'Did you mean "base_hosts"?'),
+        ({"zzz": 1}, 'Unknown setting "zzz". Known: accounts, base_hosts,'),
+        ({"region": 5}, "region must be text, not int."),
+        ({"pin_region": "yes"}, "pin_region must be true or false, not str."),
+        ({"pool_size": True}, "pool_size must be a whole number, not bool."),
+        ({"pool_size": 0}, "pool_size must be at least 1."),
+        ({"grace_seconds": -1}, "grace_seconds must not be negative."),
+        ({"base_hosts": "s3.example.com"}, "base_hosts must be a list of texts, not str."),
+        ({"base_hosts": ["http://s3/"]}, "is no host name"),
+        ({"keys": [1]}, "keys must be a table, not list."),
+        ({"keys": {"AK": ""}}, "keys must map each access key to its secret key"),
+        ({"durability": "fulll"}, 'durability is "fulll". Did you mean "full"?'),
+        ({"profile": "asw"}, 'No profile "asw". Did you mean "aws"?'),
+        ({"storages": {"cold": "/x"}}, 'storages must name one "default"'),
+        (
+            {"storages": {"default": {"uri": "/x"}}},
+            'storages["default"]: unknown setting "uri". Did you mean "url"?',
+        ),
+        ({"storages": {"default": {"options": {}}}}, 'needs either "url" or "use"'),
+        ({"storages": {"default": {"url": "/x", "use": "a:B"}}}, 'needs either "url" or "use"'),
+        ({"storages": {"default": 3}}, 'storages["default"] must be a table, not int.'),
+        (
+            {"storages": {"default": "/x", "cold": "/y"}, "place": {"b-*": "clod"}},
+            'place["b-*"] names the storage "clod", which is not in storages. Did you mean "cold"?',
+        ),
+        ({"trusted_proxies": ["10.0.0.0/99"]}, '"10.0.0.0/99" is no address or network'),
+        ({"public_prefix": "s3"}, 'public_prefix "s3" must start with "/".'),
+        ({"accounts": [{"name": "x"}]}, 'accounts, entry 1 needs an "id".'),
+        ({"accounts": [{"id": "x"}, {"id": "x"}]}, 'the id "x" is there twice'),
+        ({"accounts": [{"id": "x", "mail": "y"}]}, 'Did you mean "email"?'),
+        (
+            {"accounts": [{"id": "x", "keys": [{"access_key": "A"}]}]},
+            "each key needs an access_key and a secret_key",
+        ),
+        (
+            {
+                "keys": {"A": "s"},
+                "accounts": [{"id": "x", "keys": [{"access_key": "A", "secret_key": "t"}]}],
+            },
+            'the access key "A" is there twice',
+        ),
+    ],
+)
+def test_a_mistake_names_the_setting_and_the_remedy(values: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        Config.from_mapping(values)
+    assert message in str(caught.value)
+
+
+def test_lists_become_tuples() -> None:
+    config = Config.from_mapping({"base_hosts": ["s3.example.com"], "plugins": ["a", "b"]})
+    assert config.base_hosts == ("s3.example.com",)
+    assert config.plugins == ("a", "b")
+
+
+def test_secrets_do_not_show_in_repr() -> None:
+    config = Config(
+        keys={"AK": "hush-1"},
+        accounts=[{"id": "b", "keys": [{"access_key": "B", "secret_key": "hush-2"}]}],
+        index="postgresql+psycopg://user:hush-3@db/s3kit",
+        storages={"default": {"url": "s3://x", "options": {"secret": "hush-4"}}},
+    )
+    assert "hush" not in repr(config)
+    assert "hush" not in repr(config.signing_keys())
+
+
+def test_keys_belong_to_the_default_account_and_accounts_have_their_own() -> None:
+    config = Config(
+        keys={"AK": "s1"},
+        accounts=[
+            {
+                "id": "b",
+                "name": "Beth",
+                "email": "b@example.com",
+                "keys": [{"access_key": "B", "secret_key": "s2", "session_token": "tok"}],
+            }
+        ],
+    )
+    first, second = config.signing_keys()
+    assert (first.access_key, first.secret_key, first.account.id) == ("AK", "s1", "default")
+    assert (second.access_key, second.account.display_name) == ("B", "Beth")
+    assert second.session_token == "tok"
+
+
+def test_the_default_account_may_be_named_in_the_accounts() -> None:
+    config = Config(keys={"AK": "s"}, accounts=[{"id": "default", "name": "Us", "email": "u@x"}])
+    assert config.signing_keys()[0].account.display_name == "Us"
+
+
+def test_a_config_can_be_sent_to_another_process() -> None:
+    config = Config(keys={"AK": "s"}, storages={"default": {"url": "/x"}}, place={"*": "default"})
+    assert pickle.loads(pickle.dumps(config)) == config
+
+
+def test_from_file_reads_toml_and_leaves_the_serve_table(tmp_path: Path) -> None:
+    path = tmp_path / "s3kit.toml"
+    path.write_text(
+        'index = "sqlite:////srv/s3kit.db"\nbase_hosts = ["s3.example.com"]\n'
+        '[storages]\ndefault = "/srv/objects"\ncold = {url = "s3://cold", read_only = true}\n'
+        '[place]\n"backups-*" = "cold"\n[serve]\nport = 9000\n'
+    )
+    config = Config.from_file(path)
+    assert config.place == {"backups-*": "cold"}
+    assert config.storages["cold"] == {"url": "s3://cold", "read_only": True}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [("idnex = 'x'", 'Did you mean "index"?'), ("a b", "not valid TOML"), (None, "No file ")],
+)
+def test_from_file_names_the_file(tmp_path: Path, text: str | None, message: str) -> None:
+    path = tmp_path / "s3kit.toml"
+    if text is not None:
+        path.write_text(text)
+    with pytest.raises(ConfigError) as caught:
+        Config.from_file(path)
+    assert message in str(caught.value)
+    assert str(path) in str(caught.value)
+
+
+def test_from_env_reads_every_kind() -> None:
+    config = Config.from_env(
+        {
+            "S3KIT_INDEX": "sqlite:////srv/i.db",
+            "S3KIT_BASE_HOSTS": "s3.example.com, s3.local",
+            "S3KIT_PIN_REGION": "true",
+            "S3KIT_POOL_SIZE": "5",
+            "S3KIT_MAX_OBJECT_SIZE": "1000",
+            "S3KIT_STORAGES": '{"default": "/srv/s3"}',
+            "S3KIT_DURABILITY": "relaxed",
+            "S3KIT_ACCESS_KEY": "AK",
+            "S3KIT_SECRET_KEY": "s",
+            "S3KIT_PORT": "9000",
+            "S3KIT_TEST_POSTGRESQL": "postgresql://x",
+            "HOME": "/root",
+        }
+    )
+    assert config.base_hosts == ("s3.example.com", "s3.local")
+    assert config.pin_region is True
+    assert config.pool_size == 5
+    assert config.max_object_size == 1000
+    assert config.storages == {"default": "/srv/s3"}
+    assert config.durability == "relaxed"
+    assert config.keys == {"AK": "s"}
+
+
+@pytest.mark.parametrize(
+    ("environ", "message"),
+    [
+        ({"S3KIT_REGIO": "x"}, 'Unknown variable S3KIT_REGIO. Did you mean "region"?'),
+        ({"S3KIT_PRT": "1"}, 'Did you mean "port"?'),
+        ({"S3KIT_POOL_SIZE": "many"}, "S3KIT_POOL_SIZE must be a whole number"),
+        ({"S3KIT_PIN_REGION": "perhaps"}, "S3KIT_PIN_REGION must be true or false"),
+        ({"S3KIT_STORAGES": "/srv"}, "S3KIT_STORAGES must be JSON"),
+        ({"S3KIT_ACCESS_KEY": "AK"}, "Give both"),
+    ],
+)
+def test_from_env_names_the_variable(environ: dict[str, str], message: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        Config.from_env(environ)
+    assert message in str(caught.value)
+
+
+ACCOUNTS = """
+[[account]]
+id = "alice"
+name = "Alice"
+email = "a@example.com"
+keys = [{access_key = "AKA", secret_key = "s1"}, {access_key = "AKB", secret_key = "s2"}]
+
+[[account]]
+id = "bob"
+"""
+
+
+def test_an_accounts_file_holds_account_tables(tmp_path: Path) -> None:
+    path = tmp_path / "accounts.toml"
+    path.write_text(ACCOUNTS)
+    config = Config(accounts=read_accounts(path))
+    assert [key.access_key for key in config.signing_keys()] == ["AKA", "AKB"]
+    assert environment_values({"S3KIT_ACCOUNTS": str(path)})["accounts"] == config.accounts
+    assert environment_values({"S3KIT_ACCOUNTS": '[{"id": "x"}]'})["accounts"] == [{"id": "x"}]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('[[acount]]\nid="x"', 'Did you mean "account"?'),
+        ('[account]\nid="x"', "[[account]], with two brackets"),
+        ("[[account]]\nname='x'", 'needs an "id"'),
+    ],
+)
+def test_a_wrong_accounts_file_is_named(tmp_path: Path, text: str, message: str) -> None:
+    path = tmp_path / "accounts.toml"
+    path.write_text(text)
+    with pytest.raises(ConfigError) as caught:
+        read_accounts(path)
+    assert message in str(caught.value)
+    assert str(path) in str(caught.value)
