@@ -37,7 +37,7 @@ Writer = Callable[[Any, Append], None]
 Reader = Callable[[Element], Any]
 
 # What XML 1.0 cannot carry, even as a character reference, besides what has to be escaped.
-_SPECIAL = re.compile("[&<>\"\r\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
+_SPECIAL = re.compile('[&<>"\r\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]')
 _REPLACEMENTS = {"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "\r": "&#13;"}
 
 
