@@ -1,0 +1,1 @@
+"""The S3 protocol without any I/O of its own: bytes and dicts in, values out."""

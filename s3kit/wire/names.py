@@ -1,0 +1,60 @@
+"""What may be a bucket's name and an object's key.
+
+Source: Amazon S3 User Guide, "General purpose bucket naming rules" and "Naming objects".
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Final
+
+from s3kit.errors import InvalidBucketName
+from s3kit.errors import InvalidURI
+from s3kit.errors import KeyTooLongError
+
+MAX_KEY_BYTES: Final = 1024
+
+_LETTERS: Final = "abcdefghijklmnopqrstuvwxyz0123456789.-"
+_FORBIDDEN_STARTS: Final = ("xn--", "sthree-", "amzn-s3-demo-")
+_FORBIDDEN_ENDS: Final = ("-s3alias", "--ol-s3", ".mrap", "--x-s3", "--table-s3")
+
+
+def check_bucket_name(name: str) -> None:
+    """Refuse a name that no S3 bucket can have.
+
+    :raises InvalidBucketName: with the name.
+    """
+    if not is_bucket_name(name):
+        raise InvalidBucketName(bucket_name=name)
+
+
+@lru_cache(maxsize=4096)
+def is_bucket_name(name: str) -> bool:
+    """Whether S3's rules allow this bucket name: 3 to 63 of ``a-z0-9.-`` and no look-alike."""
+    if not 3 <= len(name) <= 63 or name.strip(_LETTERS):
+        return False
+    if any(letter not in _LETTERS for letter in name):
+        return False
+    if not (name[0].isalnum() and name[-1].isalnum()) or ".." in name:
+        return False
+    if name.startswith(_FORBIDDEN_STARTS) or name.endswith(_FORBIDDEN_ENDS):
+        return False
+    labels = name.split(".")
+    return not (len(labels) == 4 and all(label.isdigit() for label in labels))
+
+
+def check_key(key: bytes) -> None:
+    """Refuse a key that S3 cannot store.
+
+    A NUL and every other character is allowed; only the length and the encoding count.
+
+    :raises KeyTooLongError: more than 1,024 bytes of UTF-8.
+    :raises InvalidURI: the bytes are not UTF-8.
+    """
+    if len(key) > MAX_KEY_BYTES:
+        raise KeyTooLongError(size=len(key), max_size_allowed=MAX_KEY_BYTES)
+    if not key.isascii():
+        try:
+            key.decode()
+        except UnicodeDecodeError:
+            raise InvalidURI from None
