@@ -12,19 +12,22 @@ import unicodedata
 from collections.abc import Iterable
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
-from typing import Any
 from typing import Final
 from urllib.parse import unquote_to_bytes
 
 from s3kit.errors import BadRequest
 from s3kit.errors import InvalidArgument
+from s3kit.errors import InvalidBucketName
 from s3kit.errors import InvalidDigest
 from s3kit.errors import InvalidRange
 from s3kit.errors import InvalidRedirectLocation
 from s3kit.errors import InvalidTag
 from s3kit.errors import MetadataTooLarge
+from s3kit.wire.environ import header
+from s3kit.wire.names import check_bucket_name
 
 if TYPE_CHECKING:
+    from s3kit.wire.environ import Environ
     from s3kit.wire.query import Query
 
 DEFAULT_CONTENT_TYPE: Final = "binary/octet-stream"
@@ -283,16 +286,15 @@ def _encode_words(value: str, kind: str, words: list[str]) -> None:
 
 # --- headers stored with an object ---------------------------------------------------------
 
-_SYSTEM_HEADERS: Final = (
-    ("CONTENT_TYPE", "content-type"),
-    ("HTTP_CACHE_CONTROL", "cache-control"),
-    ("HTTP_CONTENT_DISPOSITION", "content-disposition"),
-    ("HTTP_CONTENT_ENCODING", "content-encoding"),
-    ("HTTP_CONTENT_LANGUAGE", "content-language"),
-    ("HTTP_EXPIRES", "expires"),
-    ("HTTP_X_AMZ_WEBSITE_REDIRECT_LOCATION", "x-amz-website-redirect-location"),
+_SYSTEM_NAMES: Final = (
+    "content-type",
+    "cache-control",
+    "content-disposition",
+    "content-encoding",
+    "content-language",
+    "expires",
+    "x-amz-website-redirect-location",
 )
-_SYSTEM_NAMES: Final = tuple(name for _, name in _SYSTEM_HEADERS)
 _METADATA_KEY: Final = "HTTP_X_AMZ_META_"
 _SENT_NAMES: Final = {
     "content-type": "Content-Type",
@@ -303,10 +305,9 @@ _SENT_NAMES: Final = {
     "expires": "Expires",
 }
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
-_FOLD = re.compile(r"\r?\n[ \t]+")
 
 
-def stored_headers(environ: Mapping[str, Any]) -> dict[str, str]:
+def stored_headers(environ: Environ) -> dict[str, str]:
     """Return the headers of an upload that are kept with the object, by lower-case name.
 
     Values are ready to be sent again: metadata is printable ASCII (RFC 2047 where it has to be;
@@ -316,16 +317,35 @@ def stored_headers(environ: Mapping[str, Any]) -> dict[str, str]:
     :raises InvalidRedirectLocation: a website redirect to neither a path nor an http URL.
     """
     fields = {}
-    for key, name in _SYSTEM_HEADERS:
-        value = environ.get(key)
+    for name in _SYSTEM_NAMES:
+        value = header(environ, name)
         if value is not None:
             fields[name] = value
-    for key, value in environ.items():
-        if key.startswith(_METADATA_KEY):
-            name = METADATA_PREFIX + key[16:].lower().replace("_", "-")
+    keys = [key for key in environ if key.startswith(_METADATA_KEY)]
+    if keys:
+        signed = _signed_underscores(environ)
+        for key in keys:
+            name = key[5:].lower().replace("_", "-")
+            value = header(environ, name) or ""
             # WSGI gives bytes as latin-1; those that are UTF-8 were meant as UTF-8.
-            fields[name] = value if value.isascii() else _as_utf8(value)
+            fields[signed.get(key, name)] = value if value.isascii() else _as_utf8(value)
     return _stored(fields)
+
+
+def _signed_underscores(environ: Environ) -> dict[str, str]:
+    """Return the signed metadata names that hold an underscore, by environ key.
+
+    WSGI turns ``-`` into ``_``; only the list of signed headers still tells them apart.
+    """
+    _, _, names = environ.get("HTTP_AUTHORIZATION", "").partition("SignedHeaders=")
+    names = names.partition(",")[0]
+    if "_" not in names:
+        return {}
+    return {
+        "HTTP_" + name.upper().replace("-", "_"): name
+        for name in names.strip().lower().split(";")
+        if "_" in name and name.startswith(METADATA_PREFIX)
+    }
 
 
 def stored_fields(fields: Mapping[str, str]) -> dict[str, str]:
@@ -353,8 +373,6 @@ def _stored(fields: dict[str, str]) -> dict[str, str]:
     for name, value in fields.items():
         value = value.strip()
         if name.startswith(METADATA_PREFIX):
-            if "\n" in value:
-                value = _FOLD.sub(" ", value)
             value = decode_metadata(value)
             size += len(name) - len(METADATA_PREFIX) + len(value.encode("utf-8", "replace"))
             stored[name] = encode_metadata(value)
@@ -380,14 +398,13 @@ def sent_headers(
 
 
 def check_header_value(name: str, value: str) -> str:
-    """Return a value that may be sent as a header; line folds become spaces.
+    """Return a value that may be sent as a header.
 
     :raises InvalidArgument: control characters (a response could be split, A100), or characters
         outside ISO-8859-1, which WSGI cannot carry.
     """
     if value.isascii() and value.isprintable():
         return value
-    value = _FOLD.sub(" ", value)
     for character in value:
         code = ord(character)
         if code > 255 or code == 127 or (code < 32 and character != "\t"):
@@ -443,15 +460,14 @@ def response_overrides(query: Query) -> dict[str, str]:
     return overrides
 
 
-def content_md5(environ: Mapping[str, Any]) -> bytes | None:
+def content_md5(environ: Environ) -> bytes | None:
     """Return the 16 bytes of the Content-MD5 header, None without one.
 
     :raises InvalidDigest: not base64 of 16 bytes.
     """
-    value = environ.get("HTTP_CONTENT_MD5")
+    value = header(environ, "content-md5")
     if value is None:
         return None
-    value = value.strip()
     try:
         digest = base64.b64decode(value, validate=True)
     except ValueError:
@@ -504,7 +520,12 @@ def parse_copy_source(value: str) -> tuple[str, bytes, str | None]:
         raise _bad_copy_source(
             "Copy Source must mention the source bucket and key: sourcebucket/sourcekey", value
         )
-    return bucket.decode(), key, version or None
+    name = bucket.decode()
+    try:
+        check_bucket_name(name)
+    except InvalidBucketName:
+        raise _bad_copy_source("Invalid copy source bucket name", value) from None
+    return name, key, version or None
 
 
 # --- tags ----------------------------------------------------------------------------------

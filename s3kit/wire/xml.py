@@ -51,14 +51,15 @@ def escape(text: str) -> str:
     A carriage return becomes a reference (a parser would read it as a line feed); characters
     that XML 1.0 cannot carry become U+FFFD.
     """
-    if (
-        text.isascii()
-        and text.isprintable()
-        and "&" not in text
-        and "<" not in text
-        and ">" not in text
-        and '"' not in text
-    ):
+    if text.isascii() and text.isprintable():
+        if "&" in text:
+            text = text.replace("&", "&amp;")
+        if '"' in text:
+            text = text.replace('"', "&quot;")
+        if "<" in text:
+            text = text.replace("<", "&lt;")
+        if ">" in text:
+            text = text.replace(">", "&gt;")
         return text
     return _SPECIAL.sub(_replacement, text)
 
@@ -155,6 +156,10 @@ class _Kind(enum.Enum):
     WRAPPED = enum.auto()
 
 
+_SINGLE = _Kind.SINGLE
+_REPEATED = _Kind.REPEATED
+
+
 class _FieldPlan:
     __slots__ = (
         "absent_is_none",
@@ -209,7 +214,7 @@ class _FieldPlan:
 
 
 class _Plan:
-    __slots__ = ("attributes", "by_element", "children", "cls", "fields")
+    __slots__ = ("attributes", "by_element", "children", "cls", "fields", "writers")
 
     def __init__(self, cls: type) -> None:
         # The class itself is named too, so that a document may be local to a test.
@@ -219,6 +224,9 @@ class _Plan:
         self.fields = plans
         self.attributes = [plan for plan in plans if plan.kind is _Kind.ATTRIBUTE]
         self.children = [plan for plan in plans if plan.kind is not _Kind.ATTRIBUTE]
+        self.writers = [
+            (plan.attribute, plan.kind, plan.write, plan.element) for plan in self.children
+        ]
         self.by_element = {plan.element: plan for plan in self.children}
         if len(self.by_element) != len(self.children):
             raise TypeError(f"{cls.__name__}: two fields have the same element")
@@ -294,34 +302,40 @@ def _nested_writer(name: str, cls: type) -> Writer:
 
     def write(value: Any, append: Append) -> None:
         plan = _plan(cls)
-        append(start)
-        for field in plan.attributes:
-            content = getattr(value, field.attribute)
-            if content is not None:
-                field.write(content, append)
-        append(">")
+        if plan.attributes:
+            append(start)
+            _write_attributes(plan, value, append)
+            append(">")
+        else:
+            append(start + ">")
         _write_children(plan, value, append)
         append(end)
 
     return write
 
 
-def _write_children(plan: _Plan, value: Any, append: Append) -> None:
-    for field in plan.children:
+def _write_attributes(plan: _Plan, value: Any, append: Append) -> None:
+    for field in plan.attributes:
         content = getattr(value, field.attribute)
+        if content is not None:
+            field.write(content, append)
+
+
+def _write_children(plan: _Plan, value: Any, append: Append) -> None:
+    for name, kind, write, element in plan.writers:
+        content = getattr(value, name)
         if content is None:
             continue
-        write = field.write
-        if field.kind is _Kind.SINGLE:
+        if kind is _SINGLE:
             write(content, append)
-        elif field.kind is _Kind.REPEATED:
+        elif kind is _REPEATED:
             for one in content:
                 write(one, append)
         else:
-            append(f"<{field.element}>")
+            append(f"<{element}>")
             for one in content:
                 write(one, append)
-            append(f"</{field.element}>")
+            append(f"</{element}>")
 
 
 def to_xml(doc: object) -> bytes:
@@ -336,10 +350,7 @@ def to_xml(doc: object) -> bytes:
     append = pieces.append
     if declared.namespace:
         append(f' xmlns="{declared.namespace}"')
-    for field in plan.attributes:
-        content = getattr(doc, field.attribute)
-        if content is not None:
-            field.write(content, append)
+    _write_attributes(plan, doc, append)
     append(">")
     _write_children(plan, doc, append)
     append(f"</{declared.root}>")
