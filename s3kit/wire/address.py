@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 from typing import Final
 from urllib.parse import unquote_to_bytes
 
-from s3kit.errors import InvalidURI
+from ..errors import InvalidURI
 
 if TYPE_CHECKING:
-    from s3kit.wire.environ import Target
+    from .environ import Target
 
 _SAFE: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~"
 _SAFE_SLASH: Final = _SAFE + b"/"

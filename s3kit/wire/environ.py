@@ -14,13 +14,13 @@ from functools import lru_cache
 from typing import Any
 from typing import Final
 
-from s3kit.errors import IncompleteBody
-from s3kit.errors import InvalidArgument
-from s3kit.errors import InvalidRequest
-from s3kit.errors import MissingContentLength
-from s3kit.errors import RequestTimeout
-from s3kit.errors import S3Error
-from s3kit.wire.address import aws_quote
+from ..errors import IncompleteBody
+from ..errors import InvalidArgument
+from ..errors import InvalidRequest
+from ..errors import MissingContentLength
+from ..errors import RequestTimeout
+from ..errors import S3Error
+from .address import aws_quote
 
 logger = logging.getLogger(__name__)
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Final
 
-from s3kit.errors import InvalidBucketName
-from s3kit.errors import InvalidURI
-from s3kit.errors import KeyTooLongError
+from ..errors import InvalidBucketName
+from ..errors import InvalidURI
+from ..errors import KeyTooLongError
 
 MAX_KEY_BYTES: Final = 1024
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 from urllib.parse import unquote_to_bytes
 
-from s3kit.errors import InvalidArgument
+from ..errors import InvalidArgument
 
 
 class Query:

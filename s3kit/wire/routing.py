@@ -19,19 +19,19 @@ from typing import Literal
 from typing import TypeAlias
 from typing import TypeVar
 
-from s3kit.errors import InvalidArgument
-from s3kit.errors import InvalidRequest
-from s3kit.errors import MethodNotAllowed
-from s3kit.errors import NotImplemented as NotImplementedByS3
-from s3kit.wire.query import Query
-from s3kit.wire.service_model import EXTRA_OPERATIONS
-from s3kit.wire.service_model import OPERATIONS
-from s3kit.wire.service_model import Level
-from s3kit.wire.service_model import ModelRow
+from ..errors import InvalidArgument
+from ..errors import InvalidRequest
+from ..errors import MethodNotAllowed
+from ..errors import NotImplemented as NotImplementedByS3
+from .query import Query
+from .service_model import EXTRA_OPERATIONS
+from .service_model import OPERATIONS
+from .service_model import Level
+from .service_model import ModelRow
 
 if TYPE_CHECKING:
-    from s3kit.call import Call
-    from s3kit.wire.response import Response
+    from ..call import Call
+    from .response import Response
 
 Body = Literal["none", "document", "stream"]
 Handler: TypeAlias = "Callable[[Call], Response]"
@@ -244,6 +244,7 @@ def _select(method: str, level: Level, query: Query) -> _Slot | None:
             argument_name="ResourceType",
             argument_value=ordered[0],
         )
+    slot: _Slot | None
     if selected:
         slot = _subresource(method, level, selected, names)
     elif level == "bucket" and method == "GET" and query.get("list-type") == "2":

@@ -231,7 +231,8 @@ OPERATIONS: Final[tuple[ModelRow, ...]] = (
         "GET",
         "bucket",
         "list-type",
-        parameters="continuation-token delimiter encoding-type fetch-owner max-keys prefix start-after",
+        parameters="continuation-token delimiter encoding-type fetch-owner max-keys prefix "
+        "start-after",
     ),
     _row("ListParts", "GET", "object", "uploadId", parameters="max-parts part-number-marker"),
     _row("PutBucketAbac", "PUT", "bucket", "abac"),
