@@ -1,20 +1,15 @@
 """Browser forms: the fields of a POST Object up to its file, and the file as a stream.
 
-Source: Amazon S3 API Reference, "POST Object" and "Browser-based uploads using POST".
+Our own parser, not werkzeug's sansio decoder: that one (3.1.9) takes the CR of the closing
+boundary for data when a read ends inside the boundary, so a stored file could grow by a byte.
+Source: Amazon S3 API Reference, "POST Object"; RFC 7578; RFC 2046 section 5.1.1.
 """
 
 from __future__ import annotations
 
 from typing import Final
 
-from werkzeug.exceptions import RequestEntityTooLarge
 from werkzeug.http import parse_options_header
-from werkzeug.sansio.multipart import Data
-from werkzeug.sansio.multipart import Epilogue
-from werkzeug.sansio.multipart import Field
-from werkzeug.sansio.multipart import File
-from werkzeug.sansio.multipart import MultipartDecoder
-from werkzeug.sansio.multipart import NeedData
 
 from s3kit.errors import IncorrectNumberOfFilesInPostRequest
 from s3kit.errors import InvalidArgument
@@ -30,18 +25,24 @@ PRE_DATA_LIMIT: Final = 20 * 1024
 # Small, so that little of the file is read before the fields have been judged.
 _FIELDS_BLOCK: Final = 4096
 _FILE_FIELD: Final = "file"
-_MOST_PARTS: Final = 1000
+_BLANK_LINE: Final = b"\r\n\r\n"
+# What may follow the file: fields that S3 ignores, an epilogue.
+_AFTER_FILE_LIMIT: Final = 1 << 20
 
 
 class FormFile:
-    """The file of a form; ``read`` gives b"" only when the form ended as it should."""
+    """The file of a form; ``read`` gives b"" only when the form ended as it should.
 
-    __slots__ = ("_decoder", "_ended", "_failure", "_pending", "_stream")
+    Once it has raised, it raises the same error for ever.
+    """
 
-    def __init__(self, stream: Readable, decoder: MultipartDecoder) -> None:
+    __slots__ = ("_buffer", "_delimiter", "_ended", "_failure", "_position", "_stream")
+
+    def __init__(self, stream: Readable, delimiter: bytes, buffer: bytes, position: int) -> None:
         self._stream = stream
-        self._decoder = decoder
-        self._pending: bytes = b""
+        self._delimiter = delimiter
+        self._buffer = buffer
+        self._position = position
         self._ended = False
         self._failure: Exception | None = None
 
@@ -53,46 +54,58 @@ class FormFile:
         """
         if self._failure is not None:
             raise self._failure
-        if size < 1:
+        if self._ended or size < 1:
             return b""
         try:
-            block = self._pending or self._next()
+            return self._next(size)
         except Exception as failure:
             self._failure = failure
             raise
-        if len(block) <= size:
-            self._pending = b""
-            return block
-        self._pending = block[size:]
-        return block[:size]
 
-    def _next(self) -> bytes:
-        while not self._ended:
-            event = _next_event(self._decoder)
-            if isinstance(event, Data):
-                if not event.more_data:
-                    self._finish()
-                if event.data:
-                    # werkzeug gives a bytearray for some of its types.
-                    return bytes(event.data)
-            elif isinstance(event, NeedData):
-                _feed(self._decoder, self._stream.read(BLOCK))
-            else:
+    def _next(self, size: int) -> bytes:
+        # A delimiter may have begun in as many bytes as this at the end of the buffer.
+        held = len(self._delimiter) - 1
+        while True:
+            start = self._position
+            end = self._buffer.find(self._delimiter, start, start + size + held)
+            if end == start:
+                self._finish()
+                return b""
+            if end < 0:
+                end = min(start + size, len(self._buffer) - held)
+            if end > start:
+                self._position = end
+                return self._buffer[start:end]
+            more = self._stream.read(BLOCK)
+            if not more:
                 raise MalformedPOSTRequest
-        return b""
+            self._buffer = self._buffer[start:] + more
+            self._position = 0
 
     def _finish(self) -> None:
-        # Fields behind the file are ignored, as S3 does, but the form must end.
-        while not self._ended:
-            event = _next_event(self._decoder)
-            if isinstance(event, Epilogue):
-                self._ended = True
-            elif isinstance(event, NeedData):
-                _feed(self._decoder, self._stream.read(BLOCK))
-            elif isinstance(event, Field | File) and (
-                isinstance(event, File) or (event.name or "").lower() == _FILE_FIELD
-            ):
+        rest = self._buffer[self._position :]
+        while more := self._stream.read(BLOCK):
+            rest += more
+            if len(rest) > _AFTER_FILE_LIMIT:
+                raise MalformedPOSTRequest
+        self._buffer = b""
+        self._position = start = 0
+        while True:
+            part = _part_start(rest, start, self._delimiter)
+            if part is None:
+                raise MalformedPOSTRequest
+            if part < 0:
+                break
+            head_end = rest.find(_BLANK_LINE, part - 2)
+            if head_end < 0:
+                raise MalformedPOSTRequest
+            # S3 ignores the fields behind the file.
+            if _part_head(rest[part:head_end])[0] == _FILE_FIELD:
                 raise IncorrectNumberOfFilesInPostRequest
+            start = rest.find(self._delimiter, head_end + 2)
+            if start < 0:
+                raise MalformedPOSTRequest
+        self._ended = True
 
 
 class Form:
@@ -119,7 +132,7 @@ class Form:
 
 
 def read_form(stream: Readable, content_type: str, *, limit: int = PRE_DATA_LIMIT) -> Form:
-    """Read a form up to the first byte of its file.
+    """Read a form up to the first bytes of its file.
 
     :param stream: the request's body; must end by itself.
     :param content_type: the request's Content-Type with its boundary.
@@ -127,76 +140,120 @@ def read_form(stream: Readable, content_type: str, *, limit: int = PRE_DATA_LIMI
     :raises PreconditionFailed: the Content-Type is no ``multipart/form-data``.
     :raises MalformedPOSTRequest: the body is no form, or a name or value is no UTF-8.
     :raises MaxPostPreDataLengthExceededError: too much comes before the file.
-    :raises IncorrectNumberOfFilesInPostRequest: there is no file.
+    :raises IncorrectNumberOfFilesInPostRequest: there is no file, or one in another field.
     :raises InvalidArgument: a field comes twice.
     """
+    delimiter = b"\r\n--" + _boundary(content_type)
+    # The first boundary needs no line end before it; with one all boundaries are alike.
+    buffer = b"\r\n"
+    fields: dict[str, str] = {}
+    start: int | None = None
+    while True:
+        # One step needs a whole part; it is tried again when more has come.
+        step = _read_part(buffer, start, delimiter)
+        if step is None:
+            if len(buffer) > limit + _FIELDS_BLOCK:
+                raise MaxPostPreDataLengthExceededError
+            more = stream.read(_FIELDS_BLOCK)
+            if not more:
+                raise MalformedPOSTRequest
+            buffer += more
+            continue
+        name, filename, part_type, body, end = step
+        if body > limit:
+            raise MaxPostPreDataLengthExceededError
+        if name == _FILE_FIELD:
+            return Form(
+                fields,
+                (filename or "").replace("\\", "/").rpartition("/")[2],
+                part_type,
+                FormFile(stream, delimiter, buffer, body),
+            )
+        if filename:
+            raise IncorrectNumberOfFilesInPostRequest
+        if name in fields:
+            # Whoever checks the policy and whoever stores must see the same value.
+            raise InvalidArgument("POST requires exactly one value per field.", argument_name=name)
+        fields[name] = _text(buffer[body:end])
+        start = end
+
+
+def _boundary(content_type: str) -> bytes:
     media_type, options = parse_options_header(content_type)
     if media_type.lower() != "multipart/form-data":
         raise PreconditionFailed(
             condition="Bucket POST must be of the enclosure-type multipart/form-data"
         )
     boundary = options.get("boundary", "")
-    # RFC 2046 section 5.1.1: 1 to 70 characters.
     if not 0 < len(boundary) <= 70 or not boundary.isascii():
         raise MalformedPOSTRequest
-    decoder = MultipartDecoder(boundary.encode("ascii"), max_parts=_MOST_PARTS)
-    fields: dict[str, str] = {}
-    name: str | None = None
-    value = b""
-    fed = 0
-    while True:
-        event = _next_event(decoder)
-        if isinstance(event, NeedData):
-            # What is behind the last event may be file already, up to one block.
-            if fed >= limit + _FIELDS_BLOCK:
-                raise MaxPostPreDataLengthExceededError
-            block = stream.read(_FIELDS_BLOCK)
-            fed += len(block)
-            _feed(decoder, block)
-        elif isinstance(event, Field | File):
-            name = (event.name or "").lower()
-            if name == _FILE_FIELD:
-                if fed - len(decoder.buffer) > limit:
-                    raise MaxPostPreDataLengthExceededError
-                filename = event.filename if isinstance(event, File) else ""
-                return Form(
-                    fields,
-                    filename.replace("\\", "/").rpartition("/")[2],
-                    event.headers.get("content-type"),
-                    FormFile(stream, decoder),
-                )
-            if isinstance(event, File) and event.filename:
-                raise IncorrectNumberOfFilesInPostRequest
-            if not name:
-                raise MalformedPOSTRequest
-            if name in fields:
-                # Whoever checks the policy and whoever stores must see the same value.
-                raise InvalidArgument(
-                    "POST requires exactly one value per field.", argument_name=name
-                )
-            value = b""
-        elif isinstance(event, Data):
-            value += event.data
-            if not event.more_data and name is not None:
-                fields[name] = _text(value)
-        elif isinstance(event, Epilogue):
-            raise IncorrectNumberOfFilesInPostRequest
+    return boundary.encode("ascii")
+
+
+def _read_part(
+    buffer: bytes, start: int | None, delimiter: bytes
+) -> tuple[str, str | None, str | None, int, int] | None:
+    """(name, filename, type, start and end of the value); None when more bytes are needed.
+
+    The end of a file is not looked for: it is -1.
+    """
+    if start is None:
+        start = buffer.find(delimiter)
+        if start < 0:
+            return None
+    part = _part_start(buffer, start, delimiter)
+    if part is None:
+        return None
+    if part < 0:
+        raise IncorrectNumberOfFilesInPostRequest
+    # A part may have no headers at all: then the line end before it is half of the blank line.
+    head_end = buffer.find(_BLANK_LINE, part - 2)
+    if head_end < 0:
+        return None
+    name, filename, part_type = _part_head(buffer[part:head_end])
+    body = head_end + len(_BLANK_LINE)
+    if name == _FILE_FIELD:
+        return name, filename, part_type, body, -1
+    end = buffer.find(delimiter, body)
+    return None if end < 0 else (name, filename, part_type, body, end)
+
+
+def _part_start(buffer: bytes, start: int, delimiter: bytes) -> int | None:
+    """Where the part behind the delimiter at ``start`` begins; -1 behind the last one.
+
+    None when more bytes are needed.
+    """
+    begin = start + len(delimiter)
+    if buffer[begin : begin + 2] == b"--":
+        return -1
+    line_end = buffer.find(b"\r\n", begin)
+    if line_end < 0:
+        return None
+    if buffer[begin:line_end].strip(b" \t"):
+        # A line that only begins like the boundary must not be in a part.
+        raise MalformedPOSTRequest
+    return line_end + 2
+
+
+def _part_head(head: bytes) -> tuple[str, str | None, str | None]:
+    """(lower-case name, filename, content type) from a part's header lines."""
+    disposition = ""
+    content_type: str | None = None
+    for line in _text(head).split("\r\n"):
+        name, _, value = line.partition(":")
+        name = name.strip().lower()
+        if name == "content-disposition":
+            disposition = value.strip()
+        elif name == "content-type":
+            content_type = value.strip()
+    kind, options = parse_options_header(disposition)
+    if kind.lower() != "form-data" or not options.get("name"):
+        raise MalformedPOSTRequest
+    return options["name"].lower(), options.get("filename"), content_type
 
 
 def _text(value: bytes) -> str:
     try:
         return value.decode("utf-8")
     except UnicodeDecodeError:
-        raise MalformedPOSTRequest from None
-
-
-def _feed(decoder: MultipartDecoder, block: bytes) -> None:
-    # None tells the decoder that there is no more.
-    decoder.receive_data(block or None)
-
-
-def _next_event(decoder: MultipartDecoder) -> object:
-    try:
-        return decoder.next_event()
-    except (ValueError, LookupError, RequestEntityTooLarge):
         raise MalformedPOSTRequest from None
