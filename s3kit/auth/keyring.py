@@ -1,0 +1,54 @@
+"""Where access keys come from: the KeyRing seam, and one over a plain dict."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Protocol
+
+from ..model import Account
+from ..model import Key
+
+
+class KeyRing(Protocol):
+    """Finds keys and accounts. A host app may bring its own; it must be safe to call in threads.
+
+    ``lookup`` is asked once per signed request: let it answer from a short-lived cache, and, if
+    it can, with the same object each time (comparing two equal keys costs more than one).
+    """
+
+    def lookup(self, access_key: str) -> Key | None:
+        """The key of this id, None where there is none or it may not be used now."""
+        ...
+
+    def account(self, account_id: str) -> Account | None:
+        """The account of this canonical user id, None where it is not known."""
+        ...
+
+
+class DictKeyRing:
+    """Keys held in memory, fixed when it is made.
+
+    :raises ValueError: two keys share an access key, or a key has an empty id or secret.
+    """
+
+    __slots__ = ("_accounts", "_keys")
+
+    def __init__(self, keys: Iterable[Key] = ()) -> None:
+        self._keys: dict[str, Key] = {}
+        self._accounts: dict[str, Account] = {}
+        for key in keys:
+            if not key.access_key or not key.secret_key:
+                # An empty secret would let anyone sign.
+                raise ValueError("an access key and its secret must not be empty")
+            if key.access_key in self._keys:
+                raise ValueError(f"the access key {key.access_key} is given twice")
+            self._keys[key.access_key] = key
+            self._accounts.setdefault(key.account.id, key.account)
+
+    def lookup(self, access_key: str) -> Key | None:
+        """The key of this id."""
+        return self._keys.get(access_key)
+
+    def account(self, account_id: str) -> Account | None:
+        """The account of this id, if it has a key here."""
+        return self._accounts.get(account_id)
