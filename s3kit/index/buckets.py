@@ -1,0 +1,191 @@
+"""Buckets: found by name, made, changed, removed, listed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import BigInteger
+from sqlalchemy import BindParameter
+from sqlalchemy import bindparam
+from sqlalchemy import delete as sql_delete
+from sqlalchemy import insert as sql_insert
+from sqlalchemy import select
+from sqlalchemy import update
+
+from s3kit.errors import BucketAlreadyExists
+from s3kit.errors import BucketNotEmpty
+from s3kit.errors import NoSuchBucket
+from s3kit.index.schema import buckets
+from s3kit.index.schema import current
+from s3kit.index.schema import garbage
+from s3kit.index.schema import parts
+from s3kit.index.schema import read_acl
+from s3kit.index.schema import settings
+from s3kit.index.schema import uploads
+from s3kit.index.schema import versions
+from s3kit.index.schema import write_acl
+from s3kit.index.session import Connection
+from s3kit.index.session import Row
+from s3kit.index.session import Statement
+from s3kit.model import Acl
+from s3kit.model import Bucket
+from s3kit.model import Versioning
+
+_BUCKET = select(
+    buckets.c.id,
+    buckets.c.name,
+    buckets.c.account,
+    buckets.c.created,
+    buckets.c.region,
+    buckets.c.acl,
+    buckets.c.versioning,
+    buckets.c.object_lock,
+)
+_GET = Statement(_BUCKET.where(buckets.c.name == bindparam("this_name")))
+_NEW_VALUES: dict[str, BindParameter[Any]] = {
+    name: bindparam(name)
+    for name in ("name", "account", "created", "region", "acl", "versioning", "object_lock")
+}
+_INSERT = Statement(
+    sql_insert(buckets).values(_NEW_VALUES).inline(),
+    postgresql=sql_insert(buckets).values(_NEW_VALUES).inline().returning(buckets.c.id),
+)
+_THIS: BindParameter[int] = bindparam("this_bucket")
+_LOCK = Statement(select(buckets.c.id).where(buckets.c.id == _THIS).with_for_update())
+_ANY_VERSION = Statement(select(versions.c.seq).where(versions.c.bucket_id == _THIS).limit(1))
+_OPEN_UPLOADS = select(uploads.c.id).where(uploads.c.bucket_id == _THIS, uploads.c.completed == 0)
+_PARTS_TO_GARBAGE = Statement(
+    sql_insert(garbage)
+    .from_select(
+        ["storage", "blob", "since"],
+        select(parts.c.storage, parts.c.blob, bindparam("since", type_=BigInteger)).where(
+            parts.c.upload_id.in_(_OPEN_UPLOADS)
+        ),
+    )
+    .inline()
+)
+_DELETE_PARTS = Statement(sql_delete(parts).where(parts.c.upload_id.in_(_OPEN_UPLOADS)))
+_DELETE_UPLOADS = Statement(sql_delete(uploads).where(uploads.c.bucket_id == _THIS))
+_DELETE_SETTINGS = Statement(sql_delete(settings).where(settings.c.bucket_id == _THIS))
+_DELETE_PLACES = Statement(sql_delete(current).where(current.c.bucket_id == _THIS))
+_DELETE = Statement(sql_delete(buckets).where(buckets.c.id == _THIS))
+_SET_ACL = Statement(
+    update(buckets).where(buckets.c.id == _THIS).values(acl=bindparam("new_acl"))
+)
+_SET_VERSIONING = Statement(
+    update(buckets).where(buckets.c.id == _THIS).values(versioning=bindparam("new_versioning"))
+)
+_PAGE = Statement(
+    _BUCKET.where(
+        buckets.c.account == bindparam("this_account"),
+        buckets.c.name >= bindparam("first"),
+        buckets.c.name > bindparam("after"),
+        buckets.c.name < bindparam("past"),
+    )
+    .order_by(buckets.c.name)
+    .limit(bindparam("most"))
+)
+
+
+def _read(row: Row) -> Bucket:
+    number, name, account, created, region, acl, versioning, object_lock = row
+    return Bucket(
+        number,
+        name,
+        account,
+        created,
+        region,
+        read_acl(acl) if acl else None,
+        Versioning(versioning),
+        object_lock != 0,
+    )
+
+
+def get(connection: Connection, name: str) -> Bucket | None:
+    """The bucket of that name, or None."""
+    # No name of a bucket has other characters, and MariaDB's ASCII column refuses to compare them.
+    if not name.isascii():
+        return None
+    row = connection.one(_GET, {"this_name": name})
+    return None if row is None else _read(row)
+
+
+def insert(
+    connection: Connection,
+    name: str,
+    account: str,
+    created: int,
+    region: str = "",
+    acl: Acl | None = None,
+    object_lock: bool = False,
+) -> Bucket:
+    """Make a bucket. Raises BucketAlreadyExists when the name is taken, by whomever."""
+    try:
+        number = connection.insert(
+            _INSERT,
+            {
+                "name": name,
+                "account": account,
+                "created": created,
+                "region": region,
+                "acl": write_acl(acl),
+                "versioning": Versioning.NEVER.value,
+                "object_lock": 1 if object_lock else 0,
+            },
+        )
+    except Exception as error:
+        if connection.is_integrity_error(error):
+            raise BucketAlreadyExists(bucket_name=name) from error
+        raise
+    return Bucket(number, name, account, created, region, acl, Versioning.NEVER, object_lock)
+
+
+def delete(connection: Connection, bucket: Bucket, now: int) -> None:
+    """Remove an empty bucket with its settings; its open uploads are aborted.
+
+    :param now: milliseconds, from which the grace period of the uploads' parts counts.
+    :raises BucketNotEmpty: it has a version, visible or not, or a delete marker.
+    :raises NoSuchBucket: it was removed meanwhile.
+    """
+    this = {"this_bucket": bucket.id}
+    # Writers hold the row shared through their foreign keys: from here on none can begin.
+    if connection.one(_LOCK, this) is None:
+        raise NoSuchBucket(bucket_name=bucket.name)
+    if connection.one(_ANY_VERSION, this) is not None:
+        raise BucketNotEmpty(bucket_name=bucket.name)
+    connection.run(_PARTS_TO_GARBAGE, {**this, "since": now})
+    connection.run(_DELETE_PARTS, this)
+    for statement in (_DELETE_UPLOADS, _DELETE_SETTINGS, _DELETE_PLACES, _DELETE):
+        connection.run(statement, this)
+
+
+def set_acl(connection: Connection, bucket_id: int, acl: Acl | None) -> None:
+    """Replace the bucket's ACL. Raises NoSuchBucket."""
+    if connection.run(_SET_ACL, {"this_bucket": bucket_id, "new_acl": write_acl(acl)}) != 1:
+        raise NoSuchBucket()
+
+
+def set_versioning(connection: Connection, bucket_id: int, versioning: Versioning) -> None:
+    """Switch versioning on or suspend it. Raises NoSuchBucket."""
+    parameters = {"this_bucket": bucket_id, "new_versioning": versioning.value}
+    if connection.run(_SET_VERSIONING, parameters) != 1:
+        raise NoSuchBucket()
+
+
+def page(
+    connection: Connection, account: str, prefix: str = "", after: str = "", limit: int = 1000
+) -> list[Bucket]:
+    """Up to ``limit`` buckets of an account, by name, after ``after``."""
+    if not prefix.isascii():
+        return []
+    if not after.isascii():
+        # Past every name that begins with its ASCII part.
+        after = after[: next(i for i, c in enumerate(after) if not c.isascii())] + "\x7f"
+    parameters = {
+        "this_account": account,
+        "first": prefix,
+        "after": after,
+        "past": prefix + "\x7f",
+        "most": limit,
+    }
+    return [_read(row) for row in connection.all(_PAGE, parameters)]

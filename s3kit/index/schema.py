@@ -1,0 +1,381 @@
+"""The tables, how a value lies in its column, and making and checking a database's schema.
+
+Keys are bytes, compared byte by byte on every database. Times are milliseconds since the epoch.
+Booleans are 0 and 1, so that no driver has its own idea of them.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from functools import lru_cache
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+from typing import Any
+
+from sqlalchemy import BigInteger
+from sqlalchemy import Column
+from sqlalchemy import ForeignKey
+from sqlalchemy import Index as SqlIndex
+from sqlalchemy import Integer
+from sqlalchemy import LargeBinary
+from sqlalchemy import MetaData
+from sqlalchemy import PrimaryKeyConstraint
+from sqlalchemy import SmallInteger
+from sqlalchemy import String
+from sqlalchemy import Table
+from sqlalchemy import Text
+from sqlalchemy import inspect
+from sqlalchemy import select
+from sqlalchemy.dialects.mysql import MEDIUMBLOB
+from sqlalchemy.dialects.mysql import MEDIUMTEXT
+from sqlalchemy.dialects.mysql import VARBINARY
+from sqlalchemy.dialects.mysql import VARCHAR
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.types import TypeEngine
+
+from s3kit.model import Acl
+from s3kit.model import Checksum
+from s3kit.model import Grant
+from s3kit.model import Permission
+
+if TYPE_CHECKING:
+    from s3kit.index.session import Index
+
+REVISIONS = ("0001",)
+"""Every revision of the schema, oldest first; the last is what this s3kit works with."""
+
+metadata = MetaData()
+
+MYSQL = ("mysql", "mariadb")
+
+
+def _number() -> TypeEngine[int]:
+    """A counter as primary key: only INTEGER counts by itself in SQLite."""
+    return BigInteger().with_variant(Integer, "sqlite")
+
+
+def _key() -> TypeEngine[bytes]:
+    """An object's key: a bare BLOB cannot be indexed by MariaDB."""
+    return LargeBinary().with_variant(VARBINARY(1024), *MYSQL)
+
+
+def _word(length: int) -> TypeEngine[str]:
+    """An ASCII name or id, compared byte by byte."""
+    return (
+        String(length)
+        .with_variant(String(length, collation="C"), "postgresql")
+        .with_variant(VARCHAR(length, charset="ascii", collation="ascii_bin"), *MYSQL)
+    )
+
+
+def _name() -> TypeEngine[str]:
+    """A name that somebody chose, in any script."""
+    return String(255).with_variant(
+        VARCHAR(255, charset="utf8mb4", collation="utf8mb4_bin"), *MYSQL
+    )
+
+
+def _document() -> TypeEngine[str]:
+    return Text().with_variant(MEDIUMTEXT, *MYSQL)
+
+
+def _bytes() -> TypeEngine[bytes]:
+    return LargeBinary().with_variant(MEDIUMBLOB, *MYSQL)
+
+
+def _table(name: str, *items: Any, **options: Any) -> Table:
+    return Table(
+        f"s3kit_{name}",
+        metadata,
+        *items,
+        mysql_engine="InnoDB",
+        mariadb_engine="InnoDB",
+        **options,
+    )
+
+
+def _bucket(**options: Any) -> Column[int]:
+    return Column("bucket_id", ForeignKey("s3kit_buckets.id", **options), nullable=False)
+
+
+buckets = _table(
+    "buckets",
+    Column("id", _number(), primary_key=True, autoincrement=True),
+    Column("name", _word(255), nullable=False, unique=True),
+    Column("account", _name(), nullable=False, index=True),
+    Column("created", BigInteger, nullable=False),
+    Column("region", _word(64), nullable=False),
+    Column("acl", _document(), nullable=False),
+    Column("versioning", _word(16), nullable=False),
+    Column("object_lock", SmallInteger, nullable=False),
+    # An id must not come back: settings and caches of others may still name it.
+    sqlite_autoincrement=True,
+)
+
+contents = _table(
+    "contents",
+    Column("id", _word(128), primary_key=True),
+    Column("storage", _name(), nullable=False),
+    Column("size", BigInteger, nullable=False),
+    Column("refs", Integer, nullable=False),
+    Column("parts", Integer, nullable=False),
+)
+
+versions = _table(
+    "versions",
+    Column("seq", _number(), primary_key=True, autoincrement=True),
+    _bucket(),
+    Column("key", _key(), nullable=False),
+    Column("version_id", _word(64), nullable=False),
+    Column("delete_marker", SmallInteger, nullable=False),
+    Column("size", BigInteger, nullable=False),
+    Column("etag", _word(64), nullable=False),
+    Column("modified", BigInteger, nullable=False),
+    Column("owner", _name(), nullable=False),
+    Column("headers", _document(), nullable=False),
+    Column("storage_class", _word(32), nullable=False),
+    Column("checksum", _word(160), nullable=False),
+    Column("acl", _document(), nullable=False),
+    Column("tags", _document(), nullable=False),
+    Column("parts", Integer, nullable=False),
+    Column("content_id", ForeignKey("s3kit_contents.id")),
+    # Last, so that a row's other columns are read without the pages that its bytes fill.
+    Column("inline", _bytes()),
+    sqlite_autoincrement=True,
+)
+# Newest first within a key. version_id is there so that one version is found without reading rows.
+SqlIndex(
+    "s3kit_versions_by_key",
+    versions.c.bucket_id,
+    versions.c.key,
+    versions.c.seq.desc(),
+    versions.c.version_id,
+)
+SqlIndex(
+    "s3kit_versions_by_content",
+    versions.c.content_id,
+    sqlite_where=versions.c.content_id.is_not(None),
+    postgresql_where=versions.c.content_id.is_not(None),
+)
+
+# The visible version of each key, with what a listing shows. seq is null only inside a transaction
+# that holds the key's lock and has not written yet.
+current = _table(
+    "current",
+    _bucket(),
+    Column("key", _key(), nullable=False),
+    Column("seq", BigInteger),
+    Column("size", BigInteger, nullable=False),
+    Column("etag", _word(64), nullable=False),
+    Column("modified", BigInteger, nullable=False),
+    Column("storage_class", _word(32), nullable=False),
+    Column("owner", _name(), nullable=False),
+    Column("checksum", _word(160), nullable=False),
+    PrimaryKeyConstraint("bucket_id", "key"),
+    sqlite_with_rowid=False,
+)
+
+uploads = _table(
+    "uploads",
+    Column("id", _word(128), primary_key=True),
+    _bucket(),
+    Column("key", _key(), nullable=False),
+    Column("started", BigInteger, nullable=False),
+    Column("initiator", _name(), nullable=False),
+    Column("owner", _name(), nullable=False),
+    Column("headers", _document(), nullable=False),
+    Column("storage_class", _word(32), nullable=False),
+    Column("acl", _document(), nullable=False),
+    Column("tags", _document(), nullable=False),
+    Column("checksum_algorithm", _word(16)),
+    Column("checksum_type", _word(16)),
+    # When it was completed, 0 while it is open. Kept a while, so that a repeated Complete succeeds.
+    Column("completed", BigInteger, nullable=False),
+    Column("completed_etag", _word(64)),
+)
+SqlIndex(
+    "s3kit_uploads_by_key",
+    uploads.c.bucket_id,
+    uploads.c.completed,
+    uploads.c.key,
+    uploads.c.id,
+)
+SqlIndex("s3kit_uploads_by_completed", uploads.c.completed)
+
+# upload_id is, once the upload is complete, the id of the content that the parts make.
+parts = _table(
+    "parts",
+    Column("upload_id", _word(128), primary_key=True),
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("size", BigInteger, nullable=False),
+    Column("etag", _word(64), nullable=False),
+    Column("modified", BigInteger, nullable=False),
+    Column("storage", _name(), nullable=False),
+    Column("blob", _word(128), nullable=False),
+    Column("offset", BigInteger, nullable=False),
+    Column("checksum", _word(160), nullable=False),
+)
+SqlIndex("s3kit_parts_by_blob", parts.c.blob)
+
+garbage = _table(
+    "garbage",
+    Column("id", _number(), primary_key=True, autoincrement=True),
+    Column("storage", _name(), nullable=False),
+    Column("blob", _word(128), nullable=False),
+    Column("since", BigInteger, nullable=False),
+)
+SqlIndex("s3kit_garbage_by_blob", garbage.c.blob)
+SqlIndex("s3kit_garbage_by_since", garbage.c.since)
+
+settings = _table(
+    "settings",
+    Column(
+        "bucket_id",
+        ForeignKey("s3kit_buckets.id", ondelete="CASCADE"),
+        primary_key=True,
+    ),
+    Column("name", _word(64), primary_key=True),
+    Column("document", _bytes(), nullable=False),
+)
+
+schema_version = _table(
+    "schema_version",
+    Column("version_num", String(32), primary_key=True),
+)
+
+
+# How values lie in their columns. An empty text is None, () or {}.
+
+
+def write_headers(headers: Mapping[str, str]) -> str:
+    """Stored response headers as JSON text, pure ASCII."""
+    return json.dumps(dict(headers), separators=(",", ":")) if headers else "{}"
+
+
+@lru_cache(maxsize=1024)
+def _read_short_headers(text: str) -> Mapping[str, str]:
+    return MappingProxyType(json.loads(text))
+
+
+_NO_HEADERS: Mapping[str, str] = MappingProxyType({})
+
+
+def read_headers(text: str) -> Mapping[str, str]:
+    """The headers that :func:`write_headers` wrote. Not to be changed: many rows share one."""
+    if text == "{}":
+        return _NO_HEADERS
+    if len(text) <= 128:
+        return _read_short_headers(text)
+    headers: Mapping[str, str] = json.loads(text)
+    return headers
+
+
+def write_acl(acl: Acl | None) -> str:
+    """An ACL as JSON text."""
+    if acl is None:
+        return ""
+    grants = [(grant.grantee, grant.permission.value) for grant in acl.grants]
+    return json.dumps({"owner": acl.owner, "grants": grants}, separators=(",", ":"))
+
+
+def read_acl(text: str) -> Acl | None:
+    """The ACL that :func:`write_acl` wrote."""
+    if not text:
+        return None
+    document = json.loads(text)
+    return Acl(
+        document["owner"],
+        tuple(Grant(grantee, Permission(word)) for grantee, word in document["grants"]),
+    )
+
+
+def write_tags(tags: tuple[tuple[str, str], ...]) -> str:
+    """A tag set as JSON text, in its order."""
+    return json.dumps(tags, separators=(",", ":")) if tags else ""
+
+
+def read_tags(text: str) -> tuple[tuple[str, str], ...]:
+    """The tags that :func:`write_tags` wrote."""
+    return tuple((name, value) for name, value in json.loads(text)) if text else ()
+
+
+def write_checksum(checksum: Checksum | None) -> str:
+    """A checksum as ``ALGORITHM:TYPE:value``, e.g. ``CRC32:FULL_OBJECT:DUoRhQ==``."""
+    if checksum is None:
+        return ""
+    return f"{checksum.algorithm}:{checksum.type}:{checksum.value}"
+
+
+def read_checksum(text: str) -> Checksum | None:
+    """The checksum that :func:`write_checksum` wrote."""
+    if not text:
+        return None
+    algorithm, kind, value = text.split(":", 2)
+    return Checksum(algorithm, value, kind)
+
+
+# Making and checking.
+
+
+class SchemaMismatch(Exception):
+    """The database's tables are not those of this s3kit; the text says what to run."""
+
+
+def schema_revision(index: Index) -> str | None:
+    """The revision of the database's tables, None for a database without any."""
+    with index.engine.connect() as connection:
+        if not inspect(connection).has_table(schema_version.name):
+            return None
+        revision: str | None = connection.execute(
+            select(schema_version.c.version_num)
+        ).scalar_one_or_none()
+        return revision
+
+
+def create_schema(index: Index) -> None:
+    """Make the tables in a fresh database; in one that has them, :func:`check_schema`."""
+    if schema_revision(index) is None:
+        try:
+            with index.engine.begin() as connection:
+                metadata.create_all(connection)
+                connection.execute(schema_version.insert().values(version_num=REVISIONS[-1]))
+        except DBAPIError:
+            # Another process may have been quicker.
+            if schema_revision(index) is None:
+                raise
+    check_schema(index)
+
+
+def check_schema(index: Index) -> None:
+    """Raises SchemaMismatch, with the command that mends it, unless the tables are current."""
+    revision = schema_revision(index)
+    if revision == REVISIONS[-1]:
+        return
+    if revision is None:
+        raise SchemaMismatch(
+            "The index has no tables yet. Run `s3kit serve`, or `s3kit upgrade-index`."
+        )
+    if revision in REVISIONS:
+        raise SchemaMismatch(
+            f"The index has schema {revision}, this s3kit works with {REVISIONS[-1]}. "
+            "Make a backup, then run `s3kit upgrade-index`."
+        )
+    raise SchemaMismatch(
+        f"The index has schema {revision}, which this s3kit does not know: it was made by a newer "
+        "one. Run `pip install --upgrade s3kit`."
+    )
+
+
+def upgrade(index: Index) -> None:
+    """Bring the tables to this s3kit's schema by the migrations shipped in the package.
+
+    Needs Alembic (``pip install s3kit[server]``).
+    """
+    from alembic import command
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", "s3kit.index:migrations")
+    config.attributes["engine"] = index.engine
+    command.upgrade(config, "head")
