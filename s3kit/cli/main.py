@@ -1,0 +1,38 @@
+"""The command group: finds its commands, turns a wrong configuration into one line."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from ..config import ConfigError
+from ..index.schema import SchemaMismatch
+from .gc import gc
+from .serve import serve
+from .upgrade_index import upgrade_index
+
+
+class _Group(click.Group):
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except (ConfigError, SchemaMismatch) as error:
+            refusal = click.ClickException(str(error))
+            refusal.exit_code = 2
+            raise refusal from None
+
+
+@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="s3kit", message="%(prog)s %(version)s")
+def cli() -> None:
+    """A true S3 endpoint: run it, look after it.
+
+    Every option can also be given as an S3KIT_* variable or in a TOML file (--config);
+    an option counts before a variable, a variable before the file.
+    """
+
+
+cli.add_command(serve)
+cli.add_command(gc)
+cli.add_command(upgrade_index)

@@ -1,0 +1,41 @@
+"""The app that each worker process serves, made after the fork."""
+
+from __future__ import annotations
+
+import logging
+import typing
+
+from ..app import S3App
+from ..config import Config
+from ..index.schema import check_schema
+from ..middleware.health import health
+
+if typing.TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIApplication
+
+
+class Worker:
+    """One process's S3App behind ``/-/health`` and ``/-/ready``.
+
+    :raises ConfigError: the configuration cannot work here.
+    """
+
+    def __init__(self, config: Config) -> None:
+        logging.basicConfig(
+            level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+        )
+        self.s3 = S3App(config)
+        self.app: WSGIApplication = health(
+            self.s3,
+            ready=lambda: check_schema(self.s3.store.index),
+            base_hosts=config.base_hosts,
+        )
+
+    def close(self) -> None:
+        """Close the app's database connections and storages."""
+        self.s3.close()
+
+
+def prepare(config: Config) -> None:
+    """Make the schema and try the whole configuration, before any worker is forked."""
+    S3App(config).close()
