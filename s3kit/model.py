@@ -1,0 +1,226 @@
+"""The nouns of S3 as plain, frozen values. No I/O, no rules."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable
+from collections.abc import Mapping
+from dataclasses import dataclass
+from dataclasses import field
+
+NULL_VERSION = "null"
+"""The version id of an object stored while versioning was not enabled."""
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """An owner of buckets. ``id`` is the canonical user id that ACLs and listings show."""
+
+    id: str
+    display_name: str = ""
+    email: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """An access key with its secret and the account that it acts for."""
+
+    access_key: str
+    secret_key: str = field(repr=False)
+    account: Account
+    session_token: str | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who sent a request. ``account`` is None for an anonymous one."""
+
+    account: Account | None = None
+    access_key: str | None = None
+
+    @property
+    def anonymous(self) -> bool:
+        return self.account is None
+
+    @property
+    def account_id(self) -> str | None:
+        return None if self.account is None else self.account.id
+
+
+ANONYMOUS = Caller()
+
+
+class Permission(enum.StrEnum):
+    """What an ACL grant allows."""
+
+    READ = "READ"
+    WRITE = "WRITE"
+    READ_ACP = "READ_ACP"
+    WRITE_ACP = "WRITE_ACP"
+    FULL_CONTROL = "FULL_CONTROL"
+
+
+ALL_USERS = "http://acs.amazonaws.com/groups/global/AllUsers"
+AUTHENTICATED_USERS = "http://acs.amazonaws.com/groups/global/AuthenticatedUsers"
+LOG_DELIVERY = "http://acs.amazonaws.com/groups/s3/LogDelivery"
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """One line of an ACL. ``grantee`` is a canonical user id or a group URI."""
+
+    grantee: str
+    permission: Permission
+
+    @property
+    def is_group(self) -> bool:
+        return self.grantee.startswith("http://acs.amazonaws.com/groups/")
+
+
+@dataclass(frozen=True, slots=True)
+class Acl:
+    """Who owns a bucket or object, and who else may act on it."""
+
+    owner: str
+    grants: tuple[Grant, ...] = ()
+
+
+class Versioning(enum.StrEnum):
+    """A bucket's versioning state; NEVER is a bucket on which it was never switched on."""
+
+    NEVER = ""
+    ENABLED = "Enabled"
+    SUSPENDED = "Suspended"
+
+
+@dataclass(frozen=True, slots=True)
+class Bucket:
+    """A bucket. ``created`` is in milliseconds since the epoch; ``acl`` None means private."""
+
+    id: int
+    name: str
+    account: str
+    created: int
+    region: str = ""
+    acl: Acl | None = None
+    versioning: Versioning = Versioning.NEVER
+    object_lock: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Checksum:
+    """A stored object checksum.
+
+    ``algorithm`` is S3's name (``CRC32`` ... ``SHA256``), ``type`` is ``COMPOSITE`` or
+    ``FULL_OBJECT``, ``value`` is base64 (with ``-N`` for a composite of N parts).
+    """
+
+    algorithm: str
+    value: str
+    type: str = "FULL_OBJECT"
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """Bytes on a storage, shared by every version that points at them.
+
+    ``id`` is the opaque blob id, or, where ``parts`` is not 0, the id of a manifest whose
+    parts are rows of their own. ``size`` in bytes.
+    """
+
+    id: str
+    storage: str
+    size: int
+    parts: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectVersion:
+    """One version of a key. A key's versions are ordered by ``seq``: the order of commits.
+
+    ``modified`` is in milliseconds since the epoch. ``etag`` has no quotes. ``headers`` holds the
+    response headers stored with the object by lower-case name, ``x-amz-meta-*`` included.
+    Either ``inline`` (the bytes) or ``content`` is set, neither for a delete marker; ``inline``
+    is None too when the version was read without its bytes (then ``content`` is None as well).
+    """
+
+    bucket_id: int
+    key: bytes
+    size: int
+    etag: str
+    modified: int
+    owner: str
+    version_id: str = NULL_VERSION
+    seq: int = 0
+    delete_marker: bool = False
+    is_latest: bool = True
+    headers: Mapping[str, str] = field(default_factory=dict)
+    storage_class: str = "STANDARD"
+    checksum: Checksum | None = None
+    acl: Acl | None = None
+    tags: tuple[tuple[str, str], ...] = ()
+    parts: int = 0
+    inline: bytes | None = field(default=None, repr=False)
+    content: Content | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """A multipart upload in progress. ``checksum_*`` as the client declared them at its start."""
+
+    id: str
+    bucket_id: int
+    key: bytes
+    started: int
+    initiator: str
+    owner: str
+    headers: Mapping[str, str] = field(default_factory=dict)
+    storage_class: str = "STANDARD"
+    acl: Acl | None = None
+    tags: tuple[tuple[str, str], ...] = ()
+    checksum_algorithm: str | None = None
+    checksum_type: str | None = None
+    completed_etag: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One part of an upload or of a stored multipart object.
+
+    ``number`` is 1 to 10,000, ``offset`` its first byte in the whole object (0 until the upload
+    is complete), ``modified`` in milliseconds; ``checksum`` is the part's own, FULL_OBJECT.
+    """
+
+    number: int
+    size: int
+    etag: str
+    modified: int
+    storage: str
+    blob: str
+    offset: int = 0
+    checksum: Checksum | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What Access is asked: may this caller do this to that?
+
+    ``action`` is an IAM action such as ``s3:GetObject``. ``load`` fetches the object's current
+    (or named) version when a decision needs its ACL; None for bucket-level questions.
+    """
+
+    caller: Caller
+    action: str
+    bucket: Bucket | None = None
+    key: bytes | None = None
+    version_id: str | None = None
+    conditions: Mapping[str, str] = field(default_factory=dict)
+    load: Callable[[], ObjectVersion | None] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """Access's answer, with the reason that an owner may be shown."""
+
+    allowed: bool
+    reason: str = ""

@@ -1,0 +1,35 @@
+"""A vendor's ways as data: limits and switches that differ between S3 services."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+MIB = 1024 * 1024
+GIB = 1024 * MIB
+TIB = 1024 * GIB
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """How one vendor's S3 differs from another's. Sizes in bytes.
+
+    :param max_put: the largest body of one PutObject or form POST.
+    :param max_part: the largest part; ``min_part`` is the smallest but for the last.
+    :param max_copy: the largest source of one CopyObject.
+    :param max_object: the largest object made from parts.
+    """
+
+    name: str = "aws"
+    max_put: int = 5 * GIB
+    min_part: int = 5 * MIB
+    max_part: int = 5 * GIB
+    max_parts: int = 10_000
+    max_copy: int = 5 * GIB
+    max_object: int = 50 * TIB
+    disabled: frozenset[str] = frozenset()
+    """Names of operations that are switched off; they answer NotImplemented (FB-07)."""
+
+
+AWS = Profile()
+
+PROFILES = {profile.name: profile for profile in (AWS,)}
