@@ -1,0 +1,150 @@
+"""The rules of S3 over an index and storages, without HTTP: what Python code calls directly."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from collections.abc import Mapping
+from collections.abc import Sequence
+from time import time
+
+from ..blobs.base import BlobStore
+from ..index import listing
+from ..index.session import Index
+from ..model import Bucket
+from ..profile import AWS
+from ..profile import Profile
+from .backing import Backing
+from .buckets import Buckets
+from .copying import Copying
+from .events import FROM_PYTHON
+from .events import Origin
+from .janitor import Janitor
+from .multipart import Multipart
+from .multipart import WantedPart
+from .objects import Attributes
+from .objects import Objects
+from .objects import Removal
+
+
+class Store:
+    """Buckets and objects, each change one atomic transaction.
+
+    :param index: where the facts live.
+    :param storages: where bytes live, by name; ``default`` must be among them.
+    :param place: (bucket pattern, storage name) pairs, first match wins, else ``default``.
+    :param inline_threshold: objects of at most this many bytes live in the index itself.
+    :param grace_seconds: how long a blob outlives its last reference.
+    :param orphan_seconds: how old an unknown blob must be before the sweep takes it.
+    :param clock: seconds since the epoch.
+    """
+
+    def __init__(
+        self,
+        index: Index,
+        storages: Mapping[str, BlobStore],
+        *,
+        place: Sequence[tuple[str, str]] = (),
+        inline_threshold: int = 65536,
+        grace_seconds: int = 3600,
+        orphan_seconds: int = 86400,
+        profile: Profile = AWS,
+        clock: Callable[[], float] = time,
+    ) -> None:
+        self.index = index
+        self.storages = storages
+        self.profile = profile
+        self._backing = Backing(
+            index,
+            storages,
+            place=place,
+            inline_threshold=inline_threshold,
+            grace_seconds=grace_seconds,
+            orphan_seconds=orphan_seconds,
+            profile=profile,
+            clock=clock,
+        )
+        self.buckets = Buckets(self._backing)
+        self.objects = Objects(self._backing)
+        self.copying = Copying(self._backing, self.objects)
+        self.multipart = Multipart(self._backing, self.copying)
+        self.janitor = Janitor(self._backing)
+
+    def list_keys(
+        self, bucket: Bucket, *, prefix: bytes, delimiter: bytes, after: bytes, limit: int
+    ) -> listing.Listing:
+        """A page of keys and common prefixes in byte order, above ``after``."""
+        return self.index.read(
+            lambda c: listing.list_keys(
+                c, bucket.id, prefix=prefix, delimiter=delimiter, after=after, limit=limit
+            )
+        )
+
+    def list_versions(
+        self,
+        bucket: Bucket,
+        *,
+        prefix: bytes,
+        delimiter: bytes,
+        key_marker: bytes,
+        version_id_marker: str | None,
+        limit: int,
+    ) -> listing.VersionListing:
+        """A page of versions: keys in byte order, within a key the newest first."""
+        return self.index.read(
+            lambda c: listing.list_versions(
+                c,
+                bucket.id,
+                prefix=prefix,
+                delimiter=delimiter,
+                key_marker=key_marker,
+                version_id_marker=version_id_marker,
+                limit=limit,
+            )
+        )
+
+    def list_uploads(
+        self,
+        bucket: Bucket,
+        *,
+        prefix: bytes,
+        delimiter: bytes,
+        key_marker: bytes,
+        upload_id_marker: str | None,
+        limit: int,
+    ) -> listing.UploadListing:
+        """A page of unfinished uploads: keys in byte order, within a key the oldest first."""
+        return self.index.read(
+            lambda c: listing.list_uploads(
+                c,
+                bucket.id,
+                prefix=prefix,
+                delimiter=delimiter,
+                key_marker=key_marker,
+                upload_id_marker=upload_id_marker,
+                limit=limit,
+            )
+        )
+
+    def collect_garbage(self, now: int | None = None) -> int:
+        """Delete blobs whose grace period is over (``now`` in ms); how many were deleted."""
+        return self.janitor.collect_garbage(now=now)
+
+    def sweep_orphans(self) -> int:
+        """Delete old blobs that no row knows; how many were deleted."""
+        return self.janitor.sweep_orphans()
+
+    def close(self) -> None:
+        """Close the index and the storages."""
+        self.index.close()
+        for storage in self.storages.values():
+            storage.close()
+
+
+__all__ = [
+    "FROM_PYTHON",
+    "Attributes",
+    "Origin",
+    "Removal",
+    "Store",
+    "WantedPart",
+]

@@ -1,0 +1,136 @@
+"""Buckets: made, found, listed, removed, and their settings documents."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+
+from ..errors import BucketAlreadyExists
+from ..errors import BucketAlreadyOwnedByYou
+from ..errors import NoSuchBucket
+from ..index import buckets as bucket_rows
+from ..index import settings as setting_rows
+from ..index.session import Connection
+from ..model import Acl
+from ..model import Bucket
+from ..signals import ask
+from ..signals import before_bucket_created
+from ..signals import before_bucket_removed
+from ..signals import bucket_created
+from ..signals import bucket_removed
+from ..signals import emit
+from .backing import Backing
+from .events import FROM_PYTHON
+from .events import Origin
+from .events import bucket_event
+
+CACHE_SECONDS = 1.0
+CACHE_SIZE = 10_000
+
+
+class Buckets:
+    """Buckets by name. Found ones are remembered for at most a second."""
+
+    __slots__ = ("_backing", "_cache")
+
+    def __init__(self, backing: Backing) -> None:
+        self._backing = backing
+        self._cache: dict[str, tuple[float, Bucket]] = {}
+
+    def get(self, name: str) -> Bucket:
+        """The bucket of this name.
+
+        :raises NoSuchBucket: there is none.
+        """
+        cached = self._cache.get(name)
+        now = time.monotonic()
+        if cached is not None and cached[0] > now:
+            return cached[1]
+        bucket = self._backing.index.read(lambda c: bucket_rows.get(c, name))
+        if bucket is None:
+            self._cache.pop(name, None)
+            raise NoSuchBucket(bucket_name=name)
+        if len(self._cache) >= CACHE_SIZE:
+            self._cache.clear()
+        self._cache[name] = (now + CACHE_SECONDS, bucket)
+        return bucket
+
+    def create(
+        self,
+        name: str,
+        account: str,
+        *,
+        region: str = "",
+        acl: Acl | None = None,
+        object_lock: bool = False,
+        origin: Origin = FROM_PYTHON,
+    ) -> Bucket:
+        """Make a bucket.
+
+        :raises BucketAlreadyOwnedByYou: this account has it already.
+        :raises BucketAlreadyExists: another account has it.
+        :raises AccessDenied: a ``before_bucket_created`` receiver vetoed.
+        """
+        created = self._backing.now()
+        wanted = Bucket(0, name, account, created, region, acl, object_lock=object_lock)
+        if before_bucket_created.receivers:
+            event = bucket_event("s3:BucketCreated", wanted, origin, created)
+            ask(before_bucket_created, event)
+
+        def work(c: Connection) -> Bucket:
+            there = bucket_rows.get(c, name)
+            if there is not None:
+                if there.account == account:
+                    raise BucketAlreadyOwnedByYou(bucket_name=name)
+                raise BucketAlreadyExists(bucket_name=name)
+            return bucket_rows.insert(
+                c,
+                name=name,
+                account=account,
+                created=created,
+                region=region,
+                acl=acl,
+                object_lock=object_lock,
+            )
+
+        bucket = self._backing.index.write(work)
+        self._cache.pop(name, None)
+        emit(bucket_created, bucket_event("s3:BucketCreated", bucket, origin, created))
+        return bucket
+
+    def delete(self, bucket: Bucket, *, origin: Origin = FROM_PYTHON) -> None:
+        """Remove an empty bucket; its unfinished uploads go with it.
+
+        :raises BucketNotEmpty: it still holds a version of some object.
+        """
+        if before_bucket_removed.receivers:
+            event = bucket_event("s3:BucketRemoved", bucket, origin, self._backing.now())
+            ask(before_bucket_removed, event)
+        now = self._backing.now()
+        self._backing.index.write(lambda c: bucket_rows.delete(c, bucket, now))
+        self._cache.pop(bucket.name, None)
+        emit(bucket_removed, bucket_event("s3:BucketRemoved", bucket, origin, now))
+
+    def page(self, account: str, *, prefix: str = "", after: str = "", limit: int) -> list[Bucket]:
+        """Up to ``limit`` of the account's buckets in name order, names above ``after``."""
+        return self._backing.index.read(
+            lambda c: bucket_rows.page(c, account, prefix=prefix, after=after, limit=limit)
+        )
+
+    def set_acl(self, bucket: Bucket, acl: Acl) -> Bucket:
+        """Replace the bucket's ACL; it counts at once here and within a second elsewhere."""
+        self._backing.index.write(lambda c: bucket_rows.set_acl(c, bucket.id, acl))
+        self._cache.pop(bucket.name, None)
+        return replace(bucket, acl=acl)
+
+    def setting(self, bucket: Bucket, name: str) -> bytes | None:
+        """A stored settings document (``tagging`` ...), or None if it was never set."""
+        return self._backing.index.read(lambda c: setting_rows.get(c, bucket.id, name))
+
+    def put_setting(self, bucket: Bucket, name: str, document: bytes) -> None:
+        """Store a settings document."""
+        self._backing.index.write(lambda c: setting_rows.put(c, bucket.id, name, document))
+
+    def delete_setting(self, bucket: Bucket, name: str) -> None:
+        """Remove a settings document; a missing one is no error."""
+        self._backing.index.write(lambda c: setting_rows.delete(c, bucket.id, name))

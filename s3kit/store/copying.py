@@ -1,0 +1,167 @@
+"""CopyObject: inside one storage a commit and no I/O, else the bytes stream through."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ..errors import InvalidRequest
+from ..index import objects as object_rows
+from ..index.objects import ContentGone
+from ..index.session import Connection
+from ..model import Bucket
+from ..model import ObjectVersion
+from ..signals import before_object_created
+from ..signals import object_created
+from ..wire.checksums import BodyReader
+from ..wire.conditions import Conditions
+from ..wire.conditions import check_write
+from . import versions
+from .backing import Backing
+from .backing import Stored
+from .events import FROM_PYTHON
+from .events import Origin
+from .events import ask_object
+from .events import emit_object
+from .objects import Attributes
+from .objects import Objects
+from .objects import facts
+
+EVENT = "s3:ObjectCreated:Copy"
+
+
+class BlockStream:
+    """A file-like ``read(size)`` over an iterator of blocks."""
+
+    __slots__ = ("_blocks", "_rest")
+
+    def __init__(self, blocks: Iterator[bytes]) -> None:
+        self._blocks = blocks
+        self._rest = b""
+
+    def read(self, size: int = -1) -> bytes:
+        rest = self._rest
+        if not rest:
+            rest = next(self._blocks, b"")
+        if size < 0 or len(rest) <= size:
+            self._rest = b""
+            return rest
+        self._rest = rest[size:]
+        return rest[:size]
+
+
+class Copying:
+    """Copies between keys and buckets of one Store."""
+
+    __slots__ = ("_backing", "_objects")
+
+    def __init__(self, backing: Backing, objects: Objects) -> None:
+        self._backing = backing
+        self._objects = objects
+
+    def copy(
+        self,
+        source: ObjectVersion,
+        bucket: Bucket,
+        key: bytes,
+        attributes: Attributes,
+        *,
+        checksum_algorithm: str | None = None,
+        conditions: Conditions | None = None,
+        origin: Origin = FROM_PYTHON,
+    ) -> ObjectVersion:
+        """Store a copy of ``source`` (read with its inline bytes) under ``bucket``/``key``.
+
+        :param checksum_algorithm: compute this checksum over the copy; None keeps the source's.
+        :raises InvalidRequest: the source is larger than one copy may be.
+        """
+        if source.size > self._backing.profile.max_copy:
+            raise InvalidRequest(
+                "The specified copy source is larger than the maximum allowable size for a copy "
+                f"source: {self._backing.profile.max_copy}"
+            )
+        storage = self._backing.storage_for(bucket.name)
+        same_checksum = checksum_algorithm is None or (
+            source.checksum is not None
+            and source.checksum.algorithm == checksum_algorithm
+            and source.checksum.type == "FULL_OBJECT"
+        )
+        content = source.content
+        if same_checksum and content is not None and content.storage == storage:
+            shared = self._share(source, bucket, key, attributes, conditions, origin)
+            if shared is not None:
+                return shared
+        if same_checksum and source.inline is not None:
+            stored = Stored(source.size, source.etag, source.checksum, source.inline, None)
+        else:
+            stored = self.receive(source, 0, source.size, storage, checksum_algorithm)
+        return self._objects.commit(
+            bucket, key, stored, attributes, conditions=conditions, origin=origin, event=EVENT
+        )
+
+    def receive(
+        self,
+        source: ObjectVersion,
+        start: int,
+        end: int,
+        storage: str,
+        checksum_algorithm: str | None,
+        *,
+        inline: bool = True,
+    ) -> Stored:
+        """Copy a byte range of ``source`` onto a storage, hashing it again."""
+        if checksum_algorithm is None and source.checksum is not None:
+            checksum_algorithm = source.checksum.algorithm
+        blocks = self._backing.read(source, start, end)
+        try:
+            body = BodyReader(BlockStream(blocks), end - start, compute=checksum_algorithm)
+            return self._backing.receive(storage, body, inline=inline)
+        finally:
+            close = getattr(blocks, "close", None)
+            if close is not None:
+                close()
+
+    def _share(
+        self,
+        source: ObjectVersion,
+        bucket: Bucket,
+        key: bytes,
+        attributes: Attributes,
+        conditions: Conditions | None,
+        origin: Origin,
+    ) -> ObjectVersion | None:
+        """One more reference to the same content; None when it was removed meanwhile."""
+        version = ObjectVersion(
+            bucket_id=bucket.id,
+            key=key,
+            size=source.size,
+            etag=source.etag,
+            modified=self._backing.now(),
+            owner=attributes.owner,
+            headers=attributes.headers,
+            storage_class=attributes.storage_class,
+            checksum=source.checksum,
+            acl=attributes.acl,
+            tags=attributes.tags,
+            parts=source.parts,
+            content=source.content,
+        )
+        replaced = False
+
+        def work(c: Connection) -> ObjectVersion:
+            nonlocal replaced
+            current = object_rows.lock_current(c, bucket.id, key)
+            if conditions is not None:
+                check_write(conditions, facts(current))
+            replaced = current is not None
+            return versions.add_version(c, bucket, version, current, new_content=False)
+
+        ask_object(before_object_created, EVENT, bucket, version, origin)
+        try:
+            stored = self._backing.index.write(work)
+        except ContentGone:
+            return None
+        emit_object(object_created, EVENT, bucket, stored, origin, replaced=replaced)
+        return stored
+
+
+__all__ = ["BlockStream", "Copying"]

@@ -1,0 +1,368 @@
+"""Objects: read, stored, removed, tagged, each change one transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from collections.abc import Mapping
+from collections.abc import Sequence
+from dataclasses import dataclass
+from dataclasses import field
+
+from ..errors import MethodNotAllowed
+from ..errors import NoSuchKey
+from ..errors import NoSuchVersion
+from ..errors import S3Error
+from ..index import objects as object_rows
+from ..index.session import Connection
+from ..model import NULL_VERSION
+from ..model import Acl
+from ..model import Bucket
+from ..model import ObjectVersion
+from ..model import Part
+from ..signals import before_object_created
+from ..signals import before_object_removed
+from ..signals import object_acl_changed
+from ..signals import object_created
+from ..signals import object_removed
+from ..signals import object_tagged
+from ..wire.conditions import Conditions
+from ..wire.conditions import check_delete
+from ..wire.conditions import check_write
+from . import versions
+from .backing import Backing
+from .backing import Body
+from .backing import Stored
+from .events import FROM_PYTHON
+from .events import Origin
+from .events import ask_object
+from .events import emit_object
+
+
+REMOVED = "s3:ObjectRemoved:Delete"
+
+
+@dataclass(frozen=True, slots=True)
+class Attributes:
+    """What is stored beside an object's bytes. ``headers`` by lower-case name."""
+
+    owner: str
+    headers: Mapping[str, str] = field(default_factory=dict)
+    storage_class: str = "STANDARD"
+    acl: Acl | None = None
+    tags: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Removal:
+    """One object to be removed, and on which conditions."""
+
+    key: bytes
+    version_id: str | None = None
+    conditions: Conditions | None = None
+
+
+class Objects:
+    """Objects of any bucket; every method takes the Bucket that it acts on."""
+
+    __slots__ = ("_backing",)
+
+    def __init__(self, backing: Backing) -> None:
+        self._backing = backing
+
+    # -- reading
+
+    def find(
+        self, bucket: Bucket, key: bytes, version_id: str | None = None, *, inline: bool = True
+    ) -> ObjectVersion | None:
+        """The current (or the named) version, a delete marker included; None if there is none."""
+        bucket_id = bucket.id
+        if version_id is None:
+            return self._backing.index.read(
+                lambda c: object_rows.get_current(c, bucket_id, key, inline)
+            )
+        return self._backing.index.read(
+            lambda c: object_rows.get_version(c, bucket_id, key, version_id, inline)
+        )
+
+    def get(
+        self, bucket: Bucket, key: bytes, version_id: str | None = None, *, inline: bool = True
+    ) -> ObjectVersion:
+        """The current (or the named) version.
+
+        :param inline: fetch inline bytes too; without them the version can't be read.
+        :raises NoSuchKey: there is no such object.
+        :raises NoSuchVersion: there is no such version.
+        :raises MethodNotAllowed: the named version is a delete marker.
+        """
+        version = self.find(bucket, key, version_id, inline=inline)
+        if version is None:
+            if version_id is not None:
+                raise NoSuchVersion(key=key, version_id=version_id)
+            raise NoSuchKey(key=key)
+        if version.delete_marker:
+            if version_id is None:
+                raise NoSuchKey(key=key, headers={"x-amz-delete-marker": "true"})
+            raise MethodNotAllowed(
+                method="GET",
+                resource_type="DeleteMarker",
+                headers={"x-amz-delete-marker": "true", "Allow": "DELETE"},
+            )
+        return version
+
+    def read(self, version: ObjectVersion, start: int = 0, end: int | None = None) -> Iterator[bytes]:
+        """The bytes from ``start`` to ``end`` (exclusive) in blocks."""
+        return self._backing.read(version, start, version.size if end is None else end)
+
+    def parts(self, version: ObjectVersion, after: int, limit: int) -> list[Part]:
+        """Up to ``limit`` parts of an object that was made of parts, numbers above ``after``."""
+        content = version.content
+        if content is None or not version.parts:
+            return []
+        return self._backing.index.read(
+            lambda c: object_rows.part_page(c, content.id, after, limit)
+        )
+
+    def part(self, version: ObjectVersion, number: int) -> Part | None:
+        """One part by its number."""
+        content = version.content
+        if content is None or not version.parts:
+            return None
+        return self._backing.index.read(
+            lambda c: object_rows.part_by_number(c, content.id, number)
+        )
+
+    # -- writing
+
+    def check_conditions(self, bucket: Bucket, key: bytes, conditions: Conditions | None) -> None:
+        """Refuse a write early, before its body is read; the commit checks again."""
+        if conditions is None:
+            return
+        current = self.find(bucket, key, inline=False)
+        check_write(conditions, facts(current))
+
+    def put(
+        self,
+        bucket: Bucket,
+        key: bytes,
+        body: Body,
+        attributes: Attributes,
+        *,
+        conditions: Conditions | None = None,
+        origin: Origin = FROM_PYTHON,
+        event: str = "s3:ObjectCreated:Put",
+    ) -> ObjectVersion:
+        """Store an object; it is durable, and visible to everybody, when this returns.
+
+        :raises PreconditionFailed: a condition does not hold at the moment of the commit.
+        :raises AccessDenied: a ``before_object_created`` receiver vetoed.
+        :raises NoSuchBucket: the bucket was removed meanwhile.
+        """
+        stored = self._backing.receive(self._backing.storage_for(bucket.name), body)
+        return self.commit(
+            bucket, key, stored, attributes, conditions=conditions, origin=origin, event=event
+        )
+
+    def commit(
+        self,
+        bucket: Bucket,
+        key: bytes,
+        stored: Stored,
+        attributes: Attributes,
+        *,
+        conditions: Conditions | None,
+        origin: Origin,
+        event: str,
+    ) -> ObjectVersion:
+        """Make received bytes the key's newest version, in one transaction."""
+        version = ObjectVersion(
+            bucket_id=bucket.id,
+            key=key,
+            size=stored.size,
+            etag=stored.md5,
+            modified=self._backing.now(),
+            owner=attributes.owner,
+            headers=attributes.headers,
+            storage_class=attributes.storage_class,
+            checksum=stored.checksum,
+            acl=attributes.acl,
+            tags=attributes.tags,
+            inline=stored.inline,
+            content=stored.content,
+        )
+        replaced = False
+
+        def work(c: Connection) -> ObjectVersion:
+            nonlocal replaced
+            current = object_rows.lock_current(c, bucket.id, key)
+            if conditions is not None:
+                check_write(conditions, facts(current))
+            replaced = current is not None
+            return versions.add_version(c, bucket, version, current, new_content=True)
+
+        try:
+            ask_object(before_object_created, event, bucket, version, origin)
+        except BaseException:
+            self._backing.discard(stored)
+            raise
+        try:
+            version = self._backing.index.write(work)
+        except S3Error:
+            # Only a refusal is sure to have left no row behind. After any other failure the
+            # commit may have happened, so the blob stays and the orphan sweep decides.
+            self._backing.discard(stored)
+            raise
+        emit_object(object_created, event, bucket, version, origin, replaced=replaced)
+        return version
+
+    def delete(
+        self,
+        bucket: Bucket,
+        key: bytes,
+        version_id: str | None = None,
+        *,
+        conditions: Conditions | None = None,
+        origin: Origin = FROM_PYTHON,
+    ) -> ObjectVersion | None:
+        """Remove an object; None when there was none, which is no error.
+
+        :raises PreconditionFailed: a condition does not hold.
+        :raises AccessDenied: a ``before_object_removed`` receiver vetoed.
+        """
+        bucket_id = bucket.id
+        if version_id is not None and version_id != NULL_VERSION:
+            # AWS answers 204 for a version that is not there.
+            return None
+        if conditions is None or before_object_removed.receivers:
+            seen = self.find(bucket, key, inline=False)
+            if seen is None and conditions is None:
+                return None
+            if seen is not None:
+                ask_object(
+                    before_object_removed, REMOVED, bucket, seen, origin
+                )
+
+        def work(c: Connection) -> ObjectVersion | None:
+            current = object_rows.lock_current(c, bucket_id, key)
+            if conditions is not None:
+                check_delete(conditions, facts(current))
+            return versions.remove_version(c, bucket, key, version_id, current)
+
+        removed = self._backing.index.write(work)
+        if removed is not None:
+            emit_object(object_removed, REMOVED, bucket, removed, origin)
+        return removed
+
+    def delete_many(
+        self,
+        bucket: Bucket,
+        wanted: Sequence[Removal],
+        *,
+        origin: Origin = FROM_PYTHON,
+    ) -> list[ObjectVersion | S3Error | None]:
+        """Remove several objects in one transaction.
+
+        :returns: in the order of ``wanted``, what was removed, None where nothing was there, or
+            the error that kept this one (and only this one) from being removed.
+        """
+        results: list[ObjectVersion | S3Error | None] = [None] * len(wanted)
+        allowed: list[int] = []
+        for position, removal in enumerate(wanted):
+            if removal.version_id not in (None, NULL_VERSION):
+                continue
+            if before_object_removed.receivers:
+                seen = self.find(bucket, removal.key, inline=False)
+                if seen is not None:
+                    try:
+                        ask_object(before_object_removed, REMOVED, bucket, seen, origin)
+                    except S3Error as refusal:
+                        results[position] = refusal
+                        continue
+            allowed.append(position)
+        # One order for all, so that two such requests can't wait for each other's keys.
+        allowed.sort(key=lambda position: wanted[position].key)
+
+        def work(c: Connection) -> None:
+            for position in allowed:
+                removal = wanted[position]
+                current = object_rows.lock_current(c, bucket.id, removal.key)
+                try:
+                    if removal.conditions is not None:
+                        check_delete(removal.conditions, facts(current))
+                    results[position] = versions.remove_version(
+                        c, bucket, removal.key, removal.version_id, current
+                    )
+                except S3Error as refusal:
+                    results[position] = refusal
+
+        if allowed:
+            self._backing.index.write(work)
+        for result in results:
+            if isinstance(result, ObjectVersion):
+                emit_object(object_removed, REMOVED, bucket, result, origin)
+        return results
+
+    def set_tags(
+        self,
+        bucket: Bucket,
+        key: bytes,
+        version_id: str | None,
+        tags: tuple[tuple[str, str], ...],
+        *,
+        origin: Origin = FROM_PYTHON,
+    ) -> ObjectVersion:
+        """Replace an object's tags; an empty tuple removes them."""
+
+        def work(c: Connection) -> ObjectVersion:
+            version = self._locked(c, bucket, key, version_id)
+            object_rows.set_tags(c, version.seq, tags)
+            return version
+
+        version = self._backing.index.write(work)
+        event = "s3:ObjectTagging:Put" if tags else "s3:ObjectTagging:Delete"
+        emit_object(object_tagged, event, bucket, version, origin)
+        return version
+
+    def set_acl(
+        self,
+        bucket: Bucket,
+        key: bytes,
+        version_id: str | None,
+        acl: Acl,
+        *,
+        origin: Origin = FROM_PYTHON,
+    ) -> ObjectVersion:
+        """Replace an object's ACL."""
+
+        def work(c: Connection) -> ObjectVersion:
+            version = self._locked(c, bucket, key, version_id)
+            object_rows.set_acl(c, version.seq, acl)
+            return version
+
+        version = self._backing.index.write(work)
+        emit_object(object_acl_changed, "s3:ObjectAcl:Put", bucket, version, origin)
+        return version
+
+    def _locked(
+        self, c: Connection, bucket: Bucket, key: bytes, version_id: str | None
+    ) -> ObjectVersion:
+        current = object_rows.lock_current(c, bucket.id, key)
+        version = (
+            current
+            if version_id is None
+            else object_rows.get_version(c, bucket.id, key, version_id, False)
+        )
+        if version is None:
+            if version_id is not None:
+                raise NoSuchVersion(key=key, version_id=version_id)
+            raise NoSuchKey(key=key)
+        return version
+
+
+def facts(version: ObjectVersion | None) -> tuple[str, int, int] | None:
+    """What write conditions compare: (ETag, modified in ms, size), or None for no object."""
+    if version is None or version.delete_marker:
+        return None
+    return version.etag, version.modified, version.size
+
+
+__all__ = ["Attributes", "Objects", "Removal", "facts"]
