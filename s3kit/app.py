@@ -1,0 +1,268 @@
+"""S3App: one request's way through the house, step by step, in one place.
+
+Nothing else decides the order: address, operation, identity, bucket, access, handler, answer.
+"""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import random
+import time
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+from typing import Any
+
+from . import operations
+from .auth.access import Access
+from .auth.access import OwnerAccess
+from .auth.keyring import DictKeyRing
+from .auth.keyring import KeyRing
+from .auth.sigv4 import Request
+from .auth.sigv4 import identify
+from .blobs.registry import open_store
+from .call import Call
+from .call import Site
+from .config import Config
+from .errors import AccessDenied
+from .errors import AccessForbidden
+from .errors import InternalError
+from .errors import InvalidBucketName
+from .errors import NoSuchBucket
+from .errors import NotImplemented
+from .errors import S3Error
+from .index.schema import check_schema
+from .index.schema import create_schema
+from .index.session import Index
+from .profile import PROFILES
+from .store import Store
+from .wire.address import Address
+from .wire.address import parse_address
+from .wire.environ import Input
+from .wire.environ import TrustedProxies
+from .wire.environ import open_input
+from .wire.environ import public_url_parts
+from .wire.environ import raw_target
+from .wire.names import is_bucket_name
+from .wire.query import Query
+from .wire.query import parse_query
+from .wire.response import STATUS_LINES
+from .wire.response import Response
+from .wire.response import render_error
+from .wire.routing import Level
+from .wire.routing import Operation
+from .wire.routing import resolve
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse
+    from _typeshed.wsgi import WSGIEnvironment
+
+logger = logging.getLogger("s3kit")
+
+operations.load()
+
+
+def open_store_of(config: Config) -> Store:
+    """The Store that a configuration describes, its schema made or checked.
+
+    :raises SchemaMismatch: the database is of a newer or older version of s3kit.
+    """
+    index = Index(config.index, durability=config.durability, pool_size=config.pool_size)
+    try:
+        create_schema(index)
+        check_schema(index)
+        blob_durability = "full" if config.durability == "full" else "none"
+        storages = {
+            name: open_store(name, spec, durability=blob_durability)
+            for name, spec in config.storages.items()
+        }
+    except BaseException:
+        index.close()
+        raise
+    return Store(
+        index,
+        storages,
+        place=tuple(config.place.items()),
+        inline_threshold=config.inline_threshold,
+        grace_seconds=config.grace_seconds,
+        orphan_seconds=config.orphan_seconds,
+        profile=PROFILES[config.profile],
+    )
+
+
+class S3App:
+    """A WSGI application that speaks S3.
+
+    :param config: everything that is set; see :class:`~s3kit.config.Config`.
+    :param key_ring: where access keys come from; the configuration's keys by default.
+    :param access: who may do what; owners and ACLs by default.
+    """
+
+    def __init__(
+        self,
+        config: Config | None = None,
+        *,
+        key_ring: KeyRing | None = None,
+        access: Access | None = None,
+    ) -> None:
+        config = Config() if config is None else config
+        for plugin in config.plugins:
+            importlib.import_module(plugin)
+        self.config = config
+        self.store = open_store_of(config)
+        self._key_ring = DictKeyRing(config.signing_keys()) if key_ring is None else key_ring
+        self._base_hosts = config.base_hosts
+        self._trusted = TrustedProxies(config.trusted_proxies)
+        self._public_prefix = config.public_prefix.rstrip("/")
+        self._pinned_region = config.region if config.pin_region else None
+        self._host_id = f"{random.getrandbits(256):064x}"
+        self._site = Site(
+            store=self.store,
+            key_ring=self._key_ring,
+            access=OwnerAccess() if access is None else access,
+            profile=self.store.profile,
+            region=config.region,
+            pinned_region=self._pinned_region,
+        )
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        request_id = f"{random.getrandbits(64):016X}"
+        method: str = environ["REQUEST_METHOD"]
+        received: list[Input] = []
+        try:
+            response = self._answer(environ, method, request_id, received)
+        except S3Error as error:
+            response = self._refusal(environ, error, request_id)
+        except Exception:
+            logger.exception("Request %s failed.", request_id)
+            response = self._refusal(environ, InternalError(), request_id)
+        if received and received[0].remaining != 0:
+            received[0].drain()
+        headers = response.headers
+        headers.append(("x-amz-request-id", request_id))
+        headers.append(("x-amz-id-2", self._host_id))
+        start_response(STATUS_LINES[response.status], headers)
+        if method == "HEAD":
+            # Several servers would send the bytes.
+            return ()
+        return response.body
+
+    def close(self) -> None:
+        """Close the database connections and the storages."""
+        self.store.close()
+
+    # -- the steps, in their order
+
+    def _answer(
+        self, environ: WSGIEnvironment, method: str, request_id: str, received: list[Input]
+    ) -> Response:
+        body = open_input(environ)
+        received.append(body)
+        target = raw_target(environ)
+        scheme, host, prefix, _client = public_url_parts(environ, self._trusted)
+        address = parse_address(
+            target,
+            host,
+            script_name=environ.get("SCRIPT_NAME", ""),
+            base_hosts=self._base_hosts,
+            public_prefix=prefix or self._public_prefix,
+        )
+        if method == "OPTIONS":
+            return self._preflight(environ)
+        query = parse_query(target.query)
+        operation = self._operation(method, address, query, environ)
+        identity = identify(
+            Request(method, address.canonical, query, environ, scheme, host),
+            self._key_ring,
+            now=time.time(),
+            region=self._pinned_region,
+        )
+        if identity.canonical_path is not None:
+            address = address.settle(identity.canonical_path)
+        call = Call(
+            environ,
+            self._site,
+            operation,
+            query,
+            body,
+            request_id,
+            identity,
+            address.bucket,
+            address.key,
+        )
+        if operation.level != "service" and operation.name != "CreateBucket":
+            self._load_bucket(call)
+        self._authorize(call)
+        handler = operation.handler
+        assert handler is not None, "resolve() refuses what is not built"
+        response = handler(call)
+        if method != "GET" and method != "HEAD":
+            self.store.janitor.nudge()
+        return response
+
+    def _operation(
+        self, method: str, address: Address, query: Query, environ: WSGIEnvironment
+    ) -> Operation:
+        level: Level
+        if address.bucket is None:
+            level = "service"
+        elif address.key is None:
+            level = "bucket"
+        else:
+            level = "object"
+        operation = resolve(method, level, query, environ)
+        if operation.name in self._site.profile.disabled:
+            raise NotImplemented(f"The operation {operation.name} is switched off here.")
+        return operation
+
+    def _preflight(self, environ: WSGIEnvironment) -> Response:
+        """No bucket can have CORS rules yet, so every preflight gets S3's refusal."""
+        raise AccessForbidden(
+            "CORSResponse: CORS is not enabled for this bucket.",
+            method=environ.get("HTTP_ACCESS_CONTROL_REQUEST_METHOD", ""),
+            resource_type="BUCKET",
+        )
+
+    def _load_bucket(self, call: Call) -> None:
+        name = call.bucket_name
+        assert name is not None
+        try:
+            bucket = self.store.buckets.get(name)
+        except NoSuchBucket:
+            if not is_bucket_name(name):
+                raise InvalidBucketName(bucket_name=name) from None
+            raise
+        expected = call.environ.get("HTTP_X_AMZ_EXPECTED_BUCKET_OWNER")
+        if expected is not None and expected != bucket.account:
+            raise AccessDenied()
+        call.maybe_bucket = bucket
+
+    def _authorize(self, call: Call) -> None:
+        """Ask Access for every action of the operation; an empty action: the handler asks."""
+        actions = call.operation.actions
+        bucket = call.maybe_bucket
+        if isinstance(actions, str):
+            if actions:
+                call.require(actions, bucket, call.key)
+            return
+        for action, level in actions(call):
+            if level == "object":
+                call.require(action, bucket, call.key, call.version_id)
+            else:
+                call.require(action, bucket)
+
+    # -- refusals
+
+    def _refusal(self, environ: WSGIEnvironment, error: S3Error, request_id: str) -> Response:
+        resource = resource_of(environ)
+        status, headers, body = render_error(error, request_id, self._host_id, resource)
+        return Response(status, headers, (body,) if body else ())
+
+
+def resource_of(environ: WSGIEnvironment) -> str:
+    """The decoded path below the mount, as errors show it."""
+    path: Any = environ.get("PATH_INFO", "")
+    try:
+        return str(path.encode("latin-1").decode("utf-8", "replace"))
+    except UnicodeEncodeError:
+        return str(path)

@@ -1,0 +1,338 @@
+"""One request on its way through the house: who, what, on which bucket and key, with which body."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from typing import TypeVar
+
+from .auth.access import Access
+from .auth.keyring import KeyRing
+from .auth.sigv4 import Identity
+from .errors import AccessDenied
+from .errors import EntityTooLarge
+from .errors import InvalidArgument
+from .errors import InvalidRequest
+from .errors import MaxMessageLengthExceeded
+from .errors import MissingContentLength
+from .errors import SignatureDoesNotMatch
+from .model import Account
+from .model import Bucket
+from .model import Caller
+from .model import ObjectVersion
+from .model import Question
+from .profile import Profile
+from .store import Attributes
+from .store import Origin
+from .store import Store
+from .wire import checksums
+from .wire.checksums import BodyReader
+from .wire.checksums import Expected
+from .wire.chunked import ChunkedReader
+from .wire.chunked import trailer_names
+from .wire.conditions import Conditions
+from .wire.conditions import read_conditions
+from .wire.environ import Input
+from .wire.environ import header
+from .wire.headers import content_md5
+from .wire.query import Query
+from .wire.response import Response
+from .wire.routing import Operation
+from .wire.xml import from_xml
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIEnvironment
+
+Document = TypeVar("Document")
+
+UNSIGNED_PAYLOAD = "UNSIGNED-PAYLOAD"
+DOCUMENT_LIMIT = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """What all requests of one app share."""
+
+    store: Store
+    key_ring: KeyRing
+    access: Access
+    profile: Profile
+    region: str
+    pinned_region: str | None
+
+
+class Call:
+    """One request. ``bucket`` is set where the operation has one, ``key`` likewise (bytes)."""
+
+    __slots__ = (
+        "bucket_name",
+        "environ",
+        "identity",
+        "input",
+        "key",
+        "maybe_bucket",
+        "method",
+        "operation",
+        "query",
+        "request_id",
+        "site",
+        "store",
+    )
+
+    def __init__(
+        self,
+        environ: WSGIEnvironment,
+        site: Site,
+        operation: Operation,
+        query: Query,
+        body: Input,
+        request_id: str,
+        identity: Identity,
+        bucket_name: str | None,
+        key: bytes | None,
+    ) -> None:
+        self.environ = environ
+        self.site = site
+        self.store = site.store
+        self.operation = operation
+        self.method: str = environ["REQUEST_METHOD"]
+        self.query = query
+        self.input = body
+        self.request_id = request_id
+        self.identity = identity
+        self.bucket_name = bucket_name
+        self.maybe_bucket: Bucket | None = None
+        self.key = key
+
+    # -- who and what
+
+    @property
+    def bucket(self) -> Bucket:
+        """The request's bucket; only operations below the service level have one."""
+        bucket = self.maybe_bucket
+        assert bucket is not None, "a service-level operation asked for its bucket"
+        return bucket
+
+    @property
+    def object_key(self) -> bytes:
+        """The request's key; only object-level operations have one."""
+        key = self.key
+        assert key is not None, "a bucket-level operation asked for its key"
+        return key
+
+    @property
+    def caller(self) -> Caller:
+        return self.identity.caller
+
+    @property
+    def origin(self) -> Origin:
+        """Who to name in events."""
+        return Origin(self.identity.caller, self.request_id)
+
+    @property
+    def version_id(self) -> str | None:
+        """The ``versionId`` parameter.
+
+        :raises InvalidArgument: it is there but empty.
+        """
+        version_id = self.query.get("versionId")
+        if version_id == "":
+            raise InvalidArgument(
+                "Version id cannot be the empty string",
+                argument_name="versionId",
+                argument_value="",
+            )
+        return version_id
+
+    def account(self, account_id: str) -> Account:
+        """The account of this id as the key ring knows it, else a bare one."""
+        return self.site.key_ring.account(account_id) or Account(account_id)
+
+    def question(
+        self,
+        action: str,
+        bucket: Bucket | None,
+        key: bytes | None = None,
+        version_id: str | None = None,
+    ) -> Question:
+        """What to ask Access about this caller."""
+        if bucket is None or key is None:
+            return Question(self.identity.caller, action, bucket, key, version_id)
+
+        def load() -> ObjectVersion | None:
+            return self.store.objects.find(bucket, key, version_id, inline=False)
+
+        return Question(self.identity.caller, action, bucket, key, version_id, load=load)
+
+    def allowed(
+        self,
+        action: str,
+        bucket: Bucket | None,
+        key: bytes | None = None,
+        version_id: str | None = None,
+    ) -> bool:
+        """May the caller do this?"""
+        question = self.question(action, bucket, key, version_id)
+        return self.site.access.decide(question).allowed
+
+    def require(
+        self,
+        action: str,
+        bucket: Bucket | None,
+        key: bytes | None = None,
+        version_id: str | None = None,
+    ) -> None:
+        """Refuse the request unless the caller may do this.
+
+        :raises AccessDenied:
+        """
+        if not self.allowed(action, bucket, key, version_id):
+            raise AccessDenied()
+
+    # -- what came with it
+
+    def header(self, name: str) -> str | None:
+        """A request header by its lower-case name."""
+        return header(self.environ, name)
+
+    def conditions(self, prefix: str = "") -> Conditions | None:
+        """The request's conditional headers, None when there is none."""
+        return read_conditions(self.environ, prefix)
+
+    def body(
+        self,
+        *,
+        limit: int | None = None,
+        etag: bool = True,
+        compute: str | None = None,
+        expected: Expected | None = None,
+    ) -> BodyReader:
+        """The request's body, verified as it is read; nothing is read yet.
+
+        :param limit: the most bytes that may come; the profile's ``max_put`` by default.
+        :param etag: compute the MD5 that becomes an ETag.
+        :param compute: a checksum to compute where the client declares none.
+        :param expected: what ``declared_checksum`` found, to be verified.
+        :raises MissingContentLength: EntityTooLarge, InvalidArgument, InvalidDigest ... before
+            the first byte is read.
+        """
+        limit = self.site.profile.max_put if limit is None else limit
+        payload = self.identity.payload
+        if self.identity.caller.anonymous:
+            payload = self.header("x-amz-content-sha256") or UNSIGNED_PAYLOAD
+        if expected is not None:
+            compute = None
+        md5 = content_md5(self.environ)
+        if payload.startswith("STREAMING-"):
+            stream, length = self._chunked(payload)
+            if length > limit:
+                raise too_large(length, limit)
+            return BodyReader(
+                stream,
+                length,
+                sha256=None,
+                content_md5=md5,
+                expected=expected,
+                compute=compute,
+                limit=limit,
+                md5=etag,
+            )
+        known = self.input.length
+        if not self.input.declared and self.operation.body == "stream":
+            raise MissingContentLength()
+        if known is not None and known > limit:
+            raise too_large(known, limit)
+        return BodyReader(
+            self.input,
+            known,
+            sha256=None if payload == UNSIGNED_PAYLOAD else payload,
+            content_md5=md5,
+            expected=expected,
+            compute=compute,
+            limit=limit,
+            md5=etag,
+        )
+
+    def _chunked(self, payload: str) -> tuple[ChunkedReader, int]:
+        declared = self.header("x-amz-decoded-content-length")
+        if not declared:
+            raise MissingContentLength()
+        if not (declared.isascii() and declared.isdigit()):
+            raise InvalidArgument(
+                argument_name="x-amz-decoded-content-length", argument_value=declared
+            )
+        signer = None
+        if not payload.startswith("STREAMING-UNSIGNED-"):
+            signer = self.identity.chunk_signer
+            if signer is None:
+                # Signed chunks chain on a signature in the header; there is none to start from.
+                raise SignatureDoesNotMatch()
+        names = trailer_names(self.header("x-amz-trailer")) if payload.endswith("-TRAILER") else ()
+        length = int(declared)
+        return ChunkedReader(self.input, length, signer=signer, trailer=names), length
+
+    def declared_checksum(self) -> Expected | None:
+        """The checksum that the client declares for the body, in a header or the trailer.
+
+        :raises InvalidRequest: it declares two, or an unknown one.
+        """
+        return checksums.declared(self.environ)
+
+    def document(
+        self,
+        cls: type[Document],
+        *,
+        checksum_required: bool = False,
+        limit: int = DOCUMENT_LIMIT,
+    ) -> Document:
+        """The request's XML document, of at most ``limit`` bytes.
+
+        :raises MalformedXML: it is none, or not this one.
+        :raises InvalidRequest: a checksum is required and none came.
+        """
+        if checksum_required and not self.has_checksum():
+            raise InvalidRequest(
+                "Missing required header for this request: Content-MD5 OR x-amz-checksum-*"
+            )
+        expected = self.declared_checksum()
+        return from_xml(cls, self.document_bytes(limit=limit, expected=expected), limit=limit)
+
+    def document_bytes(
+        self, *, limit: int = DOCUMENT_LIMIT, expected: Expected | None = None
+    ) -> bytes:
+        """The request's document as bytes, verified.
+
+        :raises MaxMessageLengthExceeded: it has more than ``limit`` bytes.
+        """
+        try:
+            return self.body(limit=limit, etag=False, expected=expected).read_all()
+        except EntityTooLarge:
+            raise MaxMessageLengthExceeded(max_message_length_bytes=limit) from None
+
+    def has_checksum(self) -> bool:
+        """Whether a Content-MD5 or any ``x-amz-checksum-*`` (also as a trailer) came."""
+        environ = self.environ
+        return (
+            "HTTP_CONTENT_MD5" in environ
+            or "HTTP_X_AMZ_TRAILER" in environ
+            or any(name.startswith("HTTP_X_AMZ_CHECKSUM_") for name in environ)
+        )
+
+    def has_body(self) -> bool:
+        """Whether the request brings any body bytes."""
+        return self.input.length != 0
+
+    # -- answers
+
+    def empty(self, status: int = 200, headers: Iterable[tuple[str, str]] = ()) -> Response:
+        """An answer without a body."""
+        return Response(status, list(headers), ())
+
+
+def too_large(size: int, limit: int) -> EntityTooLarge:
+    """The error for a body of ``size`` bytes where ``limit`` are allowed."""
+    return EntityTooLarge(proposed_size=size, max_size_allowed=limit)
+
+
+__all__ = ["Attributes", "Call", "Site"]

@@ -1,0 +1,168 @@
+"""ACLs of buckets and objects: canned ones and documents."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ..auth.acl import canned
+from ..call import Call
+from ..errors import InvalidArgument
+from ..errors import InvalidRequest
+from ..errors import MalformedACLError
+from ..errors import MalformedXML
+from ..errors import MissingSecurityHeader
+from ..errors import NotImplemented
+from ..model import ALL_USERS
+from ..model import AUTHENTICATED_USERS
+from ..model import LOG_DELIVERY
+from ..model import Acl
+from ..model import Grant
+from ..model import Permission
+from ..wire.response import Response
+from ..wire.response import xml_response
+from ..wire.routing import operation
+from ..wire.xml import document
+from ..wire.xml import field_xml
+from .service import Owner
+from .service import owner_of
+from .tagging import version_headers
+
+GROUPS = frozenset({ALL_USERS, AUTHENTICATED_USERS, LOG_DELIVERY})
+MAX_GRANTS = 100
+
+
+@dataclass
+class Grantee:
+    """Who a grant is for: an account by id, or a group by URI."""
+
+    type: str | None = field_xml("xsi:type", attribute=True, default=None)
+    id: str | None = field_xml("ID", default=None)
+    display_name: str | None = None
+    uri: str | None = field_xml("URI", default=None)
+    email_address: str | None = None
+
+
+@dataclass
+class GrantEntry:
+    """One line of an ACL document."""
+
+    grantee: Grantee
+    permission: Permission
+
+
+@document("AccessControlPolicy")
+@dataclass
+class AccessControlPolicy:
+    """An ACL as S3 shows and takes it."""
+
+    owner: Owner
+    access_control_list: list[GrantEntry] = field_xml("AccessControlList", item="Grant")
+
+
+def private(owner: str) -> Acl:
+    """The ACL of what has none: full control for its owner."""
+    return Acl(owner, (Grant(owner, Permission.FULL_CONTROL),))
+
+
+def policy_document(call: Call, acl: Acl) -> AccessControlPolicy:
+    """The document that shows an ACL."""
+    entries = []
+    for grant in acl.grants:
+        if grant.is_group:
+            grantee = Grantee("Group", uri=grant.grantee)
+        else:
+            account = call.account(grant.grantee)
+            grantee = Grantee(
+                "CanonicalUser", account.id, account.display_name or account.id
+            )
+        entries.append(GrantEntry(grantee, grant.permission))
+    return AccessControlPolicy(owner_of(call.account(acl.owner)), entries)
+
+
+def read_policy(call: Call, owner: str) -> Acl:
+    """The ACL of a request's document.
+
+    :raises MalformedACLError: or InvalidArgument for a grantee that nobody knows.
+    """
+    try:
+        policy = call.document(AccessControlPolicy)
+    except MalformedXML:
+        raise MalformedACLError() from None
+    if policy.owner.id is not None and policy.owner.id != owner:
+        raise InvalidArgument("Invalid id", argument_name="CanonicalUser/ID", argument_value=policy.owner.id)
+    if len(policy.access_control_list) > MAX_GRANTS:
+        raise MalformedACLError()
+    grants = []
+    for entry in policy.access_control_list:
+        grantee = entry.grantee
+        if grantee.uri is not None:
+            if grantee.uri not in GROUPS:
+                raise InvalidArgument(
+                    "Invalid group uri", argument_name="Group/URI", argument_value=grantee.uri
+                )
+            grants.append(Grant(grantee.uri, entry.permission))
+        elif grantee.id is not None:
+            known = grantee.id == owner or call.site.key_ring.account(grantee.id) is not None
+            if not known:
+                raise InvalidArgument(
+                    "Invalid id", argument_name="CanonicalUser/ID", argument_value=grantee.id
+                )
+            grants.append(Grant(grantee.id, entry.permission))
+        else:
+            # AWS ended grants by e-mail address in October 2025.
+            raise MalformedACLError()
+    return Acl(owner, tuple(grants))
+
+
+def new_acl(call: Call, owner: str, bucket_owner: str) -> Acl:
+    """The ACL that a PutBucketAcl or PutObjectAcl asks for, by header or document."""
+    name = call.header("x-amz-acl")
+    if any(key.startswith("HTTP_X_AMZ_GRANT_") for key in call.environ):
+        if name is not None:
+            raise InvalidRequest("Specifying both Canned ACLs and Header Grants is not allowed")
+        raise NotImplemented("Grants by x-amz-grant-* headers are not implemented.")
+    if name is not None:
+        if call.has_body() and call.document_bytes().strip():
+            raise InvalidRequest("This request does not support content")
+        return canned(name, owner, bucket_owner)
+    if not call.has_body():
+        raise MissingSecurityHeader(
+            "Your request was missing a required header", missing_header_name="x-amz-acl"
+        )
+    return read_policy(call, owner)
+
+
+@operation("GetBucketAcl", "GET", "bucket", "acl", action="s3:GetBucketAcl")
+def get_bucket_acl(call: Call) -> Response:
+    """The bucket's ACL."""
+    bucket = call.bucket
+    return xml_response(policy_document(call, bucket.acl or private(bucket.account)))
+
+
+@operation("PutBucketAcl", "PUT", "bucket", "acl", action="s3:PutBucketAcl", body="document")
+def put_bucket_acl(call: Call) -> Response:
+    """Replace the bucket's ACL."""
+    bucket = call.bucket
+    call.store.buckets.set_acl(bucket, new_acl(call, bucket.account, bucket.account))
+    return call.empty()
+
+
+@operation("GetObjectAcl", "GET", "object", "acl", action="s3:GetObjectAcl")
+def get_object_acl(call: Call) -> Response:
+    """The object's ACL."""
+    version = call.store.objects.get(
+        call.bucket, call.object_key, call.version_id, inline=False
+    )
+    acl = version.acl or private(version.owner)
+    return xml_response(policy_document(call, acl), headers=version_headers(call))
+
+
+@operation("PutObjectAcl", "PUT", "object", "acl", action="s3:PutObjectAcl", body="document")
+def put_object_acl(call: Call) -> Response:
+    """Replace the object's ACL."""
+    objects = call.store.objects
+    bucket = call.bucket
+    version = objects.get(bucket, call.object_key, call.version_id, inline=False)
+    acl = new_acl(call, version.owner, bucket.account)
+    objects.set_acl(bucket, call.object_key, call.version_id, acl, origin=call.origin)
+    return call.empty(headers=version_headers(call))

@@ -1,0 +1,108 @@
+"""CreateBucket, HeadBucket, DeleteBucket, GetBucketLocation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ..auth.acl import canned
+from ..call import Call
+from ..errors import BucketAlreadyOwnedByYou
+from ..errors import InvalidArgument
+from ..errors import InvalidLocationConstraint
+from ..model import Acl
+from ..wire.names import check_bucket_name
+from ..wire.response import Response
+from ..wire.response import xml_response
+from ..wire.routing import operation
+from ..wire.xml import DECLARATION
+from ..wire.xml import NAMESPACE
+from ..wire.xml import document
+from ..wire.xml import escape
+from ..wire.xml import from_xml
+
+DEFAULT_REGION = "us-east-1"
+
+
+@document("CreateBucketConfiguration", also=("CreateBucketRequest",))
+@dataclass
+class CreateBucketConfiguration:
+    """Where a bucket is to live."""
+
+    location_constraint: str | None = None
+
+
+def canned_acl(call: Call, owner: str, bucket_owner: str) -> Acl | None:
+    """The ACL that ``x-amz-acl`` names, None where the header is absent or says private.
+
+    :raises InvalidArgument: there is no such canned ACL.
+    """
+    name = call.header("x-amz-acl")
+    if name is None or name == "private":
+        return None
+    return canned(name, owner, bucket_owner)
+
+
+@operation("CreateBucket", "PUT", "bucket", action="s3:CreateBucket", body="document")
+def create_bucket(call: Call) -> Response:
+    """Make a bucket for the caller's account; in us-east-1 to repeat it is no error."""
+    name = call.bucket_name
+    account = call.caller.account
+    assert name is not None
+    assert account is not None, "Access lets no anonymous caller create buckets"
+    check_bucket_name(name)
+    acl = canned_acl(call, account.id, account.id)
+    region = ""
+    if call.has_body():
+        data = call.document_bytes()
+        if data.strip():
+            configuration = from_xml(CreateBucketConfiguration, data)
+            region = configuration.location_constraint or ""
+    object_lock = call.header("x-amz-bucket-object-lock-enabled")
+    if object_lock is not None and object_lock.lower() not in ("true", "false"):
+        raise InvalidArgument(
+            argument_name="x-amz-bucket-object-lock-enabled", argument_value=object_lock
+        )
+    if region == DEFAULT_REGION:
+        raise InvalidLocationConstraint(location_constraint=region)
+    try:
+        call.store.buckets.create(
+            name, account.id, region=region, acl=acl, origin=call.origin
+        )
+    except BucketAlreadyOwnedByYou:
+        if (region or call.site.region) != DEFAULT_REGION:
+            raise
+    return call.empty(headers=[("Location", f"/{name}")])
+
+
+@operation("HeadBucket", "HEAD", "bucket", action="s3:ListBucket")
+def head_bucket(call: Call) -> Response:
+    """Whether the bucket is there and the caller may list it."""
+    region = call.bucket.region or call.site.region
+    return call.empty(
+        headers=[
+            ("x-amz-bucket-region", region),
+            ("x-amz-access-point-alias", "false"),
+            ("Content-Type", "application/xml"),
+        ]
+    )
+
+
+@operation("DeleteBucket", "DELETE", "bucket", action="s3:DeleteBucket")
+def delete_bucket(call: Call) -> Response:
+    """Remove an empty bucket (CS-08, FB-09)."""
+    call.store.buckets.delete(call.bucket, origin=call.origin)
+    return call.empty(204)
+
+
+@operation("GetBucketLocation", "GET", "bucket", "location", action="s3:GetBucketLocation")
+def get_bucket_location(call: Call) -> Response:
+    """The bucket's region; us-east-1 is an empty element, as AWS has it."""
+    region = call.bucket.region or call.site.region
+    text = "" if region == DEFAULT_REGION else region
+    # The region is the root element's own text, which no other document has.
+    return xml_response(
+        (
+            f'{DECLARATION}<LocationConstraint xmlns="{NAMESPACE}">{escape(text)}'
+            "</LocationConstraint>"
+        ).encode()
+    )

@@ -1,0 +1,208 @@
+"""CopyObject and UploadPartCopy."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ..call import Call
+from ..errors import AccessDenied
+from ..errors import InvalidArgument
+from ..errors import InvalidRequest
+from ..model import Bucket
+from ..model import Checksum
+from ..model import ObjectVersion
+from ..store import Attributes
+from ..wire.checksums import ALGORITHMS
+from ..wire.conditions import check_copy_source
+from ..wire.headers import iso8601
+from ..wire.headers import parse_copy_range
+from ..wire.headers import parse_copy_source
+from ..wire.headers import stored_headers
+from ..wire.names import check_key
+from ..wire.response import Response
+from ..wire.response import xml_response
+from ..wire.routing import operation
+from ..wire.xml import document
+from .multipart import part_number_of
+from .multipart import upload_id_of
+from .objects import attributes_of
+
+SELF_COPY = (
+    "This copy request is illegal because it is trying to copy an object to itself without "
+    "changing the object's metadata, storage class, website redirect location or encryption "
+    "attributes."
+)
+
+
+@document("CopyObjectResult")
+@dataclass
+class CopyObjectResult:
+    """The answer to CopyObject."""
+
+    last_modified: str
+    etag: str
+    checksum_crc32: str | None = None
+    checksum_crc32c: str | None = None
+    checksum_crc64nvme: str | None = None
+    checksum_sha1: str | None = None
+    checksum_sha256: str | None = None
+    checksum_type: str | None = None
+
+
+@document("CopyPartResult")
+@dataclass
+class CopyPartResult:
+    """The answer to UploadPartCopy."""
+
+    last_modified: str
+    etag: str
+    checksum_crc32: str | None = None
+    checksum_crc32c: str | None = None
+    checksum_crc64nvme: str | None = None
+    checksum_sha1: str | None = None
+    checksum_sha256: str | None = None
+
+
+def checksum_field(checksum: Checksum | None) -> dict[str, str]:
+    """A checksum as the keyword argument of a document that has ``checksum_*`` fields."""
+    if checksum is None:
+        return {}
+    return {f"checksum_{checksum.algorithm.lower()}": checksum.value}
+
+
+def directive(call: Call, name: str) -> str:
+    """COPY or REPLACE.
+
+    :raises InvalidArgument: anything else.
+    """
+    value = call.header(name)
+    if value is None:
+        return "COPY"
+    if value not in ("COPY", "REPLACE"):
+        raise InvalidArgument(
+            "Unknown metadata directive." if "metadata" in name else "Unknown tagging directive.",
+            argument_name=name,
+            argument_value=value,
+        )
+    return value
+
+
+def open_source(call: Call) -> tuple[Bucket, ObjectVersion]:
+    """The object that ``x-amz-copy-source`` names, which the caller must be allowed to read."""
+    value = call.header("x-amz-copy-source") or ""
+    bucket_name, key, version_id = parse_copy_source(value)
+    store = call.store
+    bucket = store.buckets.get(bucket_name)
+    expected_owner = call.header("x-amz-source-expected-bucket-owner")
+    if expected_owner is not None and expected_owner != bucket.account:
+        raise AccessDenied()
+    action = "s3:GetObject" if version_id is None else "s3:GetObjectVersion"
+    call.require(action, bucket, key, version_id)
+    version = store.objects.get(bucket, key, version_id)
+    conditions = call.conditions("x-amz-copy-source-")
+    if conditions is not None:
+        check_copy_source(conditions, version.etag, version.modified)
+    return bucket, version
+
+
+def checksum_algorithm_of(call: Call) -> str | None:
+    """The ``x-amz-checksum-algorithm`` header.
+
+    :raises InvalidRequest: it is not one that is known.
+    """
+    value = call.header("x-amz-checksum-algorithm")
+    if value is None:
+        return None
+    algorithm = value.upper()
+    if algorithm not in ALGORITHMS:
+        raise InvalidRequest("Checksum algorithm provided is unsupported.")
+    return algorithm
+
+
+@operation(
+    "CopyObject", "PUT", "object", header="x-amz-copy-source", action="s3:PutObject", body="none"
+)
+def copy_object(call: Call) -> Response:
+    """Copy an object; both ends are asked about, and the source's conditions hold."""
+    key = call.object_key
+    check_key(key)
+    metadata = directive(call, "x-amz-metadata-directive")
+    tagging = directive(call, "x-amz-tagging-directive")
+    algorithm = checksum_algorithm_of(call)
+    fresh = attributes_of(call)
+    conditions = call.conditions()
+    call.store.objects.check_conditions(call.bucket, key, conditions)
+    source_bucket, source = open_source(call)
+    if (
+        source_bucket.id == call.bucket.id
+        and source.key == key
+        and source.is_latest
+        and metadata == "COPY"
+        and call.header("x-amz-storage-class") is None
+        and call.header("x-amz-website-redirect-location") is None
+    ):
+        raise InvalidRequest(SELF_COPY)
+    headers = stored_headers(call.environ)
+    if metadata == "COPY":
+        redirect = headers.get("x-amz-website-redirect-location")
+        headers = dict(source.headers)
+        headers.pop("x-amz-website-redirect-location", None)
+        if redirect is not None:
+            headers["x-amz-website-redirect-location"] = redirect
+    tags = fresh.tags
+    if tagging == "COPY":
+        if source.tags:
+            call.require("s3:GetObjectTagging", source_bucket, source.key, None)
+        tags = source.tags
+    version = call.store.copying.copy(
+        source,
+        call.bucket,
+        key,
+        Attributes(fresh.owner, headers, fresh.storage_class, fresh.acl, tags),
+        checksum_algorithm=algorithm,
+        conditions=conditions,
+        origin=call.origin,
+    )
+    checksum = version.checksum
+    return xml_response(
+        CopyObjectResult(
+            iso8601(version.modified),
+            f'"{version.etag}"',
+            checksum_type=None if checksum is None else checksum.type,
+            **checksum_field(checksum),
+        )
+    )
+
+
+@operation(
+    "UploadPartCopy",
+    "PUT",
+    "object",
+    "partNumber",
+    "uploadId",
+    header="x-amz-copy-source",
+    action="s3:PutObject",
+    body="none",
+)
+def upload_part_copy(call: Call) -> Response:
+    """Copy an object, or a range of it, into a part."""
+    number = part_number_of(call)
+    upload = call.store.multipart.get(call.bucket, call.object_key, upload_id_of(call))
+    _, source = open_source(call)
+    start, end = 0, source.size
+    value = call.header("x-amz-copy-source-range")
+    if value is not None:
+        start, end = parse_copy_range(value, source.size)
+    if end - start > call.site.profile.max_part:
+        raise InvalidRequest(
+            "The specified copy source is larger than the maximum allowable size for a copy "
+            f"source: {call.site.profile.max_part}"
+        )
+    part = call.store.multipart.copy_part(source, start, end, call.bucket, upload, number)
+    return xml_response(
+        CopyPartResult(
+            iso8601(part.modified), f'"{part.etag}"', **checksum_field(part.checksum)
+        )
+    )
+
+

@@ -1,0 +1,129 @@
+"""DeleteObjects."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ..call import Call
+from ..errors import AccessDenied
+from ..errors import InvalidArgument
+from ..errors import MalformedXML
+from ..errors import S3Error
+from ..store import Removal
+from ..wire.conditions import Conditions
+from ..wire.headers import parse_etags
+from ..wire.headers import parse_http_date
+from ..wire.headers import parse_iso8601
+from ..wire.response import Response
+from ..wire.response import xml_response
+from ..wire.routing import operation
+from ..wire.xml import document
+from ..wire.xml import field_xml
+
+MAX_KEYS = 1000
+DELETE_LIMIT = 8 * 1024 * 1024
+"""Bytes of a Delete document: 1,000 keys of 1,024 bytes, each byte escaped."""
+
+
+@dataclass
+class ObjectIdentifier:
+    """One object to remove."""
+
+    key: str
+    version_id: str | None = None
+    etag: str | None = None
+    last_modified_time: str | None = None
+    size: int | None = None
+
+    def conditions(self) -> Conditions | None:
+        """On what this one is to be removed only, None for no condition.
+
+        :raises InvalidArgument: the time is none.
+        """
+        text = self.last_modified_time
+        if self.etag is None and text is None and self.size is None:
+            return None
+        modified = None
+        if text is not None:
+            modified = parse_http_date(text)
+            if modified is None:
+                modified = parse_iso8601(text)
+            if modified is None:
+                raise InvalidArgument(argument_name="LastModifiedTime", argument_value=text)
+        return Conditions(
+            if_match=None if self.etag is None else parse_etags(self.etag, strong=True),
+            if_match_size=self.size,
+            if_match_last_modified=modified,
+        )
+
+
+@document("Delete")
+@dataclass
+class Delete:
+    """The objects to remove; ``quiet`` leaves the removed ones out of the answer."""
+
+    objects: list[ObjectIdentifier] = field_xml("Object", default_factory=list)
+    quiet: bool = False
+
+
+@dataclass
+class DeletedObject:
+    """One object that is gone."""
+
+    key: str
+    version_id: str | None = None
+
+
+@dataclass
+class DeleteError:
+    """One object that could not be removed."""
+
+    key: str
+    version_id: str | None
+    code: str
+    message: str
+
+
+@document("DeleteResult")
+@dataclass
+class DeleteResult:
+    """The answer to DeleteObjects."""
+
+    deleted: list[DeletedObject] = field_xml("Deleted")
+    errors: list[DeleteError] = field_xml("Error")
+
+
+@operation("DeleteObjects", "POST", "bucket", "delete", action="", body="document")
+def delete_objects(call: Call) -> Response:
+    """Remove up to 1,000 objects; Access is asked about each of them (A059)."""
+    wanted = call.document(Delete, checksum_required=True, limit=DELETE_LIMIT)
+    if not wanted.objects or len(wanted.objects) > MAX_KEYS:
+        raise MalformedXML()
+    bucket = call.bucket
+    removals: list[Removal] = []
+    outcomes: list[object] = []
+    for identifier in wanted.objects:
+        key = identifier.key.encode("utf-8", "surrogateescape")
+        version_id = identifier.version_id or None
+        action = "s3:DeleteObject" if version_id is None else "s3:DeleteObjectVersion"
+        if not call.allowed(action, bucket, key, version_id):
+            outcomes.append(AccessDenied())
+            continue
+        try:
+            conditions = identifier.conditions()
+        except S3Error as error:
+            outcomes.append(error)
+            continue
+        outcomes.append(len(removals))
+        removals.append(Removal(key, version_id, conditions))
+    results = call.store.objects.delete_many(bucket, removals, origin=call.origin)
+    answer = DeleteResult([], [])
+    for identifier, outcome in zip(wanted.objects, outcomes, strict=True):
+        result = results[outcome] if isinstance(outcome, int) else outcome
+        if isinstance(result, S3Error):
+            answer.errors.append(
+                DeleteError(identifier.key, identifier.version_id, result.code, result.text)
+            )
+        elif not wanted.quiet:
+            answer.deleted.append(DeletedObject(identifier.key, identifier.version_id))
+    return xml_response(answer)

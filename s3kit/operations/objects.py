@@ -1,0 +1,283 @@
+"""PutObject, GetObject, HeadObject, DeleteObject."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from collections.abc import Mapping
+
+from ..call import Call
+from ..errors import AccessDenied
+from ..errors import InvalidPartNumber
+from ..errors import InvalidRange
+from ..errors import InvalidRequest
+from ..errors import InvalidStorageClass
+from ..errors import NotModified
+from ..model import Checksum
+from ..model import ObjectVersion
+from ..store import Attributes
+from ..store.multipart import default_checksum_algorithm
+from ..wire.conditions import check_read
+from ..wire.headers import check_tags
+from ..wire.headers import http_date
+from ..wire.headers import parse_range
+from ..wire.headers import parse_tagging_header
+from ..wire.headers import response_overrides
+from ..wire.headers import sent_headers
+from ..wire.headers import stored_headers
+from ..wire.names import check_key
+from ..wire.response import Response
+from ..wire.routing import operation
+from .buckets import canned_acl
+
+STORAGE_CLASSES = frozenset(
+    {
+        "STANDARD",
+        "REDUCED_REDUNDANCY",
+        "STANDARD_IA",
+        "ONEZONE_IA",
+        "INTELLIGENT_TIERING",
+        "GLACIER",
+        "DEEP_ARCHIVE",
+        "OUTPOSTS",
+        "GLACIER_IR",
+        "SNOW",
+        "EXPRESS_ONEZONE",
+    }
+)
+MAX_OBJECT_TAGS = 10
+
+
+def checksum_header(checksum: Checksum) -> tuple[str, str]:
+    """The response header that shows a checksum."""
+    return f"x-amz-checksum-{checksum.algorithm.lower()}", checksum.value
+
+
+def refuse_unbuilt_headers(call: Call) -> None:
+    """Refuse what would be silently ignored, yet promises something: encryption and locks.
+
+    :raises InvalidRequest: the request asks for what this endpoint does not have.
+    """
+    environ = call.environ
+    for name in environ:
+        if name.startswith("HTTP_X_AMZ_SERVER_SIDE_ENCRYPTION"):
+            raise InvalidRequest("Server side encryption is not configured on this endpoint.")
+        if name.startswith("HTTP_X_AMZ_OBJECT_LOCK_"):
+            raise InvalidRequest("Bucket is missing Object Lock Configuration")
+        if name == "HTTP_X_AMZ_WRITE_OFFSET_BYTES":
+            raise InvalidRequest("Appending to an object is not available on this endpoint.")
+
+
+def storage_class_of(call: Call) -> str:
+    """The storage class that a write asks for.
+
+    :raises InvalidStorageClass: AWS has no such class.
+    """
+    name = call.header("x-amz-storage-class")
+    if name is None:
+        return "STANDARD"
+    if name not in STORAGE_CLASSES:
+        raise InvalidStorageClass(storage_class_requested=name)
+    return name
+
+
+def tags_of(call: Call) -> tuple[tuple[str, str], ...]:
+    """The tags in the ``x-amz-tagging`` header, checked."""
+    value = call.header("x-amz-tagging")
+    if not value:
+        return ()
+    tags = parse_tagging_header(value)
+    check_tags(tags, MAX_OBJECT_TAGS)
+    return tags
+
+
+def attributes_of(call: Call) -> Attributes:
+    """What a write stores beside the bytes, all of it from the request's headers."""
+    refuse_unbuilt_headers(call)
+    bucket = call.bucket
+    # An anonymous writer owns nothing: what it stores is the bucket owner's.
+    owner = call.caller.account_id or bucket.account
+    tags = tags_of(call)
+    acl = canned_acl(call, owner, bucket.account)
+    if tags:
+        call.require("s3:PutObjectTagging", bucket, call.key)
+    if acl is not None:
+        require_new_acl(call)
+    return Attributes(
+        owner=owner,
+        headers=stored_headers(call.environ),
+        storage_class=storage_class_of(call),
+        acl=acl,
+        tags=tags,
+    )
+
+
+def require_new_acl(call: Call) -> None:
+    """Whoever may store the object owns it and may give it an ACL, but not anonymously.
+
+    :raises AccessDenied:
+    """
+    if call.caller.anonymous:
+        raise AccessDenied()
+
+
+@operation("PutObject", "PUT", "object", action="s3:PutObject", body="stream")
+def put_object(call: Call) -> Response:
+    """Store an object. All that the headers can decide is decided before the body is read."""
+    key = call.object_key
+    check_key(key)
+    attributes = attributes_of(call)
+    body = call.body(
+        expected=call.declared_checksum(), compute=default_checksum_algorithm()
+    )
+    conditions = call.conditions()
+    objects = call.store.objects
+    if conditions is not None:
+        objects.check_conditions(call.bucket, key, conditions)
+    version = objects.put(
+        call.bucket, key, body, attributes, conditions=conditions, origin=call.origin
+    )
+    headers = [("ETag", f'"{version.etag}"'), ("Content-Length", "0")]
+    checksum = version.checksum
+    if checksum is not None:
+        headers.append(checksum_header(checksum))
+        headers.append(("x-amz-checksum-type", checksum.type))
+    return Response(200, headers, ())
+
+
+def read_headers(
+    version: ObjectVersion, overrides: Mapping[str, str] | None
+) -> list[tuple[str, str]]:
+    """The headers of GET, HEAD and their 304 that come from the version itself."""
+    headers = [
+        ("Last-Modified", http_date(version.modified)),
+        ("ETag", f'"{version.etag}"'),
+        ("Accept-Ranges", "bytes"),
+    ]
+    headers += sent_headers(version.headers, overrides)
+    if version.storage_class != "STANDARD":
+        headers.append(("x-amz-storage-class", version.storage_class))
+    if version.tags:
+        headers.append(("x-amz-tagging-count", str(len(version.tags))))
+    return headers
+
+
+@operation("GetObject", "GET", "object", action="s3:GetObject")
+def get_object(call: Call) -> Response:
+    """An object, or a range or one part of it."""
+    return read_object(call, head=False)
+
+
+@operation("HeadObject", "HEAD", "object", action="s3:GetObject")
+def head_object(call: Call) -> Response:
+    """What GetObject would answer, without the bytes."""
+    return read_object(call, head=True)
+
+
+def read_object(call: Call, *, head: bool) -> Response:
+    """GetObject and HeadObject: the version, the conditions, then the range."""
+    environ = call.environ
+    query = call.query
+    version_id = None
+    overrides = None
+    part_text = None
+    if query.names:
+        version_id = call.version_id
+        part_text = query.get("partNumber")
+        overrides = response_overrides(query)
+        if overrides and call.caller.anonymous:
+            # A112: otherwise anybody could make this host say what it never said.
+            raise InvalidRequest(
+                "Request specific response headers cannot be used for anonymous GET requests."
+            )
+    objects = call.store.objects
+    version = objects.get(call.bucket, call.object_key, version_id, inline=not head)
+    conditions = call.conditions()
+    headers = read_headers(version, overrides)
+    if conditions is not None:
+        try:
+            check_read(conditions, version.etag, version.modified)
+        except NotModified:
+            return Response(304, headers, ())
+    size = version.size
+    start, end, status = 0, size, 200
+    checksum = version.checksum
+    range_header = environ.get("HTTP_RANGE")
+    if part_text is not None:
+        part = part_of(call, version, part_text, range_header)
+        start, end, status, checksum = part
+        if version.parts:
+            headers.append(("x-amz-mp-parts-count", str(version.parts)))
+    elif range_header is not None and range_applies(environ.get("HTTP_IF_RANGE"), version):
+        try:
+            wanted = parse_range(range_header, size)
+        except InvalidRange as error:
+            error.details.setdefault("actual_object_size", size)
+            raise
+        if wanted is not None:
+            start, end = wanted
+            status = 206
+            checksum = None
+    if status == 206:
+        headers.append(("Content-Range", f"bytes {start}-{end - 1}/{size}"))
+    if checksum is not None and environ.get("HTTP_X_AMZ_CHECKSUM_MODE", "").upper() == "ENABLED":
+        headers.append(checksum_header(checksum))
+        headers.append(("x-amz-checksum-type", checksum.type))
+    if version_id is not None:
+        headers.append(("x-amz-version-id", version.version_id))
+    headers.append(("Content-Length", str(end - start)))
+    if head:
+        return Response(status, headers, ())
+    inline = version.inline
+    if inline is not None:
+        body: Iterator[bytes] | tuple[bytes, ...] = (
+            (inline,) if end - start == size else (inline[start:end],)
+        )
+    else:
+        body = objects.read(version, start, end)
+    return Response(status, headers, body)
+
+
+def range_applies(if_range: str | None, version: ObjectVersion) -> bool:
+    """Whether a Range header counts beside this If-Range (RFC 9110, 13.1.5)."""
+    if if_range is None:
+        return True
+    value = if_range.strip()
+    if value.startswith('"'):
+        return value == f'"{version.etag}"'
+    return value == http_date(version.modified)
+
+
+def part_of(
+    call: Call, version: ObjectVersion, text: str, range_header: str | None
+) -> tuple[int, int, int, Checksum | None]:
+    """The byte range, status and checksum of ``?partNumber=``.
+
+    :raises InvalidArgument: InvalidPartNumber, InvalidRequest as AWS gives them.
+    """
+    number = call.query.integer("partNumber", 1, 1, 10_000)
+    if range_header is not None:
+        raise InvalidRequest("Cannot specify both Range header and partNumber query parameter")
+    if not version.parts:
+        if number != 1:
+            raise InvalidPartNumber(part_number_requested=text, actual_part_count=1)
+        return 0, version.size, 206 if version.size else 200, version.checksum
+    part = call.store.objects.part(version, number)
+    if part is None:
+        raise InvalidPartNumber(part_number_requested=text, actual_part_count=version.parts)
+    checksum = part.checksum
+    return part.offset, part.offset + part.size, 206, checksum
+
+
+@operation("DeleteObject", "DELETE", "object", action="s3:DeleteObject")
+def delete_object(call: Call) -> Response:
+    """Remove an object; to remove what is not there is no error."""
+    call.store.objects.delete(
+        call.bucket,
+        call.object_key,
+        call.version_id,
+        conditions=call.conditions(),
+        origin=call.origin,
+    )
+    return Response(204, [], ())
+
+

@@ -1,0 +1,107 @@
+"""Tags of objects and of buckets."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ..call import Call
+from ..errors import NoSuchTagSet
+from ..wire.headers import check_tags
+from ..wire.response import Response
+from ..wire.response import xml_response
+from ..wire.routing import operation
+from ..wire.xml import document
+from ..wire.xml import field_xml
+from ..wire.xml import from_xml
+from ..wire.xml import to_xml
+from .objects import MAX_OBJECT_TAGS
+
+MAX_BUCKET_TAGS = 50
+SETTING = "tagging"
+
+
+@dataclass
+class Tag:
+    """One tag."""
+
+    key: str
+    value: str
+
+
+@document("Tagging")
+@dataclass
+class Tagging:
+    """A set of tags."""
+
+    tag_set: list[Tag] = field_xml("TagSet", item="Tag")
+
+    def pairs(self) -> tuple[tuple[str, str], ...]:
+        """The tags as (key, value) pairs."""
+        return tuple((tag.key, tag.value) for tag in self.tag_set)
+
+
+def version_headers(call: Call) -> list[tuple[str, str]]:
+    """The version header of an answer about a named version."""
+    version_id = call.version_id
+    return [] if version_id is None else [("x-amz-version-id", version_id)]
+
+
+@operation("GetObjectTagging", "GET", "object", "tagging", action="s3:GetObjectTagging")
+def get_object_tagging(call: Call) -> Response:
+    """An object's tags, an empty set if it has none."""
+    version = call.store.objects.get(
+        call.bucket, call.object_key, call.version_id, inline=False
+    )
+    tags = [Tag(key, value) for key, value in version.tags]
+    return xml_response(Tagging(tags), headers=version_headers(call))
+
+
+@operation(
+    "PutObjectTagging", "PUT", "object", "tagging", action="s3:PutObjectTagging", body="document"
+)
+def put_object_tagging(call: Call) -> Response:
+    """Replace an object's tags."""
+    tags = call.document(Tagging).pairs()
+    check_tags(tags, MAX_OBJECT_TAGS)
+    call.store.objects.set_tags(
+        call.bucket, call.object_key, call.version_id, tags, origin=call.origin
+    )
+    return call.empty(headers=version_headers(call))
+
+
+@operation(
+    "DeleteObjectTagging", "DELETE", "object", "tagging", action="s3:DeleteObjectTagging"
+)
+def delete_object_tagging(call: Call) -> Response:
+    """Remove an object's tags."""
+    call.store.objects.set_tags(
+        call.bucket, call.object_key, call.version_id, (), origin=call.origin
+    )
+    return call.empty(204, headers=version_headers(call))
+
+
+@operation("GetBucketTagging", "GET", "bucket", "tagging", action="s3:GetBucketTagging")
+def get_bucket_tagging(call: Call) -> Response:
+    """A bucket's tags; NoSuchTagSet if it never had any."""
+    stored = call.store.buckets.setting(call.bucket, SETTING)
+    if stored is None:
+        raise NoSuchTagSet(bucket_name=call.bucket.name)
+    return xml_response(from_xml(Tagging, stored))
+
+
+@operation(
+    "PutBucketTagging", "PUT", "bucket", "tagging", action="s3:PutBucketTagging", body="document"
+)
+def put_bucket_tagging(call: Call) -> Response:
+    """Replace a bucket's tags."""
+    tagging = call.document(Tagging)
+    check_tags(tagging.pairs(), MAX_BUCKET_TAGS)
+    call.store.buckets.put_setting(call.bucket, SETTING, to_xml(tagging))
+    return call.empty(204)
+
+
+@operation("DeleteBucketTagging", "DELETE", "bucket", "tagging", action="s3:PutBucketTagging")
+def delete_bucket_tagging(call: Call) -> Response:
+    """Remove a bucket's tags."""
+    call.store.buckets.delete_setting(call.bucket, SETTING)
+    return call.empty(204)
