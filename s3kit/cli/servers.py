@@ -109,7 +109,7 @@ def run_gunicorn(config: Config, listening: Listening) -> None:
 
 
 def gunicorn_settings(listening: Listening) -> dict[str, Any]:
-    """What gunicorn is told; each line is a measured need (see docs/servers.md)."""
+    """What gunicorn is told; each line is a measured need."""
     return {
         # gunicorn closes the descriptor that it is given, so nobody else may hold it.
         "bind": f"fd://{listening.socket.detach()}",
