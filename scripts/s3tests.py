@@ -1,0 +1,451 @@
+"""Run ceph/s3-tests cases against ``s3kit serve`` or any endpoint and say which fail, and why.
+
+The suite itself stays outside this repository; name the folder of a checkout:
+
+    python -m scripts.s3tests PATH/TO/s3-tests --cases must.tsv --feature listing --feature copy
+
+The case list is a table with tabs: feature, test (``test_s3.py::test_name``), why.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterable
+from collections.abc import Sequence
+from dataclasses import asdict
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from scripts.processes import LOOPBACK
+from scripts.processes import ServerProcess
+from scripts.processes import free_port
+from scripts.processes import s3kit_command
+
+PLUGINS = ("pytest-xdist", "pytest-timeout", "pytest-reportlog")
+PASSED = "passed"
+FAILED = "failed"
+FLAKY = "flaky"
+UNCLEAN = "unclean"
+SKIPPED = "skipped"
+MISSING = "missing"
+
+# The suite takes one bucket prefix for a whole process and clears it before every case, so a bucket
+# that a server cannot clear would fail all later cases. This plug-in takes a prefix for each case.
+PLUGIN = """
+import pytest
+import s3tests.functional as suite
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item):
+    if suite.prefix is not None:
+        suite.prefix = suite.choose_bucket_prefix("s3kit-{random}-")
+"""
+
+# Cases that look at more than their own buckets, or that measure time, want the server alone.
+ALONE = ("list_buckets", "paginated", "atomic", "concurrent")
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """An account of the suite's configuration. ``section`` is its heading there."""
+
+    section: str
+    id: str
+    name: str
+    email: str
+    access_key: str
+    secret_key: str
+
+
+ACCOUNTS = (
+    Account("s3 main", "a1" * 32, "main", "main@example.com", "S3TESTSMAIN000000001", "m" * 40),
+    Account("s3 alt", "b2" * 32, "alt", "alt@example.com", "S3TESTSALT0000000001", "a" * 40),
+    Account("s3 tenant", "c3" * 32, "tenant", "ten@example.com", "S3TESTSTENANT0000001", "t" * 40),
+    Account("iam", "d4" * 32, "iam", "iam@example.com", "S3TESTSIAM0000000001", "i" * 40),
+    Account("iam root", "e5" * 32, "root", "root@example.com", "S3TESTSROOT000000001", "r" * 40),
+    Account(
+        "iam alt root", "f6" * 32, "altroot", "ar@example.com", "S3TESTSALTROOT000001", "o" * 40
+    ),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One line of a case list."""
+
+    feature: str
+    test: str
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What one case did. ``error`` is the last line of its error, ``seconds`` its duration."""
+
+    feature: str
+    test: str
+    result: str
+    error: str = ""
+    seconds: float = 0.0
+
+
+def read_cases(path: Path, features: Iterable[str] = (), tests: Iterable[str] = ()) -> list[Case]:
+    """The cases of a table that are wanted; all when no feature or test is named.
+
+    :param tests: words; a case is wanted when its name contains one of them.
+    :raises ValueError: for a feature that the table does not have.
+    """
+    with path.open(encoding="utf-8", newline="") as file:
+        rows = [Case(row["feature"], row["test"]) for row in csv.DictReader(file, delimiter="\t")]
+    wanted = set(features)
+    unknown = wanted - {case.feature for case in rows}
+    if unknown:
+        known = ", ".join(sorted({case.feature for case in rows}))
+        raise ValueError(f"No such feature: {', '.join(sorted(unknown))}. There are: {known}.")
+    words = tuple(tests)
+    return [
+        case
+        for case in rows
+        if (not wanted or case.feature in wanted)
+        and (not words or any(word in case.test for word in words))
+    ]
+
+
+def make_environment(folder: Path, checkout: Path) -> Path:
+    """A virtual environment with what the suite needs; its Python. Made once, then kept."""
+    python = folder / "bin" / "python"
+    stamp = folder / "s3tests-ready"
+    if not stamp.exists():
+        print(f"Making the suite's environment in {folder} ...", flush=True)
+        subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)  # noqa: S603
+        install = [str(python), "-m", "pip", "install", "-q", "--disable-pip-version-check"]
+        subprocess.run(  # noqa: S603
+            [*install, "-r", str(checkout / "requirements.txt"), *PLUGINS], check=True
+        )
+        stamp.touch()
+    return python
+
+
+def accounts_file() -> str:
+    """The accounts as TOML for ``s3kit serve --accounts``."""
+    return "\n".join(
+        f"[[account]]\nid = {json.dumps(account.id)}\nname = {json.dumps(account.name)}\n"
+        f"email = {json.dumps(account.email)}\n"
+        f"keys = [{{ access_key = {json.dumps(account.access_key)}, "
+        f"secret_key = {json.dumps(account.secret_key)} }}]\n"
+        for account in ACCOUNTS
+    )
+
+
+def suite_configuration(host: str, port: int, *, secure: bool) -> str:
+    """The suite's own configuration file."""
+    lines = [
+        "[DEFAULT]",
+        f"host = {host}",
+        f"port = {port}",
+        f"is_secure = {secure}",
+        "ssl_verify = False",
+        "[fixtures]",
+        "bucket prefix = s3kit-{random}-",
+        "iam name prefix = s3-tests-",
+        "iam path prefix = /s3-tests/",
+    ]
+    for account in ACCOUNTS:
+        lines += [
+            f"[{account.section}]",
+            f"display_name = {account.name}",
+            f"user_id = {account.id}",
+            f"email = {account.email}",
+            f"access_key = {account.access_key}",
+            f"secret_key = {account.secret_key}",
+        ]
+        if account.section == "s3 main":
+            # s3kit's region; an empty LocationConstraint stands for us-east-1.
+            lines.append("api_name = ")
+        if account.section == "s3 tenant":
+            lines.append("tenant = ")
+    return "\n".join(lines) + "\n"
+
+
+def last_error_line(report: dict[str, Any]) -> str:
+    """The last line of an error's text (pytest's ``E`` lines), short enough to read."""
+    text = report.get("longrepr")
+    crash = text.get("reprcrash") if isinstance(text, dict) else None
+    message = crash.get("message", "") if isinstance(crash, dict) else str(text or "")
+    lines = [line.strip() for line in str(message).splitlines() if line.strip()]
+    return lines[0 if isinstance(crash, dict) else -1][:300] if lines else ""
+
+
+class Run:
+    """One run of pytest over a set of cases, read from its log of reports while it goes on."""
+
+    def __init__(self, python: Path, checkout: Path, settings: Path, folder: Path) -> None:
+        self._python = python
+        self._checkout = checkout
+        self._settings = settings
+        self._folder = folder
+
+    def _pytest(self, arguments: Sequence[str], output: Path) -> subprocess.Popen[bytes]:
+        environment = {**os.environ, "S3TEST_CONF": str(self._settings)}
+        environment["PYTHONPATH"] = str(self._folder)
+        (self._folder / "one_prefix_a_case.py").write_text(PLUGIN, encoding="utf-8")
+        for name in [name for name in environment if name.startswith("AWS_")]:
+            del environment[name]
+        with output.open("ab") as file:
+            return subprocess.Popen(  # noqa: S603
+                [
+                    *(str(self._python), "-m", "pytest"),
+                    *("-p", "no:cacheprovider", "-p", "one_prefix_a_case"),
+                    *arguments,
+                ],
+                cwd=self._checkout,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=file,
+                stderr=subprocess.STDOUT,
+            )
+
+    def existing(self, cases: Sequence[Case]) -> set[str]:
+        """Which of the cases the checkout has."""
+        files = sorted({f"s3tests/functional/{case.test.partition('::')[0]}" for case in cases})
+        present = [name for name in files if (self._checkout / name).exists()]
+        output = self._folder / "collect.log"
+        output.unlink(missing_ok=True)
+        self._pytest(["--collect-only", "-q", *present], output).wait()
+        start = "s3tests/functional/"
+        return {
+            line[len(start) :].strip()
+            for line in output.read_text(encoding="utf-8", errors="replace").splitlines()
+            if line.startswith(start)
+        }
+
+    def outcomes(
+        self, cases: Sequence[Case], *, processes: int, timeout: int, title: str
+    ) -> dict[str, Outcome]:
+        """Run the cases; their outcomes by test."""
+        if not cases:
+            return {}
+        by_test = {case.test: Outcome(case.feature, case.test, MISSING) for case in cases}
+        reports = self._folder / "reports.jsonl"
+        reports.unlink(missing_ok=True)
+        arguments = [f"--report-log={reports}", f"--timeout={timeout}", "-q", "--tb=short"]
+        if processes > 1:
+            arguments += ["-n", str(processes)]
+        process = self._pytest(
+            [*arguments, *(f"s3tests/functional/{test}" for test in by_test)],
+            self._folder / "pytest.log",
+        )
+        position = 0
+        shown = 0.0
+        try:
+            while True:
+                ended = process.poll() is not None
+                position = self._read(reports, position, by_test)
+                if ended or time.monotonic() - shown > 2.0:
+                    shown = time.monotonic()
+                    count = Counter(outcome.result for outcome in by_test.values())
+                    print(
+                        f"\r{title}: {len(by_test) - count[MISSING]}/{len(by_test)}, "
+                        f"{count[PASSED]} passed, {count[FAILED]} failed ",
+                        end="\n" if ended else "",
+                        flush=True,
+                    )
+                if ended:
+                    return by_test
+                time.sleep(0.2)
+        finally:
+            if process.poll() is None:
+                process.terminate()
+                process.wait()
+
+    @staticmethod
+    def _read(reports: Path, position: int, by_test: dict[str, Outcome]) -> int:
+        if not reports.exists():
+            return position
+        with reports.open("rb") as file:
+            file.seek(position)
+            for line in file:
+                if not line.endswith(b"\n"):
+                    break
+                position += len(line)
+                report = json.loads(line)
+                test = str(report.get("nodeid", "")).removeprefix("s3tests/functional/")
+                outcome = by_test.get(test)
+                if outcome is None or report.get("$report_type") != "TestReport":
+                    continue
+                outcome.seconds = round(outcome.seconds + report.get("duration", 0.0), 3)
+                if report["outcome"] == FAILED and outcome.result == PASSED:
+                    outcome.result = UNCLEAN
+                    outcome.error = f"({report['when']}) {last_error_line(report)}"
+                elif report["outcome"] == FAILED:
+                    where = "" if report["when"] == "call" else f"({report['when']}) "
+                    if outcome.result != FAILED:
+                        outcome.error = where + last_error_line(report)
+                    outcome.result = FAILED
+                elif report["outcome"] == SKIPPED:
+                    outcome.result = SKIPPED
+                elif report["when"] == "call" and outcome.result == MISSING:
+                    outcome.result = PASSED
+        return position
+
+
+def run_suite(
+    run: Run, cases: Sequence[Case], *, processes: int, timeout: int, retry: bool
+) -> list[Outcome]:
+    """Run cases in parallel, those that want the server alone one by one, failed ones again.
+
+    A case that fails in the crowd and passes alone counts as ``flaky``, one that passes but whose
+    buckets could not be cleared away afterwards as ``unclean``.
+    """
+    existing = run.existing(cases)
+    absent = [
+        Outcome(case.feature, case.test, MISSING) for case in cases if case.test not in existing
+    ]
+    present = [case for case in cases if case.test in existing]
+    together = [case for case in present if not any(word in case.test for word in ALONE)]
+    alone = [case for case in present if case not in set(together)]
+    found = run.outcomes(together, processes=processes, timeout=timeout, title="in parallel")
+    found |= run.outcomes(alone, processes=1, timeout=timeout, title="one by one")
+    failed = [case for case in together if found[case.test].result in (FAILED, MISSING)]
+    if retry and processes > 1 and failed:
+        again = run.outcomes(failed, processes=1, timeout=timeout, title="failed ones again")
+        for test, outcome in again.items():
+            if outcome.result == PASSED:
+                outcome.result = FLAKY
+                outcome.error = found[test].error
+            found[test] = outcome
+    for outcome in found.values():
+        if outcome.result == MISSING:
+            outcome.result, outcome.error = FAILED, "no report: the run ended before it"
+    return [found[case.test] for case in present] + absent
+
+
+def print_report(outcomes: Sequence[Outcome]) -> None:
+    """Counts for each feature, then every case that did not pass."""
+    features = sorted({outcome.feature for outcome in outcomes})
+    count = Counter((outcome.feature, outcome.result) for outcome in outcomes)
+    columns = (PASSED, UNCLEAN, FAILED, FLAKY, SKIPPED, MISSING)
+    print(f"\n{'feature':<28}{'cases':>7}" + "".join(f"{name:>9}" for name in columns))
+    for feature in features:
+        numbers = [count[feature, column] for column in columns]
+        print(f"{feature:<28}{sum(numbers):>7}" + "".join(f"{number:>9}" for number in numbers))
+    totals = [sum(count[feature, column] for feature in features) for column in columns]
+    print(f"{'all':<28}{sum(totals):>7}" + "".join(f"{number:>9}" for number in totals))
+    for outcome in outcomes:
+        if outcome.result != PASSED:
+            print(f"\n{outcome.result:<8}{outcome.feature}  {outcome.test}\n    {outcome.error}")
+
+
+def write_results(outcomes: Sequence[Outcome], path: Path) -> None:
+    """Write ``path`` as JSON and, beside it, the same as a table with tabs."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(
+        json.dumps([asdict(outcome) for outcome in outcomes], indent=1), encoding="utf-8"
+    )
+    with path.with_suffix(".tsv").open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, delimiter="\t", lineterminator="\n")
+        writer.writerow(["feature", "test", "result", "seconds", "error"])
+        for outcome in outcomes:
+            writer.writerow(
+                [outcome.feature, outcome.test, outcome.result, outcome.seconds, outcome.error]
+            )
+
+
+def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
+    """Parse the command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m scripts.s3tests",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("checkout", type=Path, help="folder of a ceph/s3-tests checkout")
+    parser.add_argument("--cases", type=Path, required=True, help="table of feature, test, why")
+    parser.add_argument("--feature", action="append", default=[], help="again for several")
+    parser.add_argument("--test", action="append", default=[], help="part of a case's name")
+    parser.add_argument(
+        "--work",
+        type=Path,
+        default=Path(tempfile.gettempdir()) / "s3kit-s3tests",
+        help="folder for the environment and logs, kept between runs (default %(default)s)",
+    )
+    parser.add_argument("--endpoint", help="test this URL instead of starting s3kit")
+    parser.add_argument("--server", default="", help="gunicorn or granian")
+    parser.add_argument("--workers", type=int)
+    parser.add_argument("--threads", type=int)
+    parser.add_argument("--processes", type=int, default=4, help="pytest processes (default 4)")
+    parser.add_argument("--timeout", type=int, default=120, help="seconds for one case")
+    parser.add_argument("--no-retry", action="store_true", help="do not run failed cases again")
+    parser.add_argument("--output", type=Path, help="results as .json (and .tsv beside it)")
+    return parser.parse_args(argv)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the suite; 0 when every wanted case passed."""
+    options = arguments(argv)
+    try:
+        cases = read_cases(options.cases, options.feature, options.test)
+    except ValueError as error:
+        print(error, file=sys.stderr)
+        return 2
+    if not cases:
+        print("No case is wanted.", file=sys.stderr)
+        return 2
+    work: Path = options.work.resolve()
+    work.mkdir(parents=True, exist_ok=True)
+    checkout: Path = options.checkout.resolve()
+    python = make_environment(work / "environment", checkout)
+    (work / "pytest.log").unlink(missing_ok=True)
+    settings = work / "s3tests.conf"
+    run = Run(python, checkout, settings, work)
+    started = time.monotonic()
+
+    def suite(host: str, port: int, *, secure: bool = False) -> list[Outcome]:
+        settings.write_text(suite_configuration(host, port, secure=secure), encoding="utf-8")
+        return run_suite(
+            run,
+            cases,
+            processes=options.processes,
+            timeout=options.timeout,
+            retry=not options.no_retry,
+        )
+
+    if options.endpoint:
+        url = urlsplit(options.endpoint)
+        secure = url.scheme == "https"
+        outcomes = suite(
+            url.hostname or LOOPBACK, url.port or (443 if secure else 80), secure=secure
+        )
+    else:
+        with tempfile.TemporaryDirectory(prefix="s3kit-s3tests-") as folder:
+            accounts = Path(folder) / "accounts.toml"
+            accounts.write_text(accounts_file(), encoding="utf-8")
+            port = free_port()
+            (work / "server.log").unlink(missing_ok=True)
+            command = s3kit_command(
+                data=Path(folder) / "data",
+                port=port,
+                server=options.server,
+                accounts=accounts,
+                workers=options.workers,
+                threads=options.threads,
+            )
+            with ServerProcess(command, port, work / "server.log"):
+                outcomes = suite(LOOPBACK, port)
+    print_report(outcomes)
+    output = (options.output or work / "results.json").resolve()
+    write_results(outcomes, output)
+    print(f"\n{time.monotonic() - started:.0f} s; results in {output} and .tsv, logs in {work}")
+    return 0 if all(outcome.result in (PASSED, FLAKY) for outcome in outcomes) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
