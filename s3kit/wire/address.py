@@ -97,20 +97,21 @@ def parse_address(
         path = "/"
     rest = _unmounted(path, script_name) if script_name else path
     host_bucket = _bucket_of_host(host, base_hosts) if base_hosts else None
-    bucket, key = _split(rest, host_bucket)
-    canonical = _canonical(path)
+    bucket, key, scoped = _split(rest, host_bucket)
+    # With IU-20's spelling another key would sign the same once the path is encoded anew.
+    canonical = (path,) if scoped else _canonical(path)
     others: dict[str, tuple[str | None, bytes | None]] | None = None
     if target.alternatives:
         others = {}
         for other in target.alternatives:
-            other_rest = _unmounted(other, script_name) if script_name else other
             try:
-                found = _split(other_rest, host_bucket)
+                found = _split(
+                    _unmounted(other, script_name) if script_name else other, host_bucket
+                )
             except InvalidURI:
                 continue
-            for form in _canonical(other):
-                if form not in canonical:
-                    others.setdefault(form, found)
+            if other not in canonical:
+                others[other] = found[:2]
         canonical += tuple(others)
     if public_prefix and not (script_name and (script_name + "/").startswith(public_prefix + "/")):
         prefix = aws_quote(public_prefix)
@@ -120,30 +121,24 @@ def parse_address(
     return Address(bucket, key, canonical, host_bucket is not None, host_bucket, others)
 
 
-def _split(rest: str, host_bucket: str | None) -> tuple[str | None, bytes | None]:
+def _split(rest: str, host_bucket: str | None) -> tuple[str | None, bytes | None, bool]:
+    """Bucket, key, and whether the bucket's segment brought a part of the key (IU-20)."""
     if host_bucket is not None:
-        key = decode_path(rest[1:])
-        return host_bucket, key or None
+        return host_bucket, decode_path(rest[1:]) or None, False
     if rest == "/" or not rest:
-        return None, None
+        return None, None, False
     segment, slash, tail = rest[1:].partition("/")
     if not segment:
         raise InvalidURI
     key = decode_path(tail)
-    if "%" in segment:
-        decoded = decode_path(segment)
-        if b"/" in decoded:
-            # IU-20: PHP's SDK sends a bucket that is given with a path as one segment.
-            name, _, scope = decoded.partition(b"/")
-            if not name:
-                raise InvalidURI
-            if scope and slash and not scope.endswith(b"/"):
-                scope += b"/"
-            return name.decode("utf-8", "replace"), (scope + key) or None
-        return decoded.decode("utf-8", "replace"), key or None
-    if not segment.isascii():
-        segment = decode_path(segment).decode("utf-8", "replace")
-    return segment, key or None
+    if "%" not in segment and segment.isascii():
+        return segment, key or None, False
+    name, separator, scope = decode_path(segment).partition(b"/")
+    if not name:
+        raise InvalidURI
+    if scope and slash and not scope.endswith(b"/"):
+        scope += b"/"
+    return name.decode("utf-8", "replace"), (scope + key) or None, bool(separator)
 
 
 def decode_path(raw: str) -> bytes:

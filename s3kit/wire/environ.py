@@ -125,8 +125,6 @@ def _rebuilt_target(environ: Environ) -> Target:
     mount = _quoted(environ.get("SCRIPT_NAME", ""), encoding)
     below = _quoted(environ.get("PATH_INFO", ""), encoding)
     query: str = environ.get("QUERY_STRING", "")
-    if not mount and below[:1] != "/":
-        below = _without_authority(environ.get("PATH_INFO", "")) or "/"
     alternatives = _with_encoded_slashes(mount, below)
     if below.startswith("/") and environ.get("SERVER_SOFTWARE", "").startswith("WSGIServer"):
         alternatives = (f"/{mount}{below}", *alternatives)
@@ -315,7 +313,8 @@ class Input:
             while left > 0:
                 data = self._once(min(left, _DRAIN_BLOCK))
                 if not data:
-                    break
+                    self.remaining = 0
+                    return
                 left -= len(data)
         except S3Error:
             return

@@ -276,7 +276,10 @@ def _subresource(
         return alone
     (key,) = selected
     for companion in _COMPANIONS:
-        if (method, level, selected | {companion}) in _TABLE:
+        incomplete = _TABLE.get((method, level, selected | {companion}))
+        if incomplete is not None:
+            if incomplete.plain is not None and incomplete.plain.handler is None:
+                return incomplete
             raise InvalidRequest(f"Missing required parameter for this operation: {companion}")
     raise _not_allowed(method, level, key.upper(), selected)
 
