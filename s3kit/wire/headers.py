@@ -85,7 +85,7 @@ def parse_http_date(value: str) -> int | None:
     """
     try:
         parsed = email.utils.parsedate_tz(value)
-        if parsed is None or ":" not in value:
+        if parsed is None:
             return None
         moment = datetime.datetime(*parsed[:6], tzinfo=datetime.UTC)
     except (ValueError, TypeError, IndexError, OverflowError):

@@ -39,7 +39,11 @@ def test_rendered_xml_is_answered_as_it_is() -> None:
 
 @pytest.mark.parametrize(
     ("status", "headers"),
-    [(200, [("Content-Length", "0"), ("ETag", "e")]), (204, [("ETag", "e")]), (304, [("ETag", "e")])],
+    [
+        (200, [("Content-Length", "0"), ("ETag", "e")]),
+        (204, [("ETag", "e")]),
+        (304, [("ETag", "e")]),
+    ],
 )
 def test_an_empty_answer_announces_a_length_only_where_http_has_one(
     status: int, headers: list[tuple[str, str]]
@@ -65,12 +69,15 @@ def test_an_error_is_written_with_code_message_details_resource_and_ids() -> Non
     status, headers, body = render_error(error, "REQ", "HOST", "/b/a")
     assert status == 404
     assert headers == [("Content-Type", "application/xml"), ("Content-Length", str(len(body)))]
-    assert body == (
-        '<?xml version="1.0" encoding="UTF-8"?>\n'
-        "<Error><Code>NoSuchKey</Code><Message>The specified key does not exist.</Message>"
-        "<Key>a/é</Key><ETag>x</ETag><RangeRequested>bytes=5-</RangeRequested><Size>3</Size>"
-        "<Resource>/b/a</Resource><RequestId>REQ</RequestId><HostId>HOST</HostId></Error>"
-    ).encode()
+    assert (
+        body
+        == (
+            '<?xml version="1.0" encoding="UTF-8"?>\n'
+            "<Error><Code>NoSuchKey</Code><Message>The specified key does not exist.</Message>"
+            "<Key>a/é</Key><ETag>x</ETag><RangeRequested>bytes=5-</RangeRequested><Size>3</Size>"
+            "<Resource>/b/a</Resource><RequestId>REQ</RequestId><HostId>HOST</HostId></Error>"
+        ).encode()
+    )
 
 
 def test_details_in_s3s_own_spelling_are_kept() -> None:

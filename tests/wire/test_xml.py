@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from dataclasses import field
 
 import pytest
+from hypothesis import example
 from hypothesis import given
 from hypothesis import strategies
 
@@ -117,6 +118,7 @@ def test_another_parser_reads_the_same_text(everything: Everything) -> None:
 
 
 @given(strategies.text())
+@example("\x00\x0b\x1f\ufffe\uffff\ud800\udfff")
 def test_any_text_at_all_becomes_well_formed(text: str) -> None:
     read = ElementTree.fromstring(f'<a b="{escape(text)}">{escape(text)}</a>'.encode()).text or ""
     assert len(read) == len(text)
