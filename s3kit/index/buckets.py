@@ -69,9 +69,7 @@ _DELETE_UPLOADS = Statement(sql_delete(uploads).where(uploads.c.bucket_id == _TH
 _DELETE_SETTINGS = Statement(sql_delete(settings).where(settings.c.bucket_id == _THIS))
 _DELETE_PLACES = Statement(sql_delete(current).where(current.c.bucket_id == _THIS))
 _DELETE = Statement(sql_delete(buckets).where(buckets.c.id == _THIS))
-_SET_ACL = Statement(
-    update(buckets).where(buckets.c.id == _THIS).values(acl=bindparam("new_acl"))
-)
+_SET_ACL = Statement(update(buckets).where(buckets.c.id == _THIS).values(acl=bindparam("new_acl")))
 _SET_VERSIONING = Statement(
     update(buckets).where(buckets.c.id == _THIS).values(versioning=bindparam("new_versioning"))
 )

@@ -78,9 +78,7 @@ def known(connection: Connection, storage: str, blobs: Sequence[str]) -> set[str
     for start in range(0, len(blobs), _AT_ONCE):
         some = blobs[start : start + _AT_ONCE]
         # One statement for any number: the last id fills the places that are left.
-        names = {
-            f"blob{number}": some[min(number, len(some) - 1)] for number in range(_AT_ONCE)
-        }
+        names = {f"blob{number}": some[min(number, len(some) - 1)] for number in range(_AT_ONCE)}
         rows = connection.all(_KNOWN, {"this_storage": storage, **names})
         found.update(row[0] for row in rows)
     return found

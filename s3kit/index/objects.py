@@ -178,9 +178,7 @@ _DELETE_VERSION = Statement(delete(versions).where(versions.c.seq == bindparam("
 
 _SHOWN = ("seq", "size", "etag", "modified", "storage_class", "owner", "checksum")
 _SHOWN_VALUES: dict[str, BindParameter[Any]] = {name: bindparam(f"new_{name}") for name in _SHOWN}
-_SQLITE_SHOW = sqlite_insert(current).values(
-    {"bucket_id": _BUCKET, "key": _KEY, **_SHOWN_VALUES}
-)
+_SQLITE_SHOW = sqlite_insert(current).values({"bucket_id": _BUCKET, "key": _KEY, **_SHOWN_VALUES})
 _SHOW = Statement(
     update(current)
     .where(current.c.bucket_id == _BUCKET, current.c.key == _KEY)
@@ -304,9 +302,7 @@ def _read(bucket_id: int, key: bytes, row: Row, is_latest: bool) -> ObjectVersio
         read_tags(tags) if tags else (),
         part_count,
         inline,
-        None
-        if content_id is None
-        else Content(content_id, storage, content_size, content_parts),
+        None if content_id is None else Content(content_id, storage, content_size, content_parts),
     )
 
 
@@ -359,7 +355,7 @@ def lock_current(connection: Connection, bucket_id: int, key: bytes) -> ObjectVe
             connection.run(_HOLD_PLACE, parameters)
         except Exception as error:
             if connection.is_integrity_error(error):
-                raise NoSuchBucket() from error
+                raise NoSuchBucket from error
             raise
         # A place that this transaction does not fill must not stay behind.
         connection.before_commit[bucket_id, key] = (_LEAVE_PLACE, parameters)
@@ -428,7 +424,7 @@ def put_version(
         )
     except Exception as error:
         if connection.is_integrity_error(error):
-            raise NoSuchBucket() from error
+            raise NoSuchBucket from error
         raise
     if version.delete_marker:
         _hide(connection, bucket_id, key)
@@ -454,9 +450,7 @@ def put_version(
     return seq
 
 
-def remove_version(
-    connection: Connection, version: ObjectVersion, now: int | None = None
-) -> bool:
+def remove_version(connection: Connection, version: ObjectVersion, now: int | None = None) -> bool:
     """Remove one version; if it was the newest, the one before it becomes the newest.
 
     The key must be locked. False when the version was gone already.

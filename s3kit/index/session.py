@@ -21,6 +21,7 @@ from collections import deque
 from collections.abc import Callable
 from collections.abc import Iterable
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from threading import Condition
 from threading import Lock
@@ -515,10 +516,8 @@ class SqliteWriter:
                 return
 
     def _discard(self, connection: SqliteConnection) -> None:
-        try:
+        with suppress(sqlite3.Error):
             connection.raw.execute("ROLLBACK")
-        except sqlite3.Error:
-            pass
         connection.close()
         self._connection = None
 
@@ -628,10 +627,10 @@ class ServerWriter:
 class Index:
     """The facts of one endpoint in one SQL database.
 
-    :param url: an SQLAlchemy URL (SQLite, PostgreSQL through psycopg, MariaDB through PyMySQL), or
+    :param url: an SQLAlchemy URL (SQLite, PostgreSQL by psycopg, MariaDB by PyMySQL), or
         ``memory://``: an SQLite file in a private temporary folder that goes when it is closed.
-    :param durability: ``full``: what was acknowledged survives a power cut. ``relaxed``: it survives
-        a crash of the process; a power cut may take the last moments, never part of a commit.
+    :param durability: ``full``: what was acknowledged survives a power cut. ``relaxed``: it
+        survives a crash of the process; a power cut may take the last moments, never half a commit.
         (MariaDB has no such setting per connection: see ``innodb_flush_log_at_trx_commit``.)
     :param pool_size: as many threads as may read at once.
     """
@@ -729,22 +728,33 @@ class Index:
         else:
             named["autocommit"] = True
             named.setdefault("charset", "utf8mb4")
-            # The server's default is REPEATABLE READ, whose gap locks make inserts deadlock.
-            named["init_command"] = (
-                "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED, "
-                "sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION', foreign_key_checks = 1"
-            )
         dbapi: Any = dialect.dbapi
         try:
             raw = dbapi.connect(*positional, **named)
         except dbapi.Error as error:
             LOG.error("the index's database cannot be reached: %s", error)
             raise ServiceUnavailable("The index's database cannot be reached.") from error
-        if self.dialect == "postgresql":
-            raw.execute("SET default_transaction_isolation = 'read committed'")
-            if self._relaxed:
-                raw.execute("SET synchronous_commit = off")
+        with raw.cursor() as cursor:
+            for setting in self._session_settings():
+                cursor.execute(setting)
         return ServerConnection(raw, self.dialect, dbapi.IntegrityError)
+
+    def _session_settings(self) -> tuple[str, ...]:
+        if self.dialect == "postgresql":
+            durable = (
+                "SET synchronous_commit = off"
+                if self._relaxed
+                # Stronger settings of the server's own, such as remote_apply, are kept.
+                else "SELECT set_config('synchronous_commit', 'on', false) "
+                "WHERE current_setting('synchronous_commit') = 'off'"
+            )
+            return ("SET default_transaction_isolation = 'read committed'", durable)
+        return (
+            # The server's default is REPEATABLE READ, whose gap locks make inserts deadlock.
+            "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED",
+            "SET SESSION sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION'",
+            "SET SESSION foreign_key_checks = 1",
+        )
 
     def _connect_writer(self) -> SqliteConnection:
         return self._connect_sqlite(query_only=False)
