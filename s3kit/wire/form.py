@@ -195,7 +195,7 @@ def _read_part(
 ) -> tuple[str, str | None, str | None, int, int] | None:
     """(name, filename, type, start and end of the value); None when more bytes are needed.
 
-    The end of a file is not looked for: it is -1.
+    The end of a file that has bytes is not looked for: it is -1.
     """
     if start is None:
         start = buffer.find(delimiter)
@@ -212,6 +212,11 @@ def _read_part(
         return None
     name, filename, part_type = _part_head(buffer[part:head_end])
     body = head_end + len(_BLANK_LINE)
+    # A part without a body may end with its headers: then the blank line is half delimiter.
+    if len(buffer) < body - 2 + len(delimiter):
+        return None
+    if buffer.startswith(delimiter, body - 2):
+        return name, filename, part_type, body - 2, body - 2
     if name == _FILE_FIELD:
         return name, filename, part_type, body, -1
     end = buffer.find(delimiter, body)
