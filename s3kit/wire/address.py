@@ -40,7 +40,7 @@ class Address:
     host name; ``host_bucket`` is then that name.
     """
 
-    __slots__ = ("_others", "bucket", "canonical", "host_bucket", "key", "virtual_host")
+    __slots__ = ("_context", "bucket", "canonical", "host_bucket", "key", "virtual_host")
 
     def __init__(
         self,
@@ -49,14 +49,15 @@ class Address:
         canonical: tuple[str, ...],
         virtual_host: bool,
         host_bucket: str | None,
-        others: dict[str, tuple[str | None, bytes | None]] | None = None,
+        context: tuple[int, str, str] | None = None,
     ) -> None:
         self.bucket = bucket
         self.key = key
         self.canonical = canonical
         self.virtual_host = virtual_host
         self.host_bucket = host_bucket
-        self._others = others
+        # How many of the canonical URIs mean this bucket and key; the prefix; the mount.
+        self._context = context
 
     def __repr__(self) -> str:
         return f"Address(bucket={self.bucket!r}, key={self.key!r})"
@@ -64,13 +65,20 @@ class Address:
     def settle(self, canonical: str) -> Address:
         """The address that a verified signature proves, given the canonical URI that matched.
 
-        It differs from this one only on a server that gives no raw target, where the signature
-        alone tells how the client wrote its path.
+        It differs from this one only on a server that gives no raw target (or a changed one), where
+        the signature alone tells how the client wrote its path.
+
+        :raises InvalidURI: what the client wrote has no bucket before its key.
         """
-        if self._others is None or canonical not in self._others:
+        if self._context is None:
             return self
-        bucket, key = self._others[canonical]
-        return Address(bucket, key, self.canonical, self.virtual_host, self.host_bucket)
+        certain, prefix, script_name = self._context
+        if canonical in self.canonical[:certain]:
+            return self
+        path = canonical[len(prefix) :]
+        rest = _unmounted(path, script_name) if script_name else path
+        bucket, key, _ = _split(rest, self.host_bucket)
+        return Address(bucket, key, (canonical,), self.virtual_host, self.host_bucket)
 
 
 def parse_address(
@@ -100,25 +108,15 @@ def parse_address(
     bucket, key, scoped = _split(rest, host_bucket)
     # With IU-20's spelling another key would sign the same once the path is encoded anew.
     canonical = (path,) if scoped else _canonical(path)
-    others: dict[str, tuple[str | None, bytes | None]] | None = None
+    certain = len(canonical)
     if target.alternatives:
-        others = {}
-        for other in target.alternatives:
-            try:
-                found = _split(
-                    _unmounted(other, script_name) if script_name else other, host_bucket
-                )
-            except InvalidURI:
-                continue
-            if other not in canonical:
-                others[other] = found[:2]
-        canonical += tuple(others)
+        canonical += target.alternatives
+    prefix = ""
     if public_prefix and not (script_name and (script_name + "/").startswith(public_prefix + "/")):
         prefix = aws_quote(public_prefix)
         canonical = tuple([prefix + form for form in canonical])
-        if others:
-            others = {prefix + form: found for form, found in others.items()}
-    return Address(bucket, key, canonical, host_bucket is not None, host_bucket, others)
+    context = (certain, prefix, script_name) if target.alternatives else None
+    return Address(bucket, key, canonical, host_bucket is not None, host_bucket, context)
 
 
 def _split(rest: str, host_bucket: str | None) -> tuple[str | None, bytes | None, bool]:

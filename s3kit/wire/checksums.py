@@ -364,7 +364,7 @@ class BodyReader:
     length, SHA-256, Content-MD5 and checksum have all been found right; so whoever commits after
     b"" commits verified bytes, and whoever stops before it must not commit.
 
-    ``size`` (bytes) counts along; ``md5`` (hex, "" when switched off) and ``checksum`` (the
+    ``length`` is the one given; ``size`` (bytes) counts along; ``md5`` (hex, "" when switched off) and ``checksum`` (the
     declared one, else the one of ``compute``, else None) exist only after the end: AttributeError
     before it.
 
@@ -384,7 +384,6 @@ class BodyReader:
         "_content_md5",
         "_expected",
         "_hasher",
-        "_length",
         "_limit",
         "_md5_hasher",
         "_open",
@@ -394,6 +393,7 @@ class BodyReader:
         "_updates",
         "_wants_md5",
         "checksum",
+        "length",
         "md5",
         "size",
     )
@@ -417,7 +417,7 @@ class BodyReader:
         if limit is not None and length is not None and length > limit:
             raise EntityTooLarge(proposed_size=length, max_size_allowed=limit)
         self._stream = stream
-        self._length = length
+        self.length = length
         self._limit = limit
         self._sha256 = sha256
         self._content_md5 = content_md5
@@ -457,7 +457,7 @@ class BodyReader:
 
     def read_all(self) -> bytes:
         """The whole rest of the body, verified; for bodies whose size the caller has bounded."""
-        length = self._length
+        length = self.length
         if length is None or length > SMALL or self.size or not self._open:
             blocks = []
             while block := self.read(BLOCK):
@@ -482,7 +482,7 @@ class BodyReader:
 
     def _count(self, more: int) -> None:
         self.size = size = self.size + more
-        if self._length is not None and size > self._length:
+        if self.length is not None and size > self.length:
             raise self._wrong_length()
         if self._limit is not None and size > self._limit:
             raise EntityTooLarge(proposed_size=size, max_size_allowed=self._limit)
@@ -515,7 +515,7 @@ class BodyReader:
         )
 
     def _verify(self, sha256: str | None, md5: Any, digest: bytes | None) -> None:
-        if self._length is not None and self.size != self._length:
+        if self.length is not None and self.size != self.length:
             raise self._wrong_length()
         if sha256 != self._sha256:
             raise XAmzContentSHA256Mismatch(
@@ -553,5 +553,5 @@ class BodyReader:
 
     def _wrong_length(self) -> IncompleteBody:
         return IncompleteBody(
-            number_bytes_expected=self._length or 0, number_bytes_provided=self.size
+            number_bytes_expected=self.length or 0, number_bytes_provided=self.size
         )

@@ -122,7 +122,8 @@ def _rebuilt_target(environ: Environ) -> Target:
         )
     # Django rewrites PATH_INFO as real characters; its mount says so by this key.
     encoding = environ.get("s3kit.path_encoding", "latin-1")
-    mount = _quoted(environ.get("SCRIPT_NAME", ""), encoding)
+    script_name = environ.get("SCRIPT_NAME")
+    mount = _quoted(script_name, encoding) if script_name else ""
     below = _quoted(environ.get("PATH_INFO", ""), encoding)
     query: str = environ.get("QUERY_STRING", "")
     alternatives = _with_encoded_slashes(mount, below)

@@ -290,6 +290,14 @@ def test_a_leading_slash_that_werkzeug_lost_comes_back_by_the_signature() -> Non
     assert address.settle("//lead").key == b"/lead"
 
 
+def test_a_doubled_leading_slash_is_refused_on_werkzeug_too_once_the_signature_shows_it() -> None:
+    target = raw_target({"REQUEST_URI": "/b/k", "SERVER_SOFTWARE": "Werkzeug/3.1"})
+    address = parse_address(target, "h")
+    assert address.settle("/b/k") is address
+    with pytest.raises(InvalidURI):
+        address.settle("//b/k")
+
+
 @given(st.binary(min_size=1, max_size=60))
 def test_every_key_survives_the_way_through_its_path(key: bytes) -> None:
     path = "/bucket/" + quote_from_bytes(key)
@@ -333,5 +341,8 @@ def test_no_target_is_worse_than_an_invalid_uri(
         return
     assert address.canonical
     for canonical in address.canonical:
-        settled = address.settle(canonical)
+        try:
+            settled = address.settle(canonical)
+        except InvalidURI:
+            continue
         assert settled.key is None or settled.bucket
