@@ -29,7 +29,6 @@ from .errors import AccessForbidden
 from .errors import InternalError
 from .errors import InvalidBucketName
 from .errors import NoSuchBucket
-from .errors import NotImplemented
 from .errors import S3Error
 from .index.schema import check_schema
 from .index.schema import create_schema
@@ -49,7 +48,7 @@ from .wire.query import parse_query
 from .wire.response import STATUS_LINES
 from .wire.response import Response
 from .wire.response import render_error
-from .wire.routing import Level
+from .wire.service_model import Level
 from .wire.routing import Operation
 from .wire.routing import resolve
 
@@ -71,9 +70,8 @@ def open_store_of(config: Config) -> Store:
     try:
         create_schema(index)
         check_schema(index)
-        blob_durability = "full" if config.durability == "full" else "none"
         storages = {
-            name: open_store(name, spec, durability=blob_durability)
+            name: open_store(name, spec, durability=config.durability)
             for name, spec in config.storages.items()
         }
     except BaseException:
@@ -212,7 +210,7 @@ class S3App:
             level = "object"
         operation = resolve(method, level, query, environ)
         if operation.name in self._site.profile.disabled:
-            raise NotImplemented(f"The operation {operation.name} is switched off here.")
+            raise NotImplementedError(f"The operation {operation.name} is switched off here.")
         return operation
 
     def _preflight(self, environ: WSGIEnvironment) -> Response:

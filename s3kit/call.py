@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -27,6 +28,7 @@ from .store import Attributes
 from .store import Origin
 from .store import Store
 from .wire import checksums
+from .wire.address import aws_quote
 from .wire.checksums import BodyReader
 from .wire.checksums import Expected
 from .wire.chunked import ChunkedReader
@@ -145,6 +147,19 @@ class Call:
             )
         return version_id
 
+    @property
+    def now(self) -> float:
+        """Seconds since the epoch."""
+        return time.time()
+
+    def public_url(self, bucket: str, key: bytes) -> str:
+        """An object's URL as this client would spell it."""
+        environ = self.environ
+        scheme = environ.get("wsgi.url_scheme", "http")
+        host = environ.get("HTTP_HOST", "")
+        mount = aws_quote(environ.get("SCRIPT_NAME", "").encode("latin-1", "replace"))
+        return f"{scheme}://{host}{mount}/{bucket}/{aws_quote(key)}"
+
     def account(self, account_id: str) -> Account:
         """The account of this id as the key ring knows it, else a bare one."""
         return self.site.key_ring.account(account_id) or Account(account_id)
@@ -219,8 +234,6 @@ class Call:
         """
         limit = self.site.profile.max_put if limit is None else limit
         payload = self.identity.payload
-        if self.identity.caller.anonymous:
-            payload = self.header("x-amz-content-sha256") or UNSIGNED_PAYLOAD
         if expected is not None:
             compute = None
         md5 = content_md5(self.environ)

@@ -11,7 +11,6 @@ from ..errors import InvalidRequest
 from ..errors import MalformedACLError
 from ..errors import MalformedXML
 from ..errors import MissingSecurityHeader
-from ..errors import NotImplemented
 from ..model import ALL_USERS
 from ..model import AUTHENTICATED_USERS
 from ..model import LOG_DELIVERY
@@ -56,7 +55,9 @@ class AccessControlPolicy:
     """An ACL as S3 shows and takes it."""
 
     owner: Owner
-    access_control_list: list[GrantEntry] = field_xml("AccessControlList", item="Grant")
+    access_control_list: list[GrantEntry] = field_xml(
+        "AccessControlList", item="Grant", default_factory=list
+    )
 
 
 def private(owner: str) -> Acl:
@@ -72,9 +73,7 @@ def policy_document(call: Call, acl: Acl) -> AccessControlPolicy:
             grantee = Grantee("Group", uri=grant.grantee)
         else:
             account = call.account(grant.grantee)
-            grantee = Grantee(
-                "CanonicalUser", account.id, account.display_name or account.id
-            )
+            grantee = Grantee("CanonicalUser", account.id, account.display_name or account.id)
         entries.append(GrantEntry(grantee, grant.permission))
     return AccessControlPolicy(owner_of(call.account(acl.owner)), entries)
 
@@ -89,7 +88,9 @@ def read_policy(call: Call, owner: str) -> Acl:
     except MalformedXML:
         raise MalformedACLError() from None
     if policy.owner.id is not None and policy.owner.id != owner:
-        raise InvalidArgument("Invalid id", argument_name="CanonicalUser/ID", argument_value=policy.owner.id)
+        raise InvalidArgument(
+            "Invalid id", argument_name="CanonicalUser/ID", argument_value=policy.owner.id
+        )
     if len(policy.access_control_list) > MAX_GRANTS:
         raise MalformedACLError()
     grants = []
@@ -120,7 +121,7 @@ def new_acl(call: Call, owner: str, bucket_owner: str) -> Acl:
     if any(key.startswith("HTTP_X_AMZ_GRANT_") for key in call.environ):
         if name is not None:
             raise InvalidRequest("Specifying both Canned ACLs and Header Grants is not allowed")
-        raise NotImplemented("Grants by x-amz-grant-* headers are not implemented.")
+        raise NotImplementedError("Grants by x-amz-grant-* headers are not implemented.")
     if name is not None:
         if call.has_body() and call.document_bytes().strip():
             raise InvalidRequest("This request does not support content")
@@ -150,9 +151,7 @@ def put_bucket_acl(call: Call) -> Response:
 @operation("GetObjectAcl", "GET", "object", "acl", action="s3:GetObjectAcl")
 def get_object_acl(call: Call) -> Response:
     """The object's ACL."""
-    version = call.store.objects.get(
-        call.bucket, call.object_key, call.version_id, inline=False
-    )
+    version = call.store.objects.get(call.bucket, call.object_key, call.version_id, inline=False)
     acl = version.acl or private(version.owner)
     return xml_response(policy_document(call, acl), headers=version_headers(call))
 

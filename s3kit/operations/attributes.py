@@ -129,9 +129,7 @@ def parts_of(call: Call, version: ObjectVersion) -> ObjectParts:
     )
 
 
-@operation(
-    "GetObjectAttributes", "GET", "object", "attributes", action="s3:GetObjectAttributes"
-)
+@operation("GetObjectAttributes", "GET", "object", "attributes", action="s3:GetObjectAttributes")
 def get_object_attributes(call: Call) -> Response:
     """The attributes that the request names, and no others."""
     names = wanted_attributes(call)

@@ -65,9 +65,7 @@ def create_bucket(call: Call) -> Response:
     if region == DEFAULT_REGION:
         raise InvalidLocationConstraint(location_constraint=region)
     try:
-        call.store.buckets.create(
-            name, account.id, region=region, acl=acl, origin=call.origin
-        )
+        call.store.buckets.create(name, account.id, region=region, acl=acl, origin=call.origin)
     except BucketAlreadyOwnedByYou:
         if (region or call.site.region) != DEFAULT_REGION:
             raise

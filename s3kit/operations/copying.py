@@ -200,9 +200,5 @@ def upload_part_copy(call: Call) -> Response:
         )
     part = call.store.multipart.copy_part(source, start, end, call.bucket, upload, number)
     return xml_response(
-        CopyPartResult(
-            iso8601(part.modified), f'"{part.etag}"', **checksum_field(part.checksum)
-        )
+        CopyPartResult(iso8601(part.modified), f'"{part.etag}"', **checksum_field(part.checksum))
     )
-
-

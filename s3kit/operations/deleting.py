@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import UTC
+from datetime import datetime
 
 from ..call import Call
 from ..errors import AccessDenied
@@ -13,7 +15,6 @@ from ..store import Removal
 from ..wire.conditions import Conditions
 from ..wire.headers import parse_etags
 from ..wire.headers import parse_http_date
-from ..wire.headers import parse_iso8601
 from ..wire.response import Response
 from ..wire.response import xml_response
 from ..wire.routing import operation
@@ -45,16 +46,31 @@ class ObjectIdentifier:
             return None
         modified = None
         if text is not None:
-            modified = parse_http_date(text)
-            if modified is None:
-                modified = parse_iso8601(text)
-            if modified is None:
-                raise InvalidArgument(argument_name="LastModifiedTime", argument_value=text)
+            modified = read_time(text)
         return Conditions(
             if_match=None if self.etag is None else parse_etags(self.etag, strong=True),
             if_match_size=self.size,
             if_match_last_modified=modified,
         )
+
+
+def read_time(text: str) -> int:
+    """Milliseconds since the epoch, of an HTTP date or an ISO 8601 time: SDKs send either.
+
+    :raises InvalidArgument: it is neither.
+    """
+    modified = parse_http_date(text)
+    if modified is not None:
+        return modified
+    try:
+        moment = datetime.fromisoformat(text)
+        if moment.tzinfo is None:
+            moment = moment.replace(tzinfo=UTC)
+        return int(moment.timestamp() * 1000)
+    except (ValueError, OverflowError):
+        raise InvalidArgument(
+            argument_name="LastModifiedTime", argument_value=text
+        ) from None
 
 
 @document("Delete")

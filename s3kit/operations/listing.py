@@ -93,14 +93,12 @@ def checksum_elements(checksum: str | None) -> str:
     if not checksum:
         return ""
     algorithm, kind, _ = checksum.split(":", 2)
-    return (
-        f"<ChecksumAlgorithm>{algorithm}</ChecksumAlgorithm><ChecksumType>{kind}</ChecksumType>"
-    )
+    return f"<ChecksumAlgorithm>{algorithm}</ChecksumAlgorithm><ChecksumType>{kind}</ChecksumType>"
 
 
 def contents(rows: list[KeyRow], text: KeyText, owners: Owners | None) -> str:
     """The Contents elements of a page."""
-    pieces = []
+    pieces: list[str] = []
     append = pieces.append
     checksums: dict[str, str] = {}
     for key, size, etag, modified, storage_class, owner, checksum in rows:
@@ -177,9 +175,7 @@ def list_objects_v2(call: Call) -> Response:
     if token is not None:
         pieces.append(f"<ContinuationToken>{escape(token)}</ContinuationToken>")
     if page.truncated:
-        pieces.append(
-            f"<NextContinuationToken>{encode_token(page.next)}</NextContinuationToken>"
-        )
+        pieces.append(f"<NextContinuationToken>{encode_token(page.next)}</NextContinuationToken>")
     if start_after:
         pieces.append(f"<StartAfter>{text(start_after)}</StartAfter>")
     pieces.append(
@@ -251,7 +247,9 @@ def list_object_versions(call: Call) -> Response:
             pieces.append(f"<DeleteMarker>{head}{owners(version.owner)}</DeleteMarker>")
             continue
         checksum = version.checksum
-        kind = "" if checksum is None else checksum_elements(f"{checksum.algorithm}:{checksum.type}:")
+        kind = (
+            "" if checksum is None else checksum_elements(f"{checksum.algorithm}:{checksum.type}:")
+        )
         pieces.append(
             f"<Version>{head}<ETag>&quot;{version.etag}&quot;</ETag>{kind}"
             f"<Size>{version.size}</Size>{owners(version.owner)}"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from urllib.parse import quote_from_bytes
 
 from ..call import Call
 from ..errors import InvalidArgument
@@ -112,7 +111,7 @@ class PartEntry:
 
 
 @document("ListPartsResult")
-@dataclass
+@dataclass(kw_only=True)
 class ListPartsResult:
     """The answer to ListParts."""
 
@@ -157,9 +156,7 @@ def upload_id_of(call: Call) -> str:
     return upload_id
 
 
-@operation(
-    "CreateMultipartUpload", "POST", "object", "uploads", action="s3:PutObject", body="none"
-)
+@operation("CreateMultipartUpload", "POST", "object", "uploads", action="s3:PutObject", body="none")
 def create_multipart_upload(call: Call) -> Response:
     """Begin an upload; metadata, tags and ACL are given here and not at the end."""
     key = call.object_key
@@ -241,13 +238,10 @@ def complete_multipart_upload(call: Call) -> Response:
         conditions=conditions,
         origin=call.origin,
     )
-    scheme = call.environ.get("wsgi.url_scheme", "http")
-    host = call.environ.get("HTTP_HOST", "")
-    path = quote_from_bytes(key, safe="/-_.~")
     whole = version.checksum
     return xml_response(
         CompleteMultipartUploadResult(
-            location=f"{scheme}://{host}/{call.bucket.name}/{path}",
+            location=call.public_url(call.bucket.name, key),
             bucket=call.bucket.name,
             key=key,
             etag=f'"{version.etag}"',
@@ -268,9 +262,7 @@ def read_parts(data: bytes) -> list[WantedPart]:
     return [part.wanted() for part in listed]
 
 
-@operation(
-    "AbortMultipartUpload", "DELETE", "object", "uploadId", action="s3:AbortMultipartUpload"
-)
+@operation("AbortMultipartUpload", "DELETE", "object", "uploadId", action="s3:AbortMultipartUpload")
 def abort_multipart_upload(call: Call) -> Response:
     """End an upload and give up its parts (FB-06)."""
     call.store.multipart.abort(call.bucket, call.object_key, upload_id_of(call))
@@ -376,6 +368,4 @@ def person(call: Call, element: str, account_id: str) -> str:
     """An Initiator or Owner element."""
     account = call.account(account_id)
     name = escape(account.display_name or account.id)
-    return (
-        f"<{element}><ID>{escape(account.id)}</ID><DisplayName>{name}</DisplayName></{element}>"
-    )
+    return f"<{element}><ID>{escape(account.id)}</ID><DisplayName>{name}</DisplayName></{element}>"

@@ -126,9 +126,7 @@ def put_object(call: Call) -> Response:
     key = call.object_key
     check_key(key)
     attributes = attributes_of(call)
-    body = call.body(
-        expected=call.declared_checksum(), compute=default_checksum_algorithm()
-    )
+    body = call.body(expected=call.declared_checksum(), compute=default_checksum_algorithm())
     conditions = call.conditions()
     objects = call.store.objects
     if conditions is not None:
@@ -279,5 +277,3 @@ def delete_object(call: Call) -> Response:
         origin=call.origin,
     )
     return Response(204, [], ())
-
-

@@ -33,7 +33,7 @@ class Tag:
 class Tagging:
     """A set of tags."""
 
-    tag_set: list[Tag] = field_xml("TagSet", item="Tag")
+    tag_set: list[Tag] = field_xml("TagSet", item="Tag", default_factory=list)
 
     def pairs(self) -> tuple[tuple[str, str], ...]:
         """The tags as (key, value) pairs."""
@@ -49,9 +49,7 @@ def version_headers(call: Call) -> list[tuple[str, str]]:
 @operation("GetObjectTagging", "GET", "object", "tagging", action="s3:GetObjectTagging")
 def get_object_tagging(call: Call) -> Response:
     """An object's tags, an empty set if it has none."""
-    version = call.store.objects.get(
-        call.bucket, call.object_key, call.version_id, inline=False
-    )
+    version = call.store.objects.get(call.bucket, call.object_key, call.version_id, inline=False)
     tags = [Tag(key, value) for key, value in version.tags]
     return xml_response(Tagging(tags), headers=version_headers(call))
 
@@ -69,9 +67,7 @@ def put_object_tagging(call: Call) -> Response:
     return call.empty(headers=version_headers(call))
 
 
-@operation(
-    "DeleteObjectTagging", "DELETE", "object", "tagging", action="s3:DeleteObjectTagging"
-)
+@operation("DeleteObjectTagging", "DELETE", "object", "tagging", action="s3:DeleteObjectTagging")
 def delete_object_tagging(call: Call) -> Response:
     """Remove an object's tags."""
     call.store.objects.set_tags(

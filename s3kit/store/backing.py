@@ -147,7 +147,9 @@ class Backing:
         try:
             self.storages[storage].delete(blob)
         except Exception:
-            logger.warning("Blob %s on storage %r could not be deleted.", blob, storage, exc_info=True)
+            logger.warning(
+                "Blob %s on storage %r could not be deleted.", blob, storage, exc_info=True
+            )
 
     def read(self, version: ObjectVersion, start: int, end: int) -> Iterator[bytes]:
         """The bytes ``start`` to ``end`` (exclusive) of a version, in blocks.

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ..blobs.base import new_blob_id
 from ..errors import BadDigest
 from ..errors import EntityTooLarge
 from ..errors import EntityTooSmall
@@ -102,11 +101,12 @@ class Multipart:
         initiator: str = "",
     ) -> Upload:
         """Begin an upload."""
+        now = self._backing.now()
         upload = Upload(
-            id=new_blob_id(),
+            id=upload_rows.new_id(now),
             bucket_id=bucket.id,
             key=key,
-            started=self._backing.now(),
+            started=now,
             initiator=initiator or attributes.owner,
             owner=attributes.owner,
             headers=attributes.headers,
@@ -255,9 +255,7 @@ class Multipart:
             replaced = current is not None
             content = version.content
             assert content is not None
-            upload_rows.complete(
-                c, upload_id, _offsets(parts, wanted), content, version.etag, now
-            )
+            upload_rows.complete(c, upload_id, _offsets(parts, wanted), content, version.etag, now)
             return versions.add_version(c, bucket, version, current, new_content=True)
 
         version = self._backing.index.write(work)
@@ -352,9 +350,7 @@ class Multipart:
             for algorithm, value in asked.checksums:
                 stored = part.checksum
                 if stored is not None and stored.algorithm == algorithm and stored.value != value:
-                    raise InvalidPart(
-                        upload_id=upload.id, part_number=asked.number, etag=part.etag
-                    )
+                    raise InvalidPart(upload_id=upload.id, part_number=asked.number, etag=part.etag)
             chosen.append(part)
         least = self._backing.profile.min_part
         for part in chosen[:-1]:
@@ -369,7 +365,7 @@ class Multipart:
 
 
 def default_checksum_algorithm() -> str | None:
-    """CRC64NVME, which AWS computes where a client declares nothing; None where it would be slow."""
+    """What AWS computes where a client declares nothing; None where it would be slow."""
     return "CRC64NVME" if checksums.fast_crc64nvme() else None
 
 

@@ -37,7 +37,6 @@ from .events import Origin
 from .events import ask_object
 from .events import emit_object
 
-
 REMOVED = "s3:ObjectRemoved:Delete"
 
 
@@ -109,7 +108,9 @@ class Objects:
             )
         return version
 
-    def read(self, version: ObjectVersion, start: int = 0, end: int | None = None) -> Iterator[bytes]:
+    def read(
+        self, version: ObjectVersion, start: int = 0, end: int | None = None
+    ) -> Iterator[bytes]:
         """The bytes from ``start`` to ``end`` (exclusive) in blocks."""
         return self._backing.read(version, start, version.size if end is None else end)
 
@@ -127,9 +128,7 @@ class Objects:
         content = version.content
         if content is None or not version.parts:
             return None
-        return self._backing.index.read(
-            lambda c: object_rows.part_by_number(c, content.id, number)
-        )
+        return self._backing.index.read(lambda c: object_rows.part_by_number(c, content.id, number))
 
     # -- writing
 
@@ -237,9 +236,7 @@ class Objects:
             if seen is None and conditions is None:
                 return None
             if seen is not None:
-                ask_object(
-                    before_object_removed, REMOVED, bucket, seen, origin
-                )
+                ask_object(before_object_removed, REMOVED, bucket, seen, origin)
 
         def work(c: Connection) -> ObjectVersion | None:
             current = object_rows.lock_current(c, bucket_id, key)

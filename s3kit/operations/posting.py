@@ -1,0 +1,247 @@
+"""POST Object: a browser's form, whose policy decides what may be stored."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from urllib.parse import quote
+from urllib.parse import quote_from_bytes
+from urllib.parse import urlsplit
+
+from ..auth.acl import canned
+from ..auth.post_policy import check_form
+from ..call import Call
+from ..errors import AccessDenied
+from ..errors import EntityTooLarge
+from ..errors import EntityTooSmall
+from ..errors import InvalidArgument
+from ..errors import InvalidRequest
+from ..errors import MalformedXML
+from ..errors import MethodNotAllowed
+from ..errors import MissingContentLength
+from ..model import Acl
+from ..store import Attributes
+from ..store.multipart import default_checksum_algorithm
+from ..wire.checksums import ALGORITHMS
+from ..wire.checksums import BodyReader
+from ..wire.checksums import Expected
+from ..wire.checksums import decode
+from ..wire.form import Form
+from ..wire.form import FormFile
+from ..wire.form import read_form
+from ..wire.headers import check_tags
+from ..wire.headers import stored_fields
+from ..wire.names import check_key
+from ..wire.response import Response
+from ..wire.response import xml_response
+from ..wire.routing import operation
+from ..wire.xml import document
+from ..wire.xml import from_xml
+from .objects import MAX_OBJECT_TAGS
+from .objects import STORAGE_CLASSES
+from .tagging import Tagging
+
+FORM_OVERHEAD = 1024 * 1024
+"""Bytes that a form may have besides its file."""
+
+
+@document("PostResponse", namespace="")
+@dataclass
+class PostResponse:
+    """The answer to a form that asks for status 201."""
+
+    location: str
+    bucket: str
+    key: bytes
+    etag: str
+
+
+class BoundedFile:
+    """The form's file, held to the policy's content-length-range while it streams in."""
+
+    __slots__ = ("_file", "_high", "_low", "_size")
+
+    def __init__(self, file: FormFile, low: int, high: int) -> None:
+        self._file = file
+        self._low = low
+        self._high = high
+        self._size = 0
+
+    def read(self, size: int = -1, /) -> bytes:
+        """At most ``size`` bytes.
+
+        :raises EntityTooLarge: the file has more bytes than the policy allows.
+        :raises EntityTooSmall: it ended with fewer.
+        """
+        block = self._file.read(size)
+        self._size += len(block)
+        if self._size > self._high:
+            raise EntityTooLarge(proposed_size=self._size, max_size_allowed=self._high)
+        if not block and self._size < self._low:
+            raise EntityTooSmall(proposed_size=self._size, min_size_allowed=self._low)
+        return block
+
+
+@operation("PostObject", "POST", "bucket", action="", body="stream")
+def post_object(call: Call) -> Response:
+    """Store a form's file under the key that its fields name.
+
+    Source: Amazon S3 API Reference, "POST Object" and "Creating a POST policy".
+    """
+    content_type = call.header("content-type") or ""
+    if not content_type.lower().startswith("multipart/form-data"):
+        raise MethodNotAllowed(method="POST", resource_type="BUCKET")
+    if not call.input.declared:
+        raise MissingContentLength()
+    most = call.site.profile.max_put
+    length = call.input.length
+    if length is not None and length > most + FORM_OVERHEAD:
+        raise EntityTooLarge(proposed_size=length, max_size_allowed=most)
+    form = read_form(call.input, content_type)
+    fields = form.fields
+    if not fields.get("key"):
+        raise InvalidArgument(
+            "Bucket POST must contain a field named 'key'.  If it is specified, please check the "
+            "order of the fields.",
+            argument_name="key",
+            argument_value="",
+        )
+    key_text = form.expand(fields["key"])
+    key = key_text.encode("utf-8", "surrogateescape")
+    check_key(key)
+    bucket = call.bucket
+    judged = {**fields, "key": key_text}
+    if not call.identity.caller.anonymous:
+        raise InvalidArgument(
+            "Only one auth mechanism allowed; only the X-Amz-Algorithm query parameter, "
+            "Signature query string parameter or the Authorization header should be specified"
+        )
+    verdict = check_form(
+        judged,
+        bucket.name,
+        call.site.key_ring,
+        now=call.now,
+        region=call.site.pinned_region,
+    )
+    call.identity = verdict.identity
+    call.key = key
+    call.require("s3:PutObject", bucket, key)
+    attributes = attributes_of_form(call, form)
+    low, high = verdict.length_range or (0, most)
+    expected = declared_in_form(fields)
+    body = BodyReader(
+        BoundedFile(form.file, low, min(high, most)),
+        None,
+        expected=expected,
+        compute=default_checksum_algorithm(),
+    )
+    version = call.store.objects.put(
+        bucket, key, body, attributes, origin=call.origin, event="s3:ObjectCreated:Post"
+    )
+    return answer(call, fields, key, version.etag)
+
+
+def declared_in_form(fields: dict[str, str]) -> Expected | None:
+    """The checksum that a form's fields declare for its file.
+
+    :raises InvalidRequest: there is more than one, or it is none.
+    """
+    found = [
+        (algorithm, value)
+        for algorithm in ALGORITHMS
+        if (value := fields.get(f"x-amz-checksum-{algorithm.lower()}")) is not None
+    ]
+    if len(found) > 1:
+        raise InvalidRequest("Multiple checksum Types are not allowed.")
+    if not found:
+        return None
+    algorithm, text = found[0]
+    digest = decode(algorithm, text)
+    if digest is None:
+        raise InvalidRequest(f"Value for x-amz-checksum-{algorithm.lower()} field is invalid.")
+    return Expected(algorithm, digest)
+
+
+def attributes_of_form(call: Call, form: Form) -> Attributes:
+    """What a form stores beside the file.
+
+    :raises AccessDenied: InvalidArgument, InvalidRequest, InvalidTag ... as for PutObject.
+    """
+    fields = form.fields
+    for name in fields:
+        if name.startswith(("x-amz-server-side-encryption", "x-amz-object-lock-")):
+            raise InvalidRequest(f"{name} is not available on this endpoint.")
+    bucket = call.bucket
+    owner = call.caller.account_id or bucket.account
+    acl = acl_of_form(call, fields.get("acl") or fields.get("x-amz-acl"), owner)
+    storage_class = fields.get("x-amz-storage-class") or "STANDARD"
+    if storage_class not in STORAGE_CLASSES:
+        raise InvalidArgument(argument_name="x-amz-storage-class", argument_value=storage_class)
+    stored = dict(fields)
+    if "content-type" not in stored and form.content_type:
+        stored["content-type"] = form.content_type
+    return Attributes(
+        owner=owner,
+        headers=stored_fields(stored),
+        storage_class=storage_class,
+        acl=acl,
+        tags=tags_of_form(call, fields.get("tagging")),
+    )
+
+
+def acl_of_form(call: Call, name: str | None, owner: str) -> Acl | None:
+    """The ACL that the ``acl`` field names."""
+    if name is None or name == "private":
+        return None
+    acl = canned(name, owner, call.bucket.account)
+    if call.caller.anonymous:
+        raise AccessDenied()
+    return acl
+
+
+def tags_of_form(call: Call, text: str | None) -> tuple[tuple[str, str], ...]:
+    """The tags in the ``tagging`` field, an XML document as in PutObjectTagging."""
+    if not text:
+        return ()
+    try:
+        tags = from_xml(Tagging, text.encode()).pairs()
+    except MalformedXML:
+        raise InvalidArgument(argument_name="tagging", argument_value=text) from None
+    check_tags(tags, MAX_OBJECT_TAGS)
+    if tags:
+        call.require("s3:PutObjectTagging", call.bucket, call.key)
+    return tags
+
+
+def answer(call: Call, fields: dict[str, str], key: bytes, etag: str) -> Response:
+    """204, or what ``success_action_redirect`` or ``success_action_status`` asks for."""
+    bucket = call.bucket.name
+    location = call.public_url(bucket, key)
+    headers = [("ETag", f'"{etag}"'), ("Location", location)]
+    redirect = fields.get("success_action_redirect") or fields.get("redirect")
+    if redirect:
+        target = redirect_target(redirect, bucket, key, etag)
+        if target is not None:
+            return Response(
+                303, [("ETag", f'"{etag}"'), ("Location", target), ("Content-Length", "0")], ()
+            )
+    status = fields.get("success_action_status")
+    if status == "201":
+        return xml_response(PostResponse(location, bucket, key, f'"{etag}"'), 201, headers=headers)
+    if status == "200":
+        return Response(200, [*headers, ("Content-Length", "0")], ())
+    return Response(204, headers, ())
+
+
+def redirect_target(redirect: str, bucket: str, key: bytes, etag: str) -> str | None:
+    """Where to send the browser; None where the field holds no http URL, which AWS ignores."""
+    if not (redirect.isascii() and redirect.isprintable()) or " " in redirect:
+        return None
+    try:
+        parts = urlsplit(redirect)
+    except ValueError:
+        return None
+    if parts.scheme not in ("http", "https") or not parts.netloc:
+        return None
+    added = f"bucket={quote(bucket)}&key={quote_from_bytes(key, safe='')}&etag=%22{etag}%22"
+    query = f"{parts.query}&{added}" if parts.query else added
+    return parts._replace(query=query).geturl()
