@@ -95,11 +95,10 @@ class Identity:
     ``kind`` is ``anonymous``, ``header``, ``query`` or ``form``. ``payload`` is the lower-case hex
     SHA-256 that the body must have, ``UNSIGNED-PAYLOAD``, or one of the three ``STREAMING-`` words
     of aws-chunked bodies. ``canonical_path`` is the one of the request's canonical paths that the
-    signature proved, None for anonymous and form. ``length_range`` is a form's
-    content-length-range, both ends included, in bytes.
+    signature proved, None for anonymous and form.
     """
 
-    __slots__ = ("_chain", "_seed", "caller", "canonical_path", "kind", "length_range", "payload")
+    __slots__ = ("_chain", "_seed", "caller", "canonical_path", "kind", "payload")
 
     def __init__(
         self,
@@ -108,13 +107,11 @@ class Identity:
         payload: str,
         canonical_path: str | None = None,
         seed: tuple[SigningKey, str, str, str] | None = None,
-        length_range: tuple[int, int] | None = None,
     ) -> None:
         self.caller = caller
         self.kind = kind
         self.payload = payload
         self.canonical_path = canonical_path
-        self.length_range = length_range
         self._seed = seed
         self._chain: SignatureChain | None = None
 
@@ -170,7 +167,7 @@ _KEPT_SIGNING_KEYS: Final = 1024
 _signing_keys: dict[tuple[str, str], SigningKey] = {}
 
 
-def _signing_key(key: Key, credential: Credential) -> SigningKey:
+def signing_key(key: Key, credential: Credential) -> SigningKey:
     """The signing key for this scope, from the cache where the key is still the very same."""
     kept = _signing_keys.get((key.access_key, credential.scope))
     # Compared whole: after a change of secret, token or account the kept one never serves.
@@ -179,7 +176,7 @@ def _signing_key(key: Key, credential: Credential) -> SigningKey:
     return SigningKey(key, credential)
 
 
-def _keep(signing: SigningKey) -> None:
+def keep_signing_key(signing: SigningKey) -> None:
     # Called only once a signature is verified, so that strangers cannot push entries out.
     place = (signing.key.access_key, signing.scope)
     if _signing_keys.get(place) is not signing:
@@ -510,7 +507,7 @@ def verify(
     :return: the signing key and the canonical path that the signature proved.
     :raises SignatureDoesNotMatch: with what was compared, as AWS shows it.
     """
-    signing = _signing_key(key, credential)
+    signing = signing_key(key, credential)
     prefix = f"{ALGORITHM}\n{amz_date}\n{credential.scope}\n"
     path = request.canonical_paths[0]
     raw = request.query.raw
@@ -527,12 +524,12 @@ def verify(
     plausible = len(signature) == 64 and signature.isascii()
     if plausible:
         if hmac.compare_digest(signing.sign(_bytes(to_sign)), signature):
-            _keep(signing)
+            keep_signing_key(signing)
             return signing, path
         for path, other in _other_forms(request, signed, payloads, presigned):
             text = prefix + hashlib.sha256(other).hexdigest()
             if hmac.compare_digest(signing.sign(_bytes(text)), signature):
-                _keep(signing)
+                keep_signing_key(signing)
                 return signing, path
     raise mismatch(key, to_sign, signature, canonical)
 

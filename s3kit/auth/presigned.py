@@ -67,21 +67,47 @@ def identify_query(
     """
     query = request.query
     algorithm, text, signature, amz_date, signed_text, expires = _parameters(query)
+    credential, issued = check_parameters(algorithm, text, amz_date, region)
+    signed = parse_signed_headers(signed_text)
+    if signed is None:
+        raise AuthorizationQueryParametersError("X-Amz-SignedHeaders is mal-formed.")
+    _check_life(issued, _life(expires), now)
+    key = find_key(key_ring, credential.access_key)
+    check_headers_signed(signed, request.environ)
+    payloads, meaning = _payload(request)
+    signing, path = verify(
+        request, key, credential, amz_date, signed, payloads, signature, presigned=True
+    )
+    token = query.get("X-Amz-Security-Token")
+    if token is None:
+        # Signed with the other headers, where a client left it there.
+        token = request.environ.get("HTTP_X_AMZ_SECURITY_TOKEN")
+    check_session_token(key, token)
+    return Identity(
+        signing.caller, "query", meaning, path, (signing, credential.scope, amz_date, signature)
+    )
+
+
+def check_parameters(
+    algorithm: str, credential_text: str, amz_date: str, region: str | None
+) -> tuple[Credential, int]:
+    """Check the parameters that the query form and a browser's form share.
+
+    :return: the credential, and ``amz_date`` in seconds since the epoch.
+    :raises AuthorizationQueryParametersError: or NotImplemented, for the asymmetric form.
+    """
     if algorithm != ALGORITHM:
         if algorithm == ECDSA_ALGORITHM:
             raise ecdsa_refused(algorithm)
         raise AuthorizationQueryParametersError(
             'X-Amz-Algorithm only supports "AWS4-HMAC-SHA256 and AWS4-ECDSA-P256-SHA256"'
         )
-    credential = parse_credential(text)
+    credential = parse_credential(credential_text)
     if credential is None:
         raise AuthorizationQueryParametersError(
             "Error parsing the X-Amz-Credential parameter; the Credential is mal-formed; "
             'expecting "<YOUR-AKID>/YYYYMMDD/REGION/SERVICE/aws4_request".'
         )
-    signed = parse_signed_headers(signed_text)
-    if signed is None:
-        raise AuthorizationQueryParametersError("X-Amz-SignedHeaders is mal-formed.")
     issued = parse_amz_date(amz_date)
     if issued is None:
         raise AuthorizationQueryParametersError(
@@ -98,21 +124,7 @@ def identify_query(
         raise AuthorizationQueryParametersError(
             f"Error parsing the X-Amz-Credential parameter; {fault}"
         )
-    _check_life(issued, _life(expires), now)
-    key = find_key(key_ring, credential.access_key)
-    check_headers_signed(signed, request.environ)
-    payloads, meaning = _payload(request)
-    signing, path = verify(
-        request, key, credential, amz_date, signed, payloads, signature, presigned=True
-    )
-    token = query.get("X-Amz-Security-Token")
-    if token is None:
-        # Signed with the other headers, where a client left it there.
-        token = request.environ.get("HTTP_X_AMZ_SECURITY_TOKEN")
-    check_session_token(key, token)
-    return Identity(
-        signing.caller, "query", meaning, path, (signing, credential.scope, amz_date, signature)
-    )
+    return credential, issued
 
 
 def _parameters(query: Query) -> list[str]:
