@@ -307,6 +307,18 @@ def test_a_chunked_body_that_the_server_cannot_end_wants_a_length() -> None:
         body(Drip(b""), **CHUNKED, **{"uwsgi.version": b"2.0"})
 
 
+def test_granian_gets_only_chunked_bodies_that_show_their_own_end() -> None:
+    """A092: it passes a chunked body that broke off as one that ended."""
+    granian = {**CHUNKED, "SERVER_SOFTWARE": "Granian"}
+    for payload in ("UNSIGNED-PAYLOAD", ""):
+        with pytest.raises(MissingContentLength):
+            body(Drip(b"abc"), **granian, HTTP_X_AMZ_CONTENT_SHA256=payload)
+    with pytest.raises(MissingContentLength):
+        body(Drip(b"abc"), **granian)
+    trailer = {"HTTP_X_AMZ_CONTENT_SHA256": "STREAMING-UNSIGNED-PAYLOAD-TRAILER"}
+    assert body(Drip(b"abc"), **granian, **trailer).read() == b"abc"
+
+
 def test_a_body_with_both_a_length_and_chunks_is_refused() -> None:
     """A094: the way of request smuggling."""
     with pytest.raises(InvalidRequest):
