@@ -318,12 +318,18 @@ def check_headers_signed(signed: SignedHeaders, environ: WSGIEnvironment) -> Non
     :raises AccessDenied: with the names in its ``HeadersNotSigned`` (A014 to A017, A038, A039).
     """
     variables = signed.variables
-    present = [name for name in environ if name[:11] == "HTTP_X_AMZ_"]
+    # "in" takes half the time of a slice or startswith(), and what it finds too much (a name with
+    # the text further on) only leads to the exact search below.
+    present = [name for name in environ if "HTTP_X_AMZ_" in name]
     if signed.has_host and variables.issuperset(present):
         return
     missing = [
-        name[5:].lower().replace("_", "-") for name in sorted(present) if name not in variables
+        name[5:].lower().replace("_", "-")
+        for name in sorted(present)
+        if name not in variables and name.startswith("HTTP_X_AMZ_")
     ]
+    if signed.has_host and not missing:
+        return
     if not signed.has_host:
         missing.insert(0, "host")
     raise AccessDenied(
