@@ -26,9 +26,11 @@ from .call import Site
 from .config import Config
 from .errors import AccessDenied
 from .errors import AccessForbidden
+from .errors import BadRequest
 from .errors import InternalError
 from .errors import InvalidBucketName
 from .errors import NoSuchBucket
+from .errors import NoSuchKey
 from .errors import S3Error
 from .index.schema import check_schema
 from .index.schema import create_schema
@@ -190,10 +192,24 @@ class S3App:
         )
         if operation.level != "service" and operation.name != "CreateBucket":
             self._load_bucket(call)
-        self._authorize(call)
+        try:
+            self._authorize(call)
+        except AccessDenied:
+            bucket = call.maybe_bucket
+            if bucket is None or self.store.buckets.confirm(bucket) == bucket:
+                raise
+            # Another process has just changed who may act here.
+            self._load_bucket(call)
+            self._authorize(call)
         handler = operation.handler
         assert handler is not None, "resolve() refuses what is not built"
-        response = handler(call)
+        try:
+            response = handler(call)
+        except NoSuchKey:
+            if call.maybe_bucket is not None:
+                # The bucket may be gone for a moment already, removed by another process.
+                self.store.buckets.confirm(call.maybe_bucket)
+            raise
         if method != "GET" and method != "HEAD":
             self.store.janitor.nudge()
         return response
@@ -215,6 +231,8 @@ class S3App:
 
     def _preflight(self, environ: WSGIEnvironment) -> Response:
         """No bucket can have CORS rules yet, so every preflight gets S3's refusal."""
+        if not environ.get("HTTP_ORIGIN"):
+            raise BadRequest("Insufficient information. Origin request header needed.")
         raise AccessForbidden(
             "CORSResponse: CORS is not enabled for this bucket.",
             method=environ.get("HTTP_ACCESS_CONTROL_REQUEST_METHOD", ""),
@@ -225,7 +243,8 @@ class S3App:
         name = call.bucket_name
         assert name is not None
         try:
-            bucket = self.store.buckets.get(name)
+            # Only the object path is so hot that a second-old bucket is worth having.
+            bucket = self.store.buckets.get(name, fresh=call.key is None)
         except NoSuchBucket:
             if not is_bucket_name(name):
                 raise InvalidBucketName(bucket_name=name) from None

@@ -129,9 +129,11 @@ def list_objects(call: Call) -> Response:
     page = call.store.list_keys(
         call.bucket, prefix=prefix, delimiter=delimiter, after=marker, limit=limit
     )
+    # AWS's own SDK for Python decodes every key of this answer but the Prefix.
+    plain_prefix = escape(prefix.decode("utf-8", "replace"))
     pieces = [
         f'{DECLARATION}<ListBucketResult xmlns="{NAMESPACE}">'
-        f"<Name>{escape(call.bucket.name)}</Name><Prefix>{text(prefix)}</Prefix>"
+        f"<Name>{escape(call.bucket.name)}</Name><Prefix>{plain_prefix}</Prefix>"
         f"<Marker>{text(marker)}</Marker>"
     ]
     if page.truncated and delimiter:

@@ -37,14 +37,15 @@ class Buckets:
         self._backing = backing
         self._cache: dict[str, tuple[float, Bucket]] = {}
 
-    def get(self, name: str) -> Bucket:
+    def get(self, name: str, *, fresh: bool = False) -> Bucket:
         """The bucket of this name.
 
+        :param fresh: read it now; another process may have changed it within the last second.
         :raises NoSuchBucket: there is none.
         """
         cached = self._cache.get(name)
         now = time.monotonic()
-        if cached is not None and cached[0] > now:
+        if cached is not None and cached[0] > now and not fresh:
             return cached[1]
         bucket = self._backing.index.read(lambda c: bucket_rows.get(c, name))
         if bucket is None:
@@ -54,6 +55,13 @@ class Buckets:
             self._cache.clear()
         self._cache[name] = (now + CACHE_SECONDS, bucket)
         return bucket
+
+    def confirm(self, bucket: Bucket) -> Bucket:
+        """The bucket as it is now, for a caller whose answer hangs on it.
+
+        :raises NoSuchBucket: it is gone.
+        """
+        return self.get(bucket.name, fresh=True)
 
     def create(
         self,

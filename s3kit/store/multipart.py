@@ -231,7 +231,7 @@ class Multipart:
         upload = self._find(bucket, key, upload_id)
         if upload is None:
             raise NoSuchUpload(upload_id=upload_id)
-        check_order(wanted)
+        wanted = in_order(wanted)
         if upload.completed_etag is None and before_object_created.receivers:
             parts = self._all_parts(upload_id)
             version = self._assemble(bucket, upload, parts, wanted, checksum, size)
@@ -369,16 +369,21 @@ def default_checksum_algorithm() -> str | None:
     return "CRC64NVME" if checksums.fast_crc64nvme() else None
 
 
-def check_order(wanted: Sequence[WantedPart]) -> None:
-    """Refuse part numbers that do not ascend.
+def in_order(wanted: Sequence[WantedPart]) -> list[WantedPart]:
+    """The listed parts; of one that is listed again because it was sent again, the last counts.
 
-    :raises InvalidPartOrder:
+    :raises InvalidPartOrder: the numbers do not ascend.
     """
+    ordered: list[WantedPart] = []
     last = 0
     for part in wanted:
-        if part.number <= last:
+        if part.number < last:
             raise InvalidPartOrder()
+        if part.number == last:
+            ordered.pop()
+        ordered.append(part)
         last = part.number
+    return ordered
 
 
 def _offsets(parts: Sequence[Part], wanted: Sequence[WantedPart]) -> list[tuple[int, int]]:
@@ -423,7 +428,7 @@ def _check_whole(claimed: Checksum, whole: Checksum | None, chosen: Sequence[Par
 __all__ = [
     "Multipart",
     "WantedPart",
-    "check_order",
     "checksum_type_for",
     "default_checksum_algorithm",
+    "in_order",
 ]

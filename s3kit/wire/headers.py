@@ -594,7 +594,8 @@ def parse_tagging_header(value: str) -> tuple[tuple[str, str], ...]:
                 argument_name="x-amz-tagging",
                 argument_value=value,
             ) from None
-    found = tuple(tags.items())
+    # S3 shows tags that came in a header in the order of their keys.
+    found = tuple(sorted(tags.items()))
     check_tags(found)
     return found
 

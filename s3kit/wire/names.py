@@ -35,7 +35,9 @@ def is_bucket_name(name: str) -> bool:
         return False
     if any(letter not in _LETTERS for letter in name):
         return False
-    if not (name[0].isalnum() and name[-1].isalnum()) or ".." in name:
+    if not (name[0].isalnum() and name[-1].isalnum()):
+        return False
+    if ".." in name or ".-" in name or "-." in name:
         return False
     if name.startswith(_FORBIDDEN_STARTS) or name.endswith(_FORBIDDEN_ENDS):
         return False
