@@ -623,7 +623,7 @@ def test_any_copy_source_is_read_or_an_invalid_argument(value: str) -> None:
     ("value", "tags"),
     [
         ("a=1&b=2", (("a", "1"), ("b", "2"))),
-        ("foo=bar&bar", (("foo", "bar"), ("bar", ""))),
+        ("foo=bar&bar", (("bar", ""), ("foo", "bar"))),
         ("a=", (("a", ""),)),
         ("a=1&", (("a", "1"),)),
         ("", ()),
