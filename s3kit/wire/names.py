@@ -33,8 +33,6 @@ def is_bucket_name(name: str) -> bool:
     """Whether S3's rules allow this bucket name: 3 to 63 of ``a-z0-9.-`` and no look-alike."""
     if not 3 <= len(name) <= 63 or name.strip(_LETTERS):
         return False
-    if any(letter not in _LETTERS for letter in name):
-        return False
     if not (name[0].isalnum() and name[-1].isalnum()):
         return False
     if ".." in name or ".-" in name or "-." in name:

@@ -226,10 +226,14 @@ def test_a_negative_size_reads_the_rest() -> None:
 @pytest.mark.parametrize("step", [1, 100])
 def test_a_body_that_ends_early_is_incomplete_again_and_again(step: int) -> None:
     """A092."""
-    source = body(Drip(b"01234", step), CONTENT_LENGTH="10")
-    for _ in range(2):
-        with pytest.raises(IncompleteBody):
-            source.read(10)
+    stream = Drip(b"01234", step)
+    source = body(stream, CONTENT_LENGTH="10")
+    with pytest.raises(IncompleteBody):
+        source.read(10)
+    asked = stream.asked
+    with pytest.raises(IncompleteBody):
+        source.read(10)
+    assert stream.asked == asked, "a stream that broke off is not read again"
 
 
 @pytest.mark.parametrize(

@@ -102,6 +102,12 @@ def test_an_operation_that_is_not_built_answers_501_by_its_name(row: ModelRow) -
         name_of(row.method, row.level, spelling(row), **headers)
 
 
+@pytest.mark.usefixtures("bare")
+def test_an_operation_that_is_not_built_is_named_even_without_its_companion() -> None:
+    with pytest.raises(NotImplementedByS3, match="DeleteBucketMetricsConfiguration"):
+        name_of("DELETE", "bucket", "metrics")
+
+
 def alias_rows() -> list[ModelRow]:
     return [row for row in OPERATIONS if row.alias_of is not None]
 
