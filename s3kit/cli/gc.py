@@ -9,7 +9,7 @@ import click
 
 from ..app import S3App
 from .settings import data_options
-from .settings import gather
+from .settings import gather_existing
 
 
 @click.command()
@@ -20,7 +20,7 @@ def gc(orphans: bool, **options: Any) -> None:
 
     The endpoint may run meanwhile.
     """
-    app = S3App(gather(options, os.environ).config)
+    app = S3App(gather_existing(options, os.environ))
     try:
         click.echo(f"Removed {app.store.collect_garbage()} blobs.")
         if orphans:

@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from .. import __version__
 from ..config import ConfigError
 from ..index.schema import SchemaMismatch
 from .gc import gc
@@ -24,7 +25,7 @@ class _Group(click.Group):
 
 
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(package_name="s3kit", message="%(prog)s %(version)s")
+@click.version_option(__version__, message="%(prog)s %(version)s")
 def cli() -> None:
     """A true S3 endpoint: run it, look after it.
 

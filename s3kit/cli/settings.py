@@ -96,6 +96,17 @@ def gather(options: Mapping[str, Any], environ: Mapping[str, str]) -> Settings:
     return Settings(Config.from_mapping(values), data, serve, has_keys)
 
 
+def gather_existing(options: Mapping[str, Any], environ: Mapping[str, str]) -> Config:
+    """The configuration of an endpoint that has been started before.
+
+    :raises ConfigError: as :func:`gather`, or the data folder is not there.
+    """
+    settings = gather(options, environ)
+    if settings.data is not None and not settings.data.is_dir():
+        raise ConfigError(f"No folder {settings.data}. Name the endpoint's own with --data.")
+    return settings.config
+
+
 def _file_values(path: str) -> dict[str, Any]:
     values = read_toml(path)
     table = values.pop("serve", {})

@@ -12,7 +12,7 @@ from ..config import ConfigError
 from ..index.schema import upgrade
 from ..index.session import Index
 from .settings import data_options
-from .settings import gather
+from .settings import gather_existing
 
 
 @click.command("upgrade-index")
@@ -24,7 +24,7 @@ def upgrade_index(**options: Any) -> None:
     """
     if importlib.util.find_spec("alembic") is None:
         raise ConfigError("Needs alembic. Install it with: pip install 's3kit[server]'")
-    config = gather(options, os.environ).config
+    config = gather_existing(options, os.environ)
     index = Index(config.index, durability=config.durability)
     try:
         upgrade(index)

@@ -1,0 +1,115 @@
+"""Every example is short, and runs as its users would run it."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from botocore.config import Config
+from botocore.exceptions import ClientError
+
+ROOT = Path(__file__).parent.parent
+EXAMPLES = ROOT / "examples"
+
+
+@contextmanager
+def running(name: str, *arguments: str) -> Iterator[str]:
+    """The example in a process of its own; gives the URL that it prints."""
+    environ = {key: value for key, value in os.environ.items() if not key.startswith("S3KIT_")}
+    with subprocess.Popen(
+        [sys.executable, str(EXAMPLES / name), *arguments],
+        env={**environ, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    ) as process:
+        try:
+            assert process.stdout is not None
+            line = process.stdout.readline()
+            found = re.search(r"http://[0-9.:]+", line)
+            assert found, f"{name} printed {line!r}"
+            yield found.group()
+        finally:
+            process.terminate()
+
+
+@contextmanager
+def client_of(url: str) -> Iterator[Any]:
+    client = boto3.client(
+        "s3",
+        endpoint_url=url,
+        region_name="us-east-1",
+        aws_access_key_id="AKIAEXAMPLE",
+        aws_secret_access_key="secret",
+        config=Config(s3={"addressing_style": "path"}, retries={"max_attempts": 1}),
+    )
+    try:
+        yield client
+    finally:
+        client.close()
+
+
+def store_and_read(url: str, bucket: str, key: str, body: bytes) -> None:
+    with client_of(url) as client:
+        client.create_bucket(Bucket=bucket)
+        client.put_object(Bucket=bucket, Key=key, Body=body)
+        assert client.get_object(Bucket=bucket, Key=key)["Body"].read() == body
+
+
+@pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.py")), ids=lambda path: path.name)
+def test_an_example_is_read_in_a_minute(path: Path) -> None:
+    text = path.read_text("utf-8")
+    assert len(text.splitlines()) < 60
+    assert re.search(rf'running\("{path.name}"', Path(__file__).read_text("utf-8"))
+
+
+def test_standalone_serves_s3() -> None:
+    with running("standalone.py", "0") as url:
+        store_and_read(url, "first", "a/b", b"hello")
+
+
+def test_flask_app_serves_its_page_and_s3_beside_it() -> None:
+    with running("flask_app.py", "0") as url:
+        store_and_read(url + "/s3", "first", "a//b%2F", b"hello")
+        with urllib.request.urlopen(url + "/", timeout=10) as response:
+            assert response.read() == b"Buckets: first"
+        request = urllib.request.Request(url + "/", headers={"Host": "first.s3.localhost"})
+        with pytest.raises(urllib.error.HTTPError, match="403"):
+            urllib.request.urlopen(request, timeout=10)
+
+
+def test_swap_backend_stores_the_same_in_memory_and_on_disk(tmp_path: Path) -> None:
+    with running("swap_backend.py", "memory", "-", "0") as url:
+        store_and_read(url, "backups-1", "key", b"x" * 5000)
+    with running("swap_backend.py", "disk", str(tmp_path), "0") as url:
+        store_and_read(url, "backups-1", "key", b"x" * 5000)
+        store_and_read(url, "photos", "key", b"y" * 5000)
+    for folder, byte in (("cold", b"x"), ("objects", b"y")):
+        (blob,) = (path for path in (tmp_path / folder).rglob("*") if path.is_file())
+        assert blob.read_bytes() == byte * 5000
+
+
+def test_thumbnails_are_made_and_other_files_refused(tmp_path: Path) -> None:
+    picture = b"P6\n8 4\n255\n" + bytes(range(96))
+    with running("thumbnails.py", str(tmp_path), "0") as url:
+        store_and_read(url, "photos", "cat.ppm", picture)
+        with client_of(url) as client, pytest.raises(ClientError, match=r"Only \.ppm files"):
+            client.put_object(Bucket="photos", Key="notes.txt", Body=b"no picture")
+        until = time.monotonic() + 10
+        while not list(tmp_path.glob("*.ppm")) and time.monotonic() < until:
+            time.sleep(0.02)
+        (thumbnail,) = tmp_path.glob("*.ppm")
+        while thumbnail.stat().st_size < 17:
+            time.sleep(0.02)
+    assert thumbnail.read_bytes() == b"P6\n2 1\n255\n" + bytes([0, 1, 2, 12, 13, 14])
