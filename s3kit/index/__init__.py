@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from s3kit.index.connections import Connection
 from s3kit.index.schema import SchemaMismatch
 from s3kit.index.schema import check_schema
 from s3kit.index.schema import create_schema
 from s3kit.index.schema import upgrade
-from s3kit.index.session import CommitFailed
-from s3kit.index.session import Connection
 from s3kit.index.session import Index
+from s3kit.index.writers import CommitFailed
 
 __all__ = [
     "CommitFailed",

@@ -15,6 +15,7 @@ from sqlalchemy import update
 from s3kit.errors import BucketAlreadyExists
 from s3kit.errors import BucketNotEmpty
 from s3kit.errors import NoSuchBucket
+from s3kit.index.connections import Connection
 from s3kit.index.schema import buckets
 from s3kit.index.schema import current
 from s3kit.index.schema import garbage
@@ -24,9 +25,8 @@ from s3kit.index.schema import settings
 from s3kit.index.schema import uploads
 from s3kit.index.schema import versions
 from s3kit.index.schema import write_acl
-from s3kit.index.session import Connection
-from s3kit.index.session import Row
-from s3kit.index.session import Statement
+from s3kit.index.statements import Row
+from s3kit.index.statements import Statement
 from s3kit.model import Acl
 from s3kit.model import Bucket
 from s3kit.model import Versioning

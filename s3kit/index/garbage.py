@@ -13,11 +13,11 @@ from sqlalchemy import insert
 from sqlalchemy import select
 from sqlalchemy import union_all
 
+from s3kit.index.connections import Connection
 from s3kit.index.schema import contents
 from s3kit.index.schema import garbage
 from s3kit.index.schema import parts
-from s3kit.index.session import Connection
-from s3kit.index.session import Statement
+from s3kit.index.statements import Statement
 
 _AT_ONCE = 64
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from operator import itemgetter
 from typing import Any
 from typing import NamedTuple
 from typing import cast
@@ -20,20 +19,20 @@ from sqlalchemy import bindparam
 from sqlalchemy import select
 from sqlalchemy import text
 
+from s3kit.index.connections import Connection
 from s3kit.index.schema import current
 from s3kit.index.schema import read_checksum
 from s3kit.index.schema import uploads
 from s3kit.index.schema import versions
-from s3kit.index.session import Connection
-from s3kit.index.session import Row
-from s3kit.index.session import Statement
+from s3kit.index.statements import Row
+from s3kit.index.statements import Statement
 from s3kit.model import Checksum
 
 HIGHEST = b"\xff" * 1025
 """Above every key: keys have at most 1,024 bytes."""
 
 _FIRST_BATCH = 32
-_LARGEST_WALK = 500
+_AT_ONCE = 100
 
 
 KeyRow = tuple[bytes, int, str, int, str, str, str]
@@ -117,20 +116,22 @@ _LOW: BindParameter[bytes] = bindparam("low")
 _HIGH: BindParameter[bytes] = bindparam("high")
 _MOST: BindParameter[int] = bindparam("most")
 
+_SHOWN = select(
+    current.c.key,
+    current.c.size,
+    current.c.etag,
+    current.c.modified,
+    current.c.storage_class,
+    current.c.owner,
+    current.c.checksum,
+)
 _SCAN_KEYS = Statement(
-    select(
-        current.c.key,
-        current.c.size,
-        current.c.etag,
-        current.c.modified,
-        current.c.storage_class,
-        current.c.owner,
-        current.c.checksum,
-    )
-    .where(current.c.bucket_id == _BUCKET, current.c.key >= _LOW, current.c.key < _HIGH)
+    _SHOWN.where(current.c.bucket_id == _BUCKET, current.c.key >= _LOW, current.c.key < _HIGH)
     .order_by(current.c.key)
     .limit(_MOST)
 )
+_SOME: list[BindParameter[bytes]] = [bindparam(f"key{number}") for number in range(_AT_ONCE)]
+_SOME_KEYS = Statement(_SHOWN.where(current.c.bucket_id == _BUCKET, current.c.key.in_(_SOME)))
 
 # From one key to the next that shows something new: past the common prefix, or past the key.
 _WALK = """
@@ -148,10 +149,7 @@ WITH RECURSIVE walk (found, step) AS (
     ), walk.step + 1
     FROM walk WHERE walk.found IS NOT NULL AND walk.step < {most}
 )
-SELECT shown.key, shown.size, shown.etag, shown.modified, shown.storage_class, shown.owner,
-       shown.checksum
-FROM walk CROSS JOIN s3kit_current AS shown
-WHERE shown.bucket_id = {bucket} AND shown.key = walk.found
+SELECT found FROM walk WHERE found IS NOT NULL
 """
 # `blob || x'00'` is TEXT in SQLite, which sorts before every BLOB: without CAST it never ends.
 _SQLITE_POSITION = """
@@ -295,8 +293,8 @@ def list_keys(
         parameters["low"] = low
         parameters["most"] = most
         rows = connection.all(_WALK_KEYS, parameters)
-        rows.sort(key=_ROW_KEY)
-        return rows
+        rows.sort()
+        return _with_columns(connection, bucket_id, rows, prefix, delimiter)
 
     leap = None
     if connection.family != "mysql" and delimiter[-1] != 0xFF:
@@ -449,7 +447,24 @@ def list_uploads(
     return UploadListing([UploadRow(*row) for row in rows], prefixes, truncated, next_key, next_id)
 
 
-_ROW_KEY = itemgetter(0)
+def _with_columns(
+    connection: Connection, bucket_id: int, rows: list[Row], prefix: bytes, delimiter: bytes
+) -> list[Row]:
+    """Rows of keys alone, those without the delimiter filled; one removed meanwhile is not."""
+    skip = len(prefix)
+    plain = [index for index, row in enumerate(rows) if row[0].find(delimiter, skip) < 0]
+    for start in range(0, len(plain), _AT_ONCE):
+        some = plain[start : start + _AT_ONCE]
+        parameters: dict[str, Any] = {
+            # One statement for any number: the last key fills the places that are left.
+            f"key{number}": rows[some[min(number, len(some) - 1)]][0]
+            for number in range(_AT_ONCE)
+        }
+        parameters["this_bucket"] = bucket_id
+        full = {row[0]: row for row in connection.all(_SOME_KEYS, parameters)}
+        for index in some:
+            rows[index] = full.get(rows[index][0], rows[index])
+    return rows
 
 
 def _last(entries: list[Row], prefixes: list[bytes]) -> tuple[bytes, str | None]:
@@ -487,7 +502,7 @@ def _gather(
 ) -> tuple[list[Row], list[bytes], bool]:
     """Rows and common prefixes of one page, and whether there is more.
 
-    :param leap: like ``scan``, but gives only the first row of each common prefix.
+    :param leap: like ``scan``, but gives only the first key of each common prefix, with no columns.
     """
     entries: list[Row] = []
     prefixes: list[bytes] = []
@@ -504,10 +519,12 @@ def _gather(
             key = row[0]
             if inside and key.startswith(inside):
                 continue
+            at = key.find(delimiter, skip) if delimiter else -1
+            if at < 0 and len(row) == 1:
+                continue
             if count == limit:
                 return entries, prefixes, True
             count += 1
-            at = key.find(delimiter, skip) if delimiter else -1
             if at < 0:
                 entries.append(row)
                 inside = b""
@@ -529,7 +546,7 @@ def _gather(
         if fetch is not scan:
             if (len(entries) - plain) * 4 > len(rows) * 3:
                 fetch = scan
-            most = min(left, most * 4, _LARGEST_WALK)
+            most = min(left, most * 4)
         elif useful * 2 >= len(rows):
             most = min(left, most * 8)
         elif leap is not None:

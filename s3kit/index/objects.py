@@ -26,6 +26,7 @@ from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
 from s3kit.errors import NoSuchBucket
 from s3kit.index import garbage
+from s3kit.index.connections import Connection
 from s3kit.index.schema import contents
 from s3kit.index.schema import current
 from s3kit.index.schema import garbage as garbage_table
@@ -39,10 +40,9 @@ from s3kit.index.schema import write_acl
 from s3kit.index.schema import write_checksum
 from s3kit.index.schema import write_headers
 from s3kit.index.schema import write_tags
-from s3kit.index.session import Connection
-from s3kit.index.session import Parameters
-from s3kit.index.session import Row
-from s3kit.index.session import Statement
+from s3kit.index.statements import Parameters
+from s3kit.index.statements import Row
+from s3kit.index.statements import Statement
 from s3kit.model import Acl
 from s3kit.model import Content
 from s3kit.model import ObjectVersion

@@ -7,7 +7,9 @@ Booleans are 0 and 1, so that no driver has its own idea of them.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from collections.abc import Mapping
+from contextlib import contextmanager
 from functools import lru_cache
 from types import MappingProxyType
 from typing import TYPE_CHECKING
@@ -15,6 +17,7 @@ from typing import Any
 
 from sqlalchemy import BigInteger
 from sqlalchemy import Column
+from sqlalchemy import Connection as SqlConnection
 from sqlalchemy import ForeignKey
 from sqlalchemy import Index as SqlIndex
 from sqlalchemy import Integer
@@ -31,7 +34,6 @@ from sqlalchemy.dialects.mysql import MEDIUMBLOB
 from sqlalchemy.dialects.mysql import MEDIUMTEXT
 from sqlalchemy.dialects.mysql import VARBINARY
 from sqlalchemy.dialects.mysql import VARCHAR
-from sqlalchemy.exc import DBAPIError
 from sqlalchemy.types import TypeEngine
 
 from s3kit.model import Acl
@@ -322,28 +324,51 @@ class SchemaMismatch(Exception):
     """The database's tables are not those of this s3kit; the text says what to run."""
 
 
+_LOCK_NUMBER = 0x733362
+"""Which of PostgreSQL's advisory locks is held while tables are made or changed."""
+
+
+@contextmanager
+def _alone(index: Index) -> Iterator[SqlConnection]:
+    """A transaction in which no other process makes or changes the tables."""
+    with index.engine.begin() as connection:
+        if index.dialect == "postgresql":
+            connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_LOCK_NUMBER})")
+        if index.dialect != "mysql":
+            yield connection
+            return
+        connection.exec_driver_sql("SELECT GET_LOCK('s3kit_schema', 60)")
+        try:
+            yield connection
+        finally:
+            connection.exec_driver_sql("SELECT RELEASE_LOCK('s3kit_schema')")
+
+
+def _revision(connection: SqlConnection) -> str | None:
+    if not inspect(connection).has_table(schema_version.name):
+        return None
+    revision: str | None = connection.execute(
+        select(schema_version.c.version_num)
+    ).scalar_one_or_none()
+    return revision
+
+
 def schema_revision(index: Index) -> str | None:
     """The revision of the database's tables, None for a database without any."""
     with index.engine.connect() as connection:
-        if not inspect(connection).has_table(schema_version.name):
-            return None
-        revision: str | None = connection.execute(
-            select(schema_version.c.version_num)
-        ).scalar_one_or_none()
-        return revision
+        return _revision(connection)
 
 
 def create_schema(index: Index) -> None:
-    """Make the tables in a fresh database; in one that has them, :func:`check_schema`."""
+    """Make the tables in a fresh database; in one that has them, :func:`check_schema`.
+
+    Any number of processes may do so at once.
+    """
     if schema_revision(index) is None:
-        try:
-            with index.engine.begin() as connection:
+        with _alone(index) as connection:
+            if _revision(connection) is None:
                 metadata.create_all(connection)
                 connection.execute(schema_version.insert().values(version_num=REVISIONS[-1]))
-        except DBAPIError:
-            # Another process may have been quicker.
-            if schema_revision(index) is None:
-                raise
     check_schema(index)
 
 
@@ -377,5 +402,6 @@ def upgrade(index: Index) -> None:
 
     config = Config()
     config.set_main_option("script_location", "s3kit.index:migrations")
-    config.attributes["engine"] = index.engine
-    command.upgrade(config, "head")
+    with _alone(index) as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")

@@ -12,9 +12,9 @@ from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
 from s3kit.errors import NoSuchBucket
+from s3kit.index.connections import Connection
 from s3kit.index.schema import settings
-from s3kit.index.session import Connection
-from s3kit.index.session import Statement
+from s3kit.index.statements import Statement
 
 _BUCKET: BindParameter[int] = bindparam("this_bucket")
 _NAME: BindParameter[str] = bindparam("this_name")

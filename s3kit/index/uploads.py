@@ -19,6 +19,8 @@ from sqlalchemy import update
 from s3kit.errors import NoSuchBucket
 from s3kit.errors import NoSuchUpload
 from s3kit.index import garbage
+from s3kit.index.connections import Connection
+from s3kit.index.connections import Retry
 from s3kit.index.objects import part_page
 from s3kit.index.schema import garbage as garbage_table
 from s3kit.index.schema import parts as parts_table
@@ -30,10 +32,8 @@ from s3kit.index.schema import write_acl
 from s3kit.index.schema import write_checksum
 from s3kit.index.schema import write_headers
 from s3kit.index.schema import write_tags
-from s3kit.index.session import Connection
-from s3kit.index.session import Retry
-from s3kit.index.session import Row
-from s3kit.index.session import Statement
+from s3kit.index.statements import Row
+from s3kit.index.statements import Statement
 from s3kit.model import Content
 from s3kit.model import Part
 from s3kit.model import Upload
