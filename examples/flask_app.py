@@ -26,7 +26,7 @@ s3 = S3App(
         # storages={"default": "/srv/objects"},
     )
 )
-app.wsgi_app = mount(  # type: ignore[method-assign]
+app.wsgi_app = mount(  # type: ignore[assignment, method-assign]
     app.wsgi_app, s3, at="/s3", hosts=["s3.localhost", "*.s3.localhost"]
 )
 

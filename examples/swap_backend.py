@@ -29,7 +29,7 @@ def settings(backend: str, folder: str) -> dict[str, Any]:
     }
 
 
-def main(backend: str, folder: str = "", port: int = 9000) -> None:
+def main(backend: str, folder: str, port: int) -> None:
     """Serve S3 from the chosen backend."""
     common = {"keys": {"AKIAEXAMPLE": "secret"}, "inline_threshold": 1024}
     s3 = S3App(Config.from_mapping({**common, **settings(backend, folder)}))
@@ -39,4 +39,5 @@ def main(backend: str, folder: str = "", port: int = 9000) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], *sys.argv[2:3], port=int(sys.argv[3]) if len(sys.argv) > 3 else 9000)
+    backend, folder, port = [*sys.argv[1:], *("memory", "", "9000")[len(sys.argv) - 1 :]]
+    main(backend, folder, int(port))

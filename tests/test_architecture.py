@@ -71,7 +71,7 @@ def imports_of(path: Path, root: Path) -> set[str]:
     """Absolute names of all that a module imports when it runs, lazily or not."""
     name = name_of(path, root)
     package = name if path.name == "__init__.py" else name.rpartition(".")[0]
-    found = set()
+    found: set[str] = set()
     for node in run_time_nodes(tree_of(path)):
         if isinstance(node, ast.Import):
             found.update(alias.name for alias in node.names)
@@ -155,7 +155,7 @@ def test_no_module_is_a_room_for_everything(path: Path) -> None:
 def inherited(node: ast.ClassDef, tree: ast.Module) -> set[str]:
     """The methods of the class's bases in the same module: described once, there."""
     bases = {ast.unparse(base) for base in node.bases}
-    found = set()
+    found: set[str] = set()
     for other in tree.body:
         if isinstance(other, ast.ClassDef) and other.name in bases:
             found |= {each.name for each in other.body if isinstance(each, ast.FunctionDef)}

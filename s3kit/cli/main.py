@@ -14,14 +14,16 @@ from .serve import serve
 from .upgrade_index import upgrade_index
 
 
+class _Refusal(click.ClickException):
+    exit_code = 2
+
+
 class _Group(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
         except (ConfigError, SchemaMismatch) as error:
-            refusal = click.ClickException(str(error))
-            refusal.exit_code = 2
-            raise refusal from None
+            raise _Refusal(str(error)) from None
 
 
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
