@@ -31,6 +31,7 @@ from .errors import InternalError
 from .errors import InvalidBucketName
 from .errors import NoSuchBucket
 from .errors import NoSuchKey
+from .errors import NotImplemented as NotImplementedByS3
 from .errors import S3Error
 from .index.schema import check_schema
 from .index.schema import create_schema
@@ -142,10 +143,14 @@ class S3App:
         headers.append(("x-amz-request-id", request_id))
         headers.append(("x-amz-id-2", self._host_id))
         start_response(STATUS_LINES[response.status], headers)
+        body = response.body
         if method == "HEAD":
             # Several servers would send the bytes.
+            close = getattr(body, "close", None)
+            if close is not None:
+                close()
             return ()
-        return response.body
+        return body
 
     def close(self) -> None:
         """Close the database connections and the storages."""
@@ -226,7 +231,7 @@ class S3App:
             level = "object"
         operation = resolve(method, level, query, environ)
         if operation.name in self._site.profile.disabled:
-            raise NotImplementedError(f"The operation {operation.name} is switched off here.")
+            raise NotImplementedByS3(f"The operation {operation.name} is switched off here.")
         return operation
 
     def _preflight(self, environ: WSGIEnvironment) -> Response:

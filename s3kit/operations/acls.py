@@ -11,6 +11,7 @@ from ..errors import InvalidRequest
 from ..errors import MalformedACLError
 from ..errors import MalformedXML
 from ..errors import MissingSecurityHeader
+from ..errors import NotImplemented as NotImplementedByS3
 from ..model import ALL_USERS
 from ..model import AUTHENTICATED_USERS
 from ..model import LOG_DELIVERY
@@ -121,7 +122,7 @@ def new_acl(call: Call, owner: str, bucket_owner: str) -> Acl:
     if any(key.startswith("HTTP_X_AMZ_GRANT_") for key in call.environ):
         if name is not None:
             raise InvalidRequest("Specifying both Canned ACLs and Header Grants is not allowed")
-        raise NotImplementedError("Grants by x-amz-grant-* headers are not implemented.")
+        raise NotImplementedByS3("Grants by x-amz-grant-* headers are not implemented.")
     if name is not None:
         if call.has_body() and call.document_bytes().strip():
             raise InvalidRequest("This request does not support content")
