@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from ..call import Call
 from ..errors import InvalidArgument
 from ..model import Account
+from ..model import Bucket
 from ..wire.headers import iso8601
 from ..wire.response import Response
 from ..wire.response import xml_response
@@ -87,10 +88,9 @@ def list_buckets(call: Call) -> Response:
     after = decode_token(token).decode("utf-8", "replace") if token else ""
     region = query.get("bucket-region")
     home = call.site.region
-    if region and region != home:
-        page = []
-    else:
-        page = call.store.buckets.page(account.id, prefix=prefix, after=after, limit=limit + 1)
+    page = call.store.buckets.page(account.id, prefix=prefix, after=after, limit=limit + 1)
+    if region:
+        page = in_region(call, account, page, region, prefix, limit + 1)
     more = len(page) > limit
     page = page[:limit]
     return xml_response(
@@ -104,3 +104,19 @@ def list_buckets(call: Call) -> Response:
             prefix=prefix or None,
         )
     )
+
+
+def in_region(
+    call: Call, account: Account, page: list[Bucket], region: str, prefix: str, limit: int
+) -> list[Bucket]:
+    """The first ``limit`` buckets of one region, of those that ``page`` begins with."""
+    home = call.site.region
+    found: list[Bucket] = []
+    while page:
+        found += [bucket for bucket in page if (bucket.region or home) == region]
+        if len(found) >= limit or len(page) < limit:
+            break
+        page = call.store.buckets.page(
+            account.id, prefix=prefix, after=page[-1].name, limit=limit
+        )
+    return found[:limit]

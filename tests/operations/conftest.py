@@ -1,0 +1,64 @@
+"""Every operation is tested bare and mounted under a prefix, over memory and local storages."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from s3kit.app import S3App
+from tests.client import Client
+from tests.endpoint import OTHER
+from tests.endpoint import OWNER
+from tests.endpoint import fresh_name
+from tests.endpoint import make_app
+
+MOUNTS = {"bare": "", "mounted": "/files/s3"}
+
+
+@pytest.fixture(scope="session", params=["memory", "file"])
+def app(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[S3App]:
+    """One app per kind of storage; each test has buckets of its own in it."""
+    made = make_app(request.param, tmp_path_factory.mktemp("s3"))
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="session", params=list(MOUNTS))
+def mount(request: pytest.FixtureRequest) -> str:
+    return MOUNTS[request.param]
+
+
+@pytest.fixture
+def s3(app: S3App, mount: str) -> Client:
+    """The owner of ``bucket``."""
+    return Client(app, OWNER, mount=mount)
+
+
+@pytest.fixture
+def other(app: S3App, mount: str) -> Client:
+    """Another account."""
+    return Client(app, OTHER, mount=mount)
+
+
+@pytest.fixture
+def anonymous(app: S3App, mount: str) -> Client:
+    return Client(app, None, mount=mount)
+
+
+@pytest.fixture
+def bucket(s3: Client) -> str:
+    """The path of a new bucket of the owner's, e.g. ``/bucket-7``."""
+    path = f"/{fresh_name()}"
+    assert s3.put(path).status == 200
+    return path
+
+
+@pytest.fixture
+def far_bucket(s3: Client) -> str:
+    """The same on the other storage."""
+    path = f"/{fresh_name('far')}"
+    assert s3.put(path).status == 200
+    return path
