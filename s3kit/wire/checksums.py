@@ -251,10 +251,10 @@ def encode(digest: bytes) -> str:
 def decode(algorithm: str, text: str) -> bytes | None:
     """A digest from its base64 text; None when it is not one of this algorithm's."""
     try:
-        digest = binascii.a2b_base64(text, strict_mode=True)
+        digest = binascii.a2b_base64(text)
     except ValueError:
         return None
-    # Base64 has several spellings of one value where the last bits are unused: only one counts.
+    # Base64 has other spellings of a value, and the decoder skips noise: only one text counts.
     return digest if len(digest) == SIZES[algorithm] and encode(digest) == text else None
 
 
@@ -364,9 +364,9 @@ class BodyReader:
     length, SHA-256, Content-MD5 and checksum have all been found right; so whoever commits after
     b"" commits verified bytes, and whoever stops before it must not commit.
 
-    ``length`` is the one given; ``size`` (bytes) counts along; ``md5`` (hex, "" when switched off) and ``checksum`` (the
-    declared one, else the one of ``compute``, else None) exist only after the end: AttributeError
-    before it.
+    ``length`` is the one given; ``size`` (bytes) counts along; ``md5`` (hex, "" when switched
+    off) and ``checksum`` (the declared one, else the one of ``compute``, else None) exist only
+    after the end: AttributeError before it. A reader that has raised raises the same for ever.
 
     :param stream: gives b"" at its end; ends by itself, so that nothing past it is ever asked.
     :param length: bytes that the body must have; None when only the stream knows.
@@ -383,6 +383,7 @@ class BodyReader:
         "_algorithm",
         "_content_md5",
         "_expected",
+        "_failure",
         "_hasher",
         "_limit",
         "_md5_hasher",
@@ -428,6 +429,7 @@ class BodyReader:
         self._sha256_hasher: Any = None
         self._hasher: Hasher | None = None
         self._open = True
+        self._failure: Exception | None = None
         self._updates: tuple[Callable[[bytes], object], ...] | None = None
         self.size = 0
 
@@ -440,17 +442,23 @@ class BodyReader:
         :raises MalformedTrailerError: the announced checksum is not in the trailer.
         """
         if not self._open:
+            if self._failure is not None:
+                raise self._failure
             return b""
         if size < 1:
             raise ValueError('a body is read by at least one byte, as b"" means its verified end')
-        block = self._stream.read(size)
-        if not block:
-            self._finish()
-            return b""
-        updates = self._updates
-        if updates is None:
-            updates = self._start()
-        self._count(len(block))
+        try:
+            block = self._stream.read(size)
+            if not block:
+                self._finish()
+                return b""
+            updates = self._updates
+            if updates is None:
+                updates = self._start()
+            self._count(len(block))
+        except Exception as failure:
+            self._fail(failure)
+            raise
         for update in updates:
             update(block)
         return block
@@ -463,6 +471,13 @@ class BodyReader:
             while block := self.read(BLOCK):
                 blocks.append(block)
             return b"".join(blocks)
+        try:
+            return self._read_at_once(length)
+        except Exception as failure:
+            self._fail(failure)
+            raise
+
+    def _read_at_once(self, length: int) -> bytes:
         read = self._stream.read
         data = read(length) if length else b""
         # The end of the stream must have been seen: a chunked one checks its last chunk there.
@@ -479,6 +494,10 @@ class BodyReader:
             digest,
         )
         return data
+
+    def _fail(self, failure: Exception) -> None:
+        self._failure = failure
+        self._open = False
 
     def _count(self, more: int) -> None:
         self.size = size = self.size + more

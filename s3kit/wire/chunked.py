@@ -179,9 +179,9 @@ class ChunkedReader:
 
     def _next_chunk(self) -> bool:
         """Read a chunk's head; False when it was the last one, with all behind it."""
-        if self._chunks and self._line(2):
-            # The line end that closes the former chunk's data.
-            self._cut()
+        if self._chunks:
+            # Nothing but the line end may follow the former chunk's data.
+            self._line(2)
         line = self._line(_LINE_LIMIT)
         digits, semicolon, extension = line.partition(b";")
         if not 0 < len(digits) <= 16 or digits.translate(None, _HEX):

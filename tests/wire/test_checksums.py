@@ -382,6 +382,14 @@ def test_a_body_of_another_length_never_ends(consume: Any, sent: bytes) -> None:
 
 
 @both_ways
+def test_nothing_is_read_far_past_the_declared_length(consume: Any) -> None:
+    stream = Trickle(b"hello" * 100, 5)
+    with pytest.raises(IncompleteBody):
+        consume(BodyReader(stream, 5))
+    assert stream.reads == 2
+
+
+@both_ways
 def test_a_connection_that_breaks_never_ends_a_body(consume: Any) -> None:
     """A092 over the real input."""
     reader = BodyReader(Input(io.BytesIO(b"hel"), 5), 5)
@@ -415,6 +423,17 @@ def test_a_body_over_the_limit_is_refused_before_or_while_it_arrives(consume: An
     with pytest.raises(EntityTooLarge):
         consume(BodyReader(Trickle(b"hello" * 9, 7), None, limit=44))
     assert consume(BodyReader(Trickle(b"hello" * 9, 7), None, limit=45)) == b"hello" * 9
+
+
+@both_ways
+def test_a_reader_that_has_failed_fails_for_ever(consume: Any) -> None:
+    reader = BodyReader(Trickle(b"hello", 5), None, limit=4)
+    with pytest.raises(EntityTooLarge) as first:
+        consume(reader)
+    for again in (reader.read, reader.read_all):
+        with pytest.raises(EntityTooLarge) as caught:
+            again()
+        assert caught.value is first.value
 
 
 @both_ways

@@ -172,6 +172,12 @@ def test_a_form_without_its_file_is_refused(body: bytes) -> None:
         read_form(Cut(body), TYPE)
 
 
+def test_a_file_in_another_field_is_refused() -> None:
+    body = part("photo", b"x", FILE) + part("file", b"x", FILE) + END
+    with pytest.raises(IncorrectNumberOfFilesInPostRequest):
+        read_form(Cut(body), TYPE)
+
+
 def test_a_field_that_comes_twice_is_refused() -> None:
     body = part("key", b"k") + part("Key", b"other") + part("file", b"x", FILE) + END
     with pytest.raises(InvalidArgument) as caught:
@@ -221,7 +227,8 @@ def test_every_truncation_is_refused_before_the_file_ends() -> None:
 
 
 def test_a_line_that_only_begins_like_the_boundary_is_refused() -> None:
-    for value in (b"x\r\n--xyz2\r\n", b"x\r\n--xyz-\r\n"):
+    head = b'Content-Disposition: form-data; name="late"\r\n\r\n'
+    for value in (b"x\r\n--xyz2\r\n" + head, b"x\r\n--xyz-\r\n" + head):
         form = read_form(Cut(part("file", value, FILE) + END), TYPE)
         with pytest.raises(MalformedPOSTRequest):
             contents(form)
