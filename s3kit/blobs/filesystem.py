@@ -115,8 +115,8 @@ class FilesystemBlobStore:
     def sweep(self) -> Iterator[tuple[str, float]]:
         connection = self._connect()
         # Shard by shard: the names of one are held at a time, not those of the whole storage.
-        for number in range(256):
-            for path, entry in connection.find(f"{number:02x}").items():
+        for folder in connection.folders():
+            for path, entry in connection.find(folder).items():
                 blob_id = path.rpartition("/")[2].removesuffix(_PART)
                 if is_blob_id(blob_id):
                     yield blob_id, _modified(entry)
@@ -186,16 +186,22 @@ class _Connection:
         with contextlib.suppress(FileNotFoundError):
             self._again(lambda system: system.rm_file(path))
 
-    def find(self, shard: str) -> dict[str, dict[str, Any]]:
-        folder = f"{self._root}/{shard}"
+    def folders(self) -> list[str]:
+        """The paths of what lies directly below the root: the shards that are in use."""
 
-        def work(system: Any) -> dict[str, dict[str, Any]]:
+        def work(system: Any) -> list[str]:
             system.invalidate_cache()
-            found: dict[str, dict[str, Any]] = system.find(folder, detail=True)
-            return found
+            return [entry["name"] for entry in system.ls(self._root, detail=True)]
 
         try:
             return self._again(work)
+        except FileNotFoundError:
+            return []
+
+    def find(self, folder: str) -> dict[str, dict[str, Any]]:
+        """The files below a path, with what the file system tells of them."""
+        try:
+            return self._again(lambda system: dict(system.find(folder, detail=True)))
         except FileNotFoundError:
             return {}
 

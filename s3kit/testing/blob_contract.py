@@ -41,7 +41,7 @@ _NO_BLOB_IDS = (
     "0123456789ABCDEF0123456789ABCDEF",
     "0123456789abcdef0123456789abcdef\n",
     "0123456789abcdef\x000123456789abcdef",
-    "٠١٢٣٤٥٦٧٨٩٠١٢٣٤٥٦٧٨٩٠١٢٣٤٥٦٧٨٩٠١",  # noqa: RUF001 - digits, but not ours
+    "٠١٢٣٤٥٦٧٨٩٠١٢٣٤٥٦٧٨٩٠١٢٣٤٥٦٧٨٩٠١",
 )
 
 
@@ -73,12 +73,12 @@ class BlobStoreContract:
         assert isinstance(store.capabilities.durable, bool)
         assert isinstance(store.capabilities.shared, bool)
 
-    @pytest.mark.parametrize("size", [0, 1, BLOCK - 1, BLOCK, BLOCK + 1, 3 * BLOCK + 7])
-    def test_a_blob_comes_back_as_it_was_written(self, store: BlobStore, size: int) -> None:
-        data = random.Random(size).randbytes(size)
-        blob_id = put(store, data, size_hint=size)
-        assert store.size(blob_id) == size
-        assert get(store, blob_id, 0, size) == data
+    def test_a_blob_comes_back_as_it_was_written(self, store: BlobStore) -> None:
+        for size in (0, 1, BLOCK - 1, BLOCK, BLOCK + 1, 3 * BLOCK + 7):
+            data = random.Random(size).randbytes(size)
+            blob_id = put(store, data, size_hint=size)
+            assert store.size(blob_id) == size
+            assert get(store, blob_id, 0, size) == data
 
     def test_blocks_of_every_kind_are_joined_in_order(self, store: BlobStore) -> None:
         data = random.Random(1).randbytes(5000)
@@ -181,17 +181,17 @@ class BlobStoreContract:
         reader.close()
         assert list(reader) == []
 
-    @pytest.mark.parametrize("text", _NO_BLOB_IDS)
-    def test_only_blob_ids_are_taken(self, store: BlobStore, text: str) -> None:
+    def test_only_blob_ids_are_taken(self, store: BlobStore) -> None:
         """A065, A066, A067: no text that could be a path ever reaches the storage."""
-        for attempt in (
-            lambda: store.create(text, None),
-            lambda: store.open(text, 0, 1),
-            lambda: store.delete(text),
-            lambda: store.size(text),
-        ):
+        for text in _NO_BLOB_IDS:
             with pytest.raises(ValueError):
-                attempt()
+                store.create(text, None)
+            with pytest.raises(ValueError):
+                store.open(text, 0, 1)
+            with pytest.raises(ValueError):
+                store.delete(text)
+            with pytest.raises(ValueError):
+                store.size(text)
 
     def test_many_threads_write_and_read_at_once(self, store: BlobStore) -> None:
         failures: list[BaseException] = []

@@ -177,9 +177,7 @@ def test_the_sweep_finds_what_a_crash_left_and_nothing_foreign(store: LocalBlobS
     assert list(store.sweep()) == [(left, 1000.5)]
 
 
-def test_short_writes_are_continued(
-    store: LocalBlobStore, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_short_writes_are_continued(store: LocalBlobStore, monkeypatch: pytest.MonkeyPatch) -> None:
     write = os.write
     monkeypatch.setattr(os, "write", lambda descriptor, data: write(descriptor, data[:1000]))
     data = os.urandom(4500)
@@ -304,7 +302,9 @@ def test_new_folders_are_synced_before_a_blob_stands_on_them(
 ) -> None:
     seen: list[Path] = []
     monkeypatch.setattr(
-        os, "fsync", lambda descriptor: seen.append(Path(os.readlink(f"/proc/self/fd/{descriptor}")))
+        os,
+        "fsync",
+        lambda descriptor: seen.append(Path(os.readlink(f"/proc/self/fd/{descriptor}"))),
     )
     LocalBlobStore(tmp_path / "a" / "b")
     assert set(seen) == {tmp_path / "a" / "b", tmp_path / "a", tmp_path}
