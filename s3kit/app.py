@@ -202,6 +202,10 @@ class S3App:
         except AccessDenied:
             bucket = call.maybe_bucket
             if bucket is None or self.store.buckets.confirm(bucket) == bucket:
+                if bucket is not None and operation.name == "HeadBucket":
+                    # Clients find a bucket's region by it, without any right on the bucket.
+                    region = bucket.region or self.config.region
+                    raise AccessDenied(headers={"x-amz-bucket-region": region}) from None
                 raise
             # Another process has just changed who may act here.
             self._load_bucket(call)

@@ -40,6 +40,7 @@ from .wire.environ import header
 from .wire.headers import content_md5
 from .wire.query import Query
 from .wire.response import Response
+from .wire.response import empty
 from .wire.routing import Operation
 from .wire.xml import from_xml
 
@@ -340,7 +341,7 @@ class Call:
 
     def empty(self, status: int = 200, headers: Iterable[tuple[str, str]] = ()) -> Response:
         """An answer without a body."""
-        return Response(status, list(headers), ())
+        return empty(status, headers)
 
 
 def too_large(size: int, limit: int) -> EntityTooLarge:

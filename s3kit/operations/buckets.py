@@ -9,6 +9,7 @@ from ..call import Call
 from ..errors import BucketAlreadyOwnedByYou
 from ..errors import InvalidArgument
 from ..errors import InvalidLocationConstraint
+from ..errors import NotImplemented as NotImplementedByS3
 from ..model import Acl
 from ..wire.names import check_bucket_name
 from ..wire.response import Response
@@ -62,6 +63,9 @@ def create_bucket(call: Call) -> Response:
         raise InvalidArgument(
             argument_name="x-amz-bucket-object-lock-enabled", argument_value=object_lock
         )
+    if object_lock is not None and object_lock.lower() == "true":
+        # To take the header and not lock would be the worst answer.
+        raise NotImplementedByS3("Object Lock is not implemented.")
     if region == DEFAULT_REGION:
         raise InvalidLocationConstraint(location_constraint=region)
     try:
