@@ -89,12 +89,12 @@ class ServerProcess:
         return self._process.pid
 
     def start(self, *, timeout: float = 60.0) -> None:
-        """Start the server and return once its port takes connections.
+        """Start the server and return once it answers HTTP on its port.
 
         :raises ServerFailed: when it ends early or takes longer than ``timeout`` seconds.
         """
         with self.log.open("ab") as output:
-            self._process = subprocess.Popen(  # noqa: S603
+            self._process = subprocess.Popen(
                 self.command,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
@@ -107,14 +107,20 @@ class ServerProcess:
         while time.monotonic() < deadline:
             if self._process.poll() is not None:
                 raise ServerFailed(f"{self.command[0]} ended at its start.\n{self.log_end()}")
-            try:
-                socket.create_connection((LOOPBACK, self.port), timeout=1.0).close()
-            except OSError:
-                time.sleep(0.02)
-            else:
+            if self._answers():
                 return
+            time.sleep(0.02)
         self.kill()
         raise ServerFailed(f"No answer in {timeout:.0f} s.\n{self.log_end()}")
+
+    def _answers(self) -> bool:
+        # A taken connection is not enough: a socket may listen before there is a server behind it.
+        try:
+            with socket.create_connection((LOOPBACK, self.port), timeout=2.0) as probe:
+                probe.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+                return probe.recv(1) != b""
+        except OSError:
+            return False
 
     def log_end(self, lines: int = 20) -> str:
         """The last lines that the server wrote."""

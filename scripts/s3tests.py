@@ -126,11 +126,9 @@ def make_environment(folder: Path, checkout: Path) -> Path:
     stamp = folder / "s3tests-ready"
     if not stamp.exists():
         print(f"Making the suite's environment in {folder} ...", flush=True)
-        subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)  # noqa: S603
+        subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
         install = [str(python), "-m", "pip", "install", "-q", "--disable-pip-version-check"]
-        subprocess.run(  # noqa: S603
-            [*install, "-r", str(checkout / "requirements.txt"), *PLUGINS], check=True
-        )
+        subprocess.run([*install, "-r", str(checkout / "requirements.txt"), *PLUGINS], check=True)
         stamp.touch()
     return python
 
@@ -201,7 +199,7 @@ class Run:
         for name in [name for name in environment if name.startswith("AWS_")]:
             del environment[name]
         with output.open("ab") as file:
-            return subprocess.Popen(  # noqa: S603
+            return subprocess.Popen(
                 [
                     *(str(self._python), "-m", "pytest"),
                     *("-p", "no:cacheprovider", "-p", "one_prefix_a_case"),

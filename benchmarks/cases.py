@@ -1,0 +1,288 @@
+"""What is measured: each case builds the requests for one server; the requests are the same."""
+
+from __future__ import annotations
+
+import hashlib
+import http.client
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from benchmarks import filling
+from benchmarks.load import Load
+from benchmarks.load import Request
+from benchmarks.servers import FEW
+from benchmarks.servers import LISTED
+from benchmarks.servers import MANY
+from benchmarks.servers import SMALL
+from benchmarks.servers import Server
+from benchmarks.servers import Sizes
+
+KEYS = 2000
+NEW_KEYS = 6000
+PAGES = 40
+PAGE = 1000
+BODY = bytes(range(256)) * 4
+BIG = memoryview(random.Random(64).randbytes(1 << 20) * 64)
+BIG_SHA256 = hashlib.sha256(BIG).hexdigest()
+BIG_GIB = len(BIG) / (1 << 30)
+BIG_KEY = "big"
+
+Build = Callable[[Server, Sizes, str, int], list[Request]]
+
+
+@dataclass(frozen=True)
+class Case:
+    """One thing that is measured.
+
+    :param on: the kinds of server that it makes sense on: s3kit, relaxed, bare, nginx, moto,
+        rclone.
+    :param build: the requests for (server, sizes, variant, round).
+    :param variants: measured each on its own and compared with one another.
+    :param limit: requests in one burst at most.
+    :param warm: requests before a burst at most, not counted.
+    :param big: figures are for a GiB and not for a request.
+    :param size: bytes that each response body must have.
+    :param elements: how many of which element each response must hold.
+    """
+
+    name: str
+    title: str
+    on: frozenset[str]
+    build: Build
+    connections: int = 4
+    variants: tuple[str, ...] = ("",)
+    limit: int | None = None
+    warm: int | None = None
+    big: bool = False
+    size: int | None = None
+    elements: tuple[str, int] | None = None
+    seconds: float = 1.0
+
+    def lines(self, variant: str) -> int:
+        """How many connections a variant loads the server with."""
+        return int(variant) if self.name == "writers" else self.connections
+
+
+def small_key(number: int) -> str:
+    return f"object-{number:05d}"
+
+
+def _get(server: Server, sizes: Sizes, variant: str, turn: int) -> list[Request]:
+    numbers = random.Random(turn).sample(range(KEYS), KEYS)
+    return [
+        Request(server.signer.request("GET", f"/{SMALL}/{small_key(number)}")) for number in numbers
+    ]
+
+
+def _get_hot(server: Server, sizes: Sizes, variant: str, turn: int) -> list[Request]:
+    return [Request(server.signer.request("GET", f"/{SMALL}/{small_key(0)}"))]
+
+
+def _head(server: Server, sizes: Sizes, variant: str, turn: int) -> list[Request]:
+    return [
+        Request(server.signer.request("HEAD", f"/{SMALL}/{small_key(number)}"), without_body=True)
+        for number in random.Random(turn).sample(range(KEYS), KEYS)
+    ]
+
+
+def _put(server: Server, sizes: Sizes, variant: str, turn: int) -> list[Request]:
+    digest = hashlib.sha256(BODY).hexdigest()
+    return [
+        Request(
+            server.signer.request(
+                "PUT",
+                f"/{SMALL}/new-{variant}-{turn}-{number:05d}",
+                body=BODY,
+                payload_sha256=digest,
+            )
+        )
+        for number in range(NEW_KEYS)
+    ]
+
+
+def _get_big(server: Server, sizes: Sizes, variant: str, turn: int) -> list[Request]:
+    return [Request(server.signer.request("GET", f"/{SMALL}/{BIG_KEY}"))]
+
+
+def big_put(server: Server) -> Request:
+    """A PUT of 64 MiB over the one big key."""
+    head = server.signer.request(
+        "PUT", f"/{SMALL}/{BIG_KEY}", length=len(BIG), payload_sha256=BIG_SHA256
+    )
+    return Request(head, BIG)
+
+
+def _put_big(server: Server, sizes: Sizes, variant: str, turn: int) -> list[Request]:
+    return [big_put(server)]
+
+
+def _list(server: Server, sizes: Sizes, variant: str, turn: int) -> list[Request]:
+    choice = random.Random(turn)
+    return [
+        _page(
+            server,
+            LISTED,
+            **{"start-after": filling.key_of(choice.randrange(max(1, sizes.listed - PAGE - 1)))},
+        )
+        for _ in range(PAGES)
+    ]
+
+
+def _page(server: Server, bucket: str, **query: str) -> Request:
+    asked = {"list-type": "2", "max-keys": str(PAGE), **query}
+    return Request(server.signer.request("GET", f"/{bucket}", asked))
+
+
+def _count(sizes: Sizes, bucket: str) -> int:
+    return sizes.few if bucket == FEW else sizes.many
+
+
+def _flat_page(server: Server, sizes: Sizes, variant: str, turn: int) -> list[Request]:
+    choice = random.Random(turn)
+    count = _count(sizes, variant)
+    starts = (choice.randrange(max(1, count - PAGE - 1)) for _ in range(PAGES))
+    return [
+        _page(server, variant, **{"start-after": filling.foldered_key_of(start, count)})
+        for start in starts
+    ]
+
+
+def _prefix_page(server: Server, sizes: Sizes, variant: str, turn: int) -> list[Request]:
+    return [
+        _page(server, variant, delimiter="/", prefix=f"{top:02d}/")
+        for top in range(filling.FOLDERS)
+    ]
+
+
+def _root_page(server: Server, sizes: Sizes, variant: str, turn: int) -> list[Request]:
+    return [_page(server, variant, delimiter="/")]
+
+
+_SERVES = frozenset({"s3kit", "moto", "rclone"})
+
+CASES = (
+    Case("get", "GET 1 KiB, distinct keys", _SERVES | {"bare", "nginx"}, _get, size=len(BODY)),
+    Case(
+        "get-hot", "GET 1 KiB, one hot key", _SERVES | {"bare", "nginx"}, _get_hot, size=len(BODY)
+    ),
+    Case("head", "HEAD, distinct keys", _SERVES | {"nginx"}, _head),
+    Case("put", "PUT 1 KiB, durable (s3kit's default)", _SERVES, _put),
+    Case("put-relaxed", "PUT 1 KiB, relaxed", frozenset({"relaxed"}), _put),
+    Case(
+        "get-64m",
+        "GET 64 MiB",
+        _SERVES | {"nginx"},
+        _get_big,
+        connections=1,
+        limit=40,
+        warm=2,
+        big=True,
+        size=len(BIG),
+        seconds=2.0,
+    ),
+    Case(
+        "put-64m",
+        "PUT 64 MiB over one key",
+        _SERVES | {"bare"},
+        _put_big,
+        connections=1,
+        limit=6,
+        warm=1,
+        big=True,
+        seconds=10.0,
+    ),
+    Case(
+        "list",
+        "page of 1,000 keys in a large bucket",
+        _SERVES,
+        _list,
+        connections=1,
+        warm=1,
+        elements=("Key", PAGE),
+    ),
+    Case(
+        "page",
+        "page of 1,000 keys, few against many keys",
+        frozenset({"s3kit"}),
+        _flat_page,
+        connections=1,
+        variants=(FEW, MANY),
+        elements=("Key", PAGE),
+    ),
+    Case(
+        "page-prefixes",
+        "page of 1,000 common prefixes, few against many keys",
+        frozenset({"s3kit"}),
+        _prefix_page,
+        connections=1,
+        variants=(FEW, MANY),
+        elements=("CommonPrefixes", filling.SUBFOLDERS),
+    ),
+    Case(
+        "page-root",
+        "page of 10 common prefixes, few against many keys",
+        frozenset({"s3kit"}),
+        _root_page,
+        connections=1,
+        variants=(FEW, MANY),
+        elements=("CommonPrefixes", filling.FOLDERS),
+    ),
+    Case(
+        "writers",
+        "durable PUT 1 KiB, 1 against 32 writers",
+        frozenset({"s3kit"}),
+        _put,
+        variants=("1", "32"),
+    ),
+)
+
+
+def prepare(server: Server, *, big: bool) -> None:
+    """Put the small objects, and the big one, where the cases find them.
+
+    :raises RuntimeError: the server refused one.
+    """
+    if server.name == "nginx":
+        for number in range(KEYS):
+            (server.folder / SMALL / small_key(number)).write_bytes(BODY)
+        if big:
+            (server.folder / SMALL / BIG_KEY).write_bytes(BIG)
+    if not server.writes:
+        return
+    requests = [
+        Request(server.signer.request("PUT", f"/{SMALL}/{small_key(number)}", body=BODY))
+        for number in range(KEYS)
+    ]
+    bucket = Request(server.signer.request("PUT", f"/{SMALL}", body=b""))
+    with Load(server.process.port, 1) as load:
+        # rclone has the bucket already, as a folder.
+        load.burst([bucket], seconds=60.0, limit=1)
+        done = load.burst(requests, seconds=120.0, limit=KEYS)
+        if done.errors:
+            raise RuntimeError(f"{server.name} refused a small PUT: {done.first_error}")
+        if big:
+            done = load.burst([big_put(server)], seconds=60.0, limit=1)
+            if done.errors:
+                raise RuntimeError(f"{server.name} refused a big PUT: {done.first_error}")
+
+
+def wrong_answer(case: Case, server: Server, request: Request) -> str:
+    """What is wrong with the answer to a listing; empty when it holds what it should."""
+    if case.elements is None:
+        return ""
+    target = request.head.split(b" ", 2)[1].decode()
+    lines = request.head.decode().split("\r\n")[1:]
+    headers = dict(line.split(": ", 1) for line in lines if line)
+    connection = http.client.HTTPConnection("127.0.0.1", server.process.port, timeout=120)
+    try:
+        connection.request("GET", target, headers=headers)
+        response = connection.getresponse()
+        body = response.read()
+    finally:
+        connection.close()
+    name, wanted = case.elements
+    found = body.count(f"<{name}>".encode())
+    if response.status != 200 or found != wanted:
+        return f"status {response.status}, {found} {name} instead of {wanted}"
+    return ""
