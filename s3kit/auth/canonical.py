@@ -225,7 +225,7 @@ class SignedHeaders(NamedTuple):
 
 
 # A name with anything else could shift the lines of the canonical request.
-_NAME: Final = re.compile(r"[a-z0-9!#$%&'*+.^_`|~-]+", re.IGNORECASE)
+_NAME: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 
 
 @functools.lru_cache(maxsize=256)
@@ -582,7 +582,9 @@ def client_request(
 
     :param path: the path as it will be sent; ``query`` already canonical.
     """
-    lower = {name.lower(): _SPACES.sub(" ", value.strip()) for name, value in headers.items()}
+    lower = {
+        name.lower(): _SPACES.sub(" ", value.strip(" \t\r\n")) for name, value in headers.items()
+    }
     names = sorted(lower)
     block = "\n".join(f"{name}:{lower[name]}" for name in names)
     signed = ";".join(names)

@@ -82,7 +82,9 @@ def test_no_one_else_may_do_anything_on_a_private_bucket(caller: Caller, action:
 def test_no_acl_opens_what_acls_do_not_speak_of(caller: Caller, action: str) -> None:
     """A060: sub-resources need their own check."""
     everyone = granting("http://acs.amazonaws.com/groups/global/AllUsers", Permission.FULL_CONTROL)
-    assert not allowed(caller, action, replace(PRIVATE, acl=everyone), replace(OBJECT, acl=everyone))
+    assert not allowed(
+        caller, action, replace(PRIVATE, acl=everyone), replace(OBJECT, acl=everyone)
+    )
 
 
 @pytest.mark.parametrize("action", sorted(ACCOUNT_ACTIONS))

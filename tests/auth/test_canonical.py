@@ -128,7 +128,9 @@ def test_an_access_key_may_hold_slashes_and_a_region_may_be_any_label() -> None:
     assert parse_credential("AK/20130524//s3/aws4_request") is not None
 
 
-@pytest.mark.parametrize("text", ["", ";", "host;", ";host", "host;;a", "host;host", "a b", "a\nb"])
+@pytest.mark.parametrize(
+    "text", ["", ";", "host;", ";host", "host;;a", "host;host", "a b", "a\nb", "hoſt"]
+)
 def test_signed_headers_with_an_empty_doubled_or_impossible_name_are_none(text: str) -> None:
     """A019."""
     assert parse_signed_headers(text) is None
