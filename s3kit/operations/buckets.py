@@ -51,6 +51,8 @@ def create_bucket(call: Call) -> Response:
     assert name is not None
     assert account is not None, "Access lets no anonymous caller create buckets"
     check_bucket_name(name)
+    if any(name.startswith("HTTP_X_AMZ_GRANT_") for name in call.environ):
+        raise NotImplementedByS3("Grants by x-amz-grant-* headers are not implemented.")
     acl = canned_acl(call, account.id, account.id)
     region = ""
     if call.has_body():

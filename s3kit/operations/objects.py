@@ -11,6 +11,7 @@ from ..errors import InvalidPartNumber
 from ..errors import InvalidRange
 from ..errors import InvalidRequest
 from ..errors import InvalidStorageClass
+from ..errors import NotImplemented as NotImplementedByS3
 from ..errors import NotModified
 from ..model import Checksum
 from ..model import ObjectVersion
@@ -53,9 +54,9 @@ def checksum_header(checksum: Checksum) -> tuple[str, str]:
 
 
 def refuse_unbuilt_headers(call: Call) -> None:
-    """Refuse what would be silently ignored, yet promises something: encryption and locks.
+    """Refuse what would be silently ignored, yet promises something: encryption, locks, grants.
 
-    :raises InvalidRequest: the request asks for what this endpoint does not have.
+    :raises InvalidRequest: NotImplemented: the request asks for what this endpoint does not have.
     """
     environ = call.environ
     for name in environ:
@@ -63,6 +64,8 @@ def refuse_unbuilt_headers(call: Call) -> None:
             raise InvalidRequest("Server side encryption is not configured on this endpoint.")
         if name.startswith("HTTP_X_AMZ_OBJECT_LOCK_"):
             raise InvalidRequest("Bucket is missing Object Lock Configuration")
+        if name.startswith("HTTP_X_AMZ_GRANT_"):
+            raise NotImplementedByS3("Grants by x-amz-grant-* headers are not implemented.")
         if name == "HTTP_X_AMZ_WRITE_OFFSET_BYTES":
             raise InvalidRequest("Appending to an object is not available on this endpoint.")
 
@@ -269,11 +272,15 @@ def part_of(
 @operation("DeleteObject", "DELETE", "object", action="s3:DeleteObject")
 def delete_object(call: Call) -> Response:
     """Remove an object; to remove what is not there is no error."""
+    version_id = call.version_id
     call.store.objects.delete(
         call.bucket,
         call.object_key,
-        call.version_id,
+        version_id,
         conditions=call.conditions(),
         origin=call.origin,
     )
-    return Response(204, [], ())
+    headers = []
+    if version_id is not None and version_id.isascii() and version_id.isprintable():
+        headers.append(("x-amz-version-id", version_id))
+    return Response(204, headers, ())
