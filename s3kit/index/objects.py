@@ -251,6 +251,7 @@ _PARTS_OF = Statement(
         parts.c.upload_id == _CONTENT,
         parts.c.offset < bindparam("end"),
         parts.c.offset + parts.c.size > bindparam("start"),
+        parts.c.size > 0,
     ).order_by(parts.c.number)
 )
 _PART_PAGE = Statement(

@@ -6,6 +6,7 @@ import os
 import shutil
 import sqlite3
 import tempfile
+import time
 import weakref
 from collections.abc import Callable
 from pathlib import Path
@@ -35,6 +36,7 @@ from s3kit.index.writers import INHERITED
 from s3kit.index.writers import MOST_IN_A_COMMIT
 from s3kit.index.writers import ServerWriter
 from s3kit.index.writers import SqliteWriter
+from s3kit.index.writers import is_busy
 
 T = TypeVar("T")
 
@@ -77,6 +79,7 @@ class Index:
             path = self.path = str(self.url.database)
             # Owner only; SQLite gives its own files the rights of the database.
             os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+            _use_write_ahead_log(path)
             lock_path = None if private else path + "-lock"
             self._writer = SqliteWriter(self._connect_writer, lock_path, MOST_IN_A_COMMIT)
         else:
@@ -182,7 +185,6 @@ class Index:
             check_same_thread=False,
             cached_statements=256,
         )
-        raw.execute("PRAGMA journal_mode = WAL")
         raw.execute(f"PRAGMA synchronous = {self._synchronous}")
         raw.execute("PRAGMA foreign_keys = ON")
         raw.execute("PRAGMA journal_size_limit = 67108864")
@@ -231,6 +233,24 @@ def _engine(url: URL) -> Engine:
         event.listen(engine, "connect", _without_own_transactions)
         event.listen(engine, "begin", _begin_immediate)
     return engine
+
+
+def _use_write_ahead_log(path: str) -> None:
+    """Kept in the file. The switch needs the file for itself, and does not wait for it."""
+    raw = sqlite3.connect(path, timeout=WAIT_SECONDS, isolation_level=None)
+    try:
+        limit = time.monotonic() + WAIT_SECONDS
+        while True:
+            try:
+                if raw.execute("PRAGMA journal_mode").fetchone() != ("wal",):
+                    raw.execute("PRAGMA journal_mode = WAL")
+                return
+            except sqlite3.OperationalError as error:
+                if not is_busy(error) or time.monotonic() > limit:
+                    raise
+            time.sleep(0.01)
+    finally:
+        raw.close()
 
 
 def _without_own_transactions(connection: Any, record: object) -> None:

@@ -147,18 +147,16 @@ class SqliteWriter:
         connection = self._connection
         if connection is None:
             connection = self._connection = self._connect()
-        raw: sqlite3.Connection = connection.raw
         self._lock()
         try:
             try:
-                raw.execute("BEGIN IMMEDIATE")
+                connection.raw.execute("BEGIN IMMEDIATE")
             except sqlite3.OperationalError as error:
-                if getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY:
-                    batch[0].error = SlowDown()
-                    return
-                raise
+                # Another program than ours holds the database.
+                batch[0].error = SlowDown() if is_busy(error) else error
+                return
             self._run(connection, batch)
-            raw.execute("COMMIT")
+            connection.raw.execute("COMMIT")
         except BaseException:
             self._discard(connection)
             raise
@@ -248,6 +246,11 @@ class SqliteWriter:
         self._queue = deque()
         self._leading = False
         self._leader = 0
+
+
+def is_busy(error: sqlite3.Error) -> bool:
+    """Whether somebody else's lock is the reason."""
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY
 
 
 def _commit_failed(cause: BaseException) -> CommitFailed:

@@ -1,0 +1,130 @@
+"""Buckets in the index."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from s3kit.errors import BucketAlreadyExists
+from s3kit.errors import BucketNotEmpty
+from s3kit.errors import NoSuchBucket
+from s3kit.index import buckets
+from s3kit.index import garbage
+from s3kit.index import settings
+from s3kit.index import uploads
+from s3kit.index.session import Index
+from s3kit.model import Acl
+from s3kit.model import Bucket
+from s3kit.model import Grant
+from s3kit.model import Part
+from s3kit.model import Permission
+from s3kit.model import Upload
+from s3kit.model import Versioning
+from tests.index.rows import add
+from tests.index.rows import blob
+from tests.index.rows import put
+from tests.index.rows import remove
+from tests.index.rows import version
+
+
+def test_a_bucket_is_read_as_it_was_made(index: Index) -> None:
+    acl = Acl("ålice", (Grant("bob", Permission.READ),))
+    made = index.write(lambda c: buckets.insert(c, "a.b-c", "ålice", 123, "eu-1", acl, True))
+    assert index.read(lambda c: buckets.get(c, "a.b-c")) == made
+    assert made == Bucket(made.id, "a.b-c", "ålice", 123, "eu-1", acl, Versioning.NEVER, True)
+    for other in ("a.b-d", "A.B-C", "a.b-c ", "☃", ""):
+        assert index.read(lambda c, n=other: buckets.get(c, n)) is None  # type: ignore[misc]
+
+
+def test_a_name_is_given_once_whoever_asks(index: Index) -> None:
+    begin = threading.Barrier(4)
+
+    def create(n: int) -> bool:
+        begin.wait()
+        try:
+            index.write(lambda c: buckets.insert(c, "one", f"account{n}", 1))
+        except BucketAlreadyExists as error:
+            assert error.details["bucket_name"] == "one"
+            return False
+        return True
+
+    with ThreadPoolExecutor(4) as pool:
+        assert sorted(pool.map(create, range(4))) == [False, False, False, True]
+
+
+def test_acl_and_versioning_are_replaced(index: Index, bucket: Bucket) -> None:
+    acl = Acl("alice", ())
+    index.write(lambda c: buckets.set_acl(c, bucket.id, acl))
+    index.write(lambda c: buckets.set_versioning(c, bucket.id, Versioning.SUSPENDED))
+    read = index.read(lambda c: buckets.get(c, "photos"))
+    assert read is not None
+    assert (read.acl, read.versioning) == (acl, Versioning.SUSPENDED)
+    # Again: a database that counts changed rows only would say that there is none.
+    index.write(lambda c: buckets.set_acl(c, bucket.id, acl))
+    index.write(lambda c: buckets.set_versioning(c, bucket.id, Versioning.SUSPENDED))
+    with pytest.raises(NoSuchBucket):
+        index.write(lambda c: buckets.set_acl(c, bucket.id + 1, None))
+    with pytest.raises(NoSuchBucket):
+        index.write(lambda c: buckets.set_versioning(c, bucket.id + 1, Versioning.ENABLED))
+
+
+def test_a_bucket_with_any_version_is_not_empty(index: Index, bucket: Bucket) -> None:
+    marker = add(index, version(bucket, b"k", 0, delete_marker=True))
+    with pytest.raises(BucketNotEmpty):
+        index.write(lambda c: buckets.delete(c, bucket, 0))
+    remove(index, marker)
+    index.write(lambda c: buckets.delete(c, bucket, 0))
+    assert index.read(lambda c: buckets.get(c, "photos")) is None
+    with pytest.raises(NoSuchBucket):
+        index.write(lambda c: buckets.delete(c, bucket, 0))
+    again = index.write(lambda c: buckets.insert(c, "photos", "bob", 2))
+    assert again.id > bucket.id
+
+
+def test_a_removed_bucket_takes_uploads_and_settings_with_it(index: Index, bucket: Bucket) -> None:
+    other = index.write(lambda c: buckets.insert(c, "other", "alice", 1))
+    for upload_id, home in (("u1", bucket), ("u2", bucket), ("u3", other), ("done", bucket)):
+        upload = Upload(upload_id, home.id, b"k", 1, "alice", "alice")
+        index.write(lambda c, u=upload: uploads.create(c, u))  # type: ignore[misc]
+        part = Part(1, 5, "e", 1, "default", f"blob-{upload_id}")
+        index.write(lambda c, u=upload, p=part: uploads.put_part(c, u.id, p))  # type: ignore[misc]
+    index.write(lambda c: settings.put(c, bucket.id, "cors", b"<x/>"))
+    content = blob("done", 5, parts=1)
+    index.write(lambda c: uploads.complete(c, "done", [(1, 0)], content, "e-1", 2))
+    made = put(index, version(bucket, b"k", content=content, parts=1))
+    copied = put(index, version(other, b"k", content=content, parts=1), new_content=False)
+    remove(index, made)
+    index.write(lambda c: buckets.delete(c, bucket, 77))
+    # The parts of the copied object stay, though its upload was to the bucket that went.
+    assert {row[2] for row in index.read(lambda c: garbage.due(c, 78, 10))} == {
+        "blob-u1",
+        "blob-u2",
+    }
+    assert index.read(lambda c: garbage.due(c, 77, 10)) == []
+    assert index.read(lambda c: uploads.get(c, bucket.id, b"k", "u1")) is None
+    assert index.read(lambda c: uploads.get(c, other.id, b"k", "u3")) is not None
+    assert [p.blob for p in index.read(lambda c: uploads.parts(c, "done"))] == ["blob-done"]
+    remove(index, copied)
+    assert len(index.read(lambda c: garbage.due(c, 10**15, 10))) == 3
+
+
+def test_buckets_are_paged_by_account_and_prefix(index: Index) -> None:
+    names = ["a", "a-1", "a.b", "ab", "b", "b1", "zz"]
+    for name in names:
+        index.write(lambda c, n=name: buckets.insert(c, n, "alice", 1))  # type: ignore[misc]
+    index.write(lambda c: buckets.insert(c, "a-bobs", "bob", 1))
+
+    def page(*arguments: object) -> list[str]:
+        return [b.name for b in index.read(lambda c: buckets.page(c, "alice", *arguments))]  # type: ignore[arg-type]
+
+    assert page() == names
+    assert page("a") == ["a", "a-1", "a.b", "ab"]
+    assert page("a", "a-1") == ["a.b", "ab"]
+    assert page("", "ab", 2) == ["b", "b1"]
+    assert page("☃") == []
+    assert page("", "a.☃") == ["ab", "b", "b1", "zz"]
+    assert page("", "☃") == []
+    assert [b.name for b in index.read(lambda c: buckets.page(c, "bob"))] == ["a-bobs"]
+    assert index.read(lambda c: buckets.page(c, "nobody")) == []
