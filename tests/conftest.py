@@ -37,3 +37,8 @@ def pytest_make_collect_report() -> Generator[None, Any, Any]:
     report = yield
     _refuse_skip(report)
     return report
+
+
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """Long texts make poor names; one that holds the time differs between xdist's processes."""
+    return argname if isinstance(val, str | bytes) and len(val) > 50 else None
