@@ -215,7 +215,8 @@ parts = _table(
     Column("modified", BigInteger, nullable=False),
     Column("storage", _name(), nullable=False),
     Column("blob", _word(128), nullable=False),
-    Column("offset", BigInteger, nullable=False),
+    # A reserved word of MariaDB that the dialect does not know.
+    Column("offset", BigInteger, nullable=False, quote=True),
     Column("checksum", _word(160), nullable=False),
 )
 SqlIndex("s3kit_parts_by_blob", parts.c.blob)

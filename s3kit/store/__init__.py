@@ -135,6 +135,7 @@ class Store:
 
     def close(self) -> None:
         """Close the index and the storages."""
+        self.janitor.close()
         self.index.close()
         for storage in self.storages.values():
             storage.close()

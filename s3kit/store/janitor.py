@@ -22,13 +22,14 @@ KEEP_COMPLETED_MS = 24 * 3600 * 1000
 class Janitor:
     """Removes what is left over. Any number of processes may do so at once."""
 
-    __slots__ = ("_backing", "_lock", "_next", "_pid")
+    __slots__ = ("_backing", "_lock", "_next", "_pid", "_thread")
 
     def __init__(self, backing: Backing) -> None:
         self._backing = backing
         self._lock = threading.Lock()
         self._pid = 0
         self._next = 0.0
+        self._thread: threading.Thread | None = None
 
     def collect_garbage(self, *, now: int | None = None) -> int:
         """Delete the blobs that lost their last reference more than the grace period ago.
@@ -105,7 +106,19 @@ class Janitor:
                 return
             self._pid = os.getpid()
             self._next = now + NUDGE_SECONDS
-        threading.Thread(target=self._background, name="s3kit-janitor", daemon=True).start()
+            self._thread = threading.Thread(
+                target=self._background, name="s3kit-janitor", daemon=True
+            )
+            self._thread.start()
+
+    def close(self) -> None:
+        """Wait for the background thread, so that nothing uses the index after its end."""
+        with self._lock:
+            thread = self._thread if self._pid == os.getpid() else None
+            self._next = float("inf")
+            self._pid = os.getpid()
+        if thread is not None:
+            thread.join()
 
     def _background(self) -> None:
         try:

@@ -142,7 +142,7 @@ def upgrade() -> None:
         column("modified", sa.BigInteger),
         column("storage", NAME),
         column("blob", word(128)),
-        column("offset", sa.BigInteger),
+        column("offset", sa.BigInteger, quote=True),
         column("checksum", word(160)),
     )
     op.create_index("s3kit_parts_by_blob", "s3kit_parts", ["blob"])
