@@ -74,6 +74,7 @@ def test_a_presigned_query_leaves_out_only_its_signature_however_it_is_spelt() -
     raw = "X-Amz-Signature=1&b=2&X-Amz-Signatur%65=3&x-amz-signature=4&X-Amz-Date=5"
     wanted = "X-Amz-Date=5&b=2&x-amz-signature=4"
     assert canonical_query(raw, presigned=True) == wanted
+    assert canonical_query("b=1&X-Amz-Signature=2") == "X-Amz-Signature=2&b=1"
 
 
 @given(st.lists(st.tuples(st.text(min_size=1), st.text())))

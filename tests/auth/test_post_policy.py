@@ -355,6 +355,7 @@ def test_a_policy_must_name_the_bucket() -> None:
         ([["content-length-range", 0, 0]], (0, 0)),
         ([["content-length-range", "1", "10"]], (1, 10)),
         ([["content-length-range", 1, 10], ["content-length-range", 5, 20]], (5, 10)),
+        ([["content-length-range", 5, 20], ["content-length-range", 1, 10]], (5, 10)),
     ],
 )
 def test_the_size_that_the_file_may_have_is_told(
