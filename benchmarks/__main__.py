@@ -102,6 +102,8 @@ def measure(
     case: Case, server: Server, sizes: Sizes, variant: str, turn: int, scale: float
 ) -> tuple[Measured | None, Burst]:
     """One burst after a warm-up that does not count; None when no request succeeded."""
+    if case.before is not None:
+        case.before(server, turn)
     requests = case.build(server, sizes, variant, turn)
     with Load(server.process.port, case.lines(variant)) as load:
         load.burst(requests[::-1], seconds=WARM_SECONDS, limit=case.warm)

@@ -20,6 +20,7 @@ from benchmarks.servers import Sizes
 
 KEYS = 2000
 NEW_KEYS = 6000
+FRESH_KEYS = 500
 PAGES = 40
 PAGE = 1000
 BODY = bytes(range(256)) * 4
@@ -42,6 +43,7 @@ class Case:
     :param limit: requests in one burst at most.
     :param warm: requests before a burst at most, not counted.
     :param big: figures are for a GiB and not for a request.
+    :param before: what is done first and not counted.
     :param size: bytes that each response body must have.
     :param elements: how many of which element each response must hold.
     """
@@ -55,6 +57,7 @@ class Case:
     limit: int | None = None
     warm: int | None = None
     big: bool = False
+    before: Callable[[Server, int], None] | None = None
     size: int | None = None
     elements: tuple[str, int] | None = None
     seconds: float = 1.0
@@ -72,6 +75,26 @@ def _get(server: Server, sizes: Sizes, variant: str, turn: int) -> list[Request]
     numbers = random.Random(turn).sample(range(KEYS), KEYS)
     return [
         Request(server.signer.request("GET", f"/{SMALL}/{small_key(number)}")) for number in numbers
+    ]
+
+
+def fresh_key(turn: int, number: int) -> str:
+    return f"fresh-{turn}-{number:05d}"
+
+
+def _put_fresh(server: Server, turn: int) -> None:
+    requests = [
+        Request(server.signer.request("PUT", f"/{SMALL}/{fresh_key(turn, number)}", body=BODY))
+        for number in range(FRESH_KEYS)
+    ]
+    with Load(server.process.port, 1) as load:
+        load.burst(requests, seconds=60.0, limit=len(requests))
+
+
+def _get_fresh(server: Server, sizes: Sizes, variant: str, turn: int) -> list[Request]:
+    return [
+        Request(server.signer.request("GET", f"/{SMALL}/{fresh_key(turn, number)}"))
+        for number in range(FRESH_KEYS)
     ]
 
 
@@ -165,6 +188,14 @@ CASES = (
     Case("get", "GET 1 KiB, distinct keys", _SERVES | {"bare", "nginx"}, _get, size=len(BODY)),
     Case(
         "get-hot", "GET 1 KiB, one hot key", _SERVES | {"bare", "nginx"}, _get_hot, size=len(BODY)
+    ),
+    Case(
+        "get-fresh",
+        "GET 1 KiB, distinct keys written a moment ago",
+        _SERVES,
+        _get_fresh,
+        before=_put_fresh,
+        size=len(BODY),
     ),
     Case("head", "HEAD, distinct keys", _SERVES | {"nginx"}, _head),
     Case("put", "PUT 1 KiB, durable (s3kit's default)", _SERVES, _put),
