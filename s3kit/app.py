@@ -269,7 +269,9 @@ class S3App:
         bucket = call.maybe_bucket
         if isinstance(actions, str):
             if actions:
-                call.require(actions, bucket, call.key)
+                # The version that is asked about is the one whose ACL counts.
+                version_id = call.version_id if call.query.names else None
+                call.require(actions, bucket, call.key, version_id)
             return
         for action, level in actions(call):
             if level == "object":

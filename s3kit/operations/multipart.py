@@ -255,10 +255,18 @@ def read_parts(data: bytes) -> list[WantedPart]:
     """The parts of a CompleteMultipartUpload document.
 
     :raises MalformedXML: it lists none, or more than 10,000.
+    :raises InvalidArgument: a part's number is below 1.
     """
     listed = from_xml(CompleteMultipartUpload, data, limit=COMPLETE_LIMIT).parts
     if not listed or len(listed) > MAX_PARTS:
         raise MalformedXML()
+    for part in listed:
+        if part.part_number < 1:
+            raise InvalidArgument(
+                "PartNumber must be >= 1",
+                argument_name="PartNumber",
+                argument_value=part.part_number,
+            )
     return [part.wanted() for part in listed]
 
 
