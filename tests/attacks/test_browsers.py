@@ -1,0 +1,126 @@
+"""A111 to A114: what a browser could be made to do or to learn."""
+
+from __future__ import annotations
+
+from xml.etree import ElementTree
+
+import pytest
+
+from tests.attacks.effects import assert_denied
+from tests.attacks.effects import assert_refused
+from tests.attacks.handmade import presign
+from tests.client import HOST
+from tests.client import Client
+from tests.endpoint import OWNER
+
+SCRIPT = "%3Cscript%3Ealert(1)%3C/script%3E"
+
+
+def test_a111_an_error_that_shows_the_key_is_escaped_xml(
+    s3: Client, anonymous: Client, bucket: str
+) -> None:
+    for path, query in (
+        (f"{bucket}/{SCRIPT}", ""),
+        (f"{bucket}/%22%3E%3Csvg/onload=alert(1)%3E", ""),
+        (f"{bucket}/%00%01%0B%EF%BF%BE%ED%A0%80%FF", ""),
+        (f"/{SCRIPT}", ""),
+        (bucket, f"encoding-type={SCRIPT}"),
+        (bucket, f"max-keys={SCRIPT}"),
+        (bucket, f"continuation-token={SCRIPT}&list-type=2"),
+        (f"{bucket}/k", f"uploadId={SCRIPT}"),
+        (f"{bucket}/k", f"versionId={SCRIPT}"),
+    ):
+        for client in (s3, anonymous):
+            answer = client.get(path, query)
+            assert 400 <= answer.status < 500, (path, query)
+            assert answer.headers["content-type"] == "application/xml"
+            assert b"<script" not in answer.body
+            assert b"<svg" not in answer.body
+            ElementTree.fromstring(answer.body)
+    answer = s3.delete(f"{bucket}/k", f"{SCRIPT}=1")
+    assert b"<script" not in answer.body
+    answer = s3.put(f"{bucket}/k", x_amz_storage_class="<script>")
+    assert b"<script" not in answer.body
+
+
+def test_a111_a_listing_shows_keys_escaped(s3: Client, bucket: str) -> None:
+    assert s3.put(f"{bucket}/{SCRIPT}", b"x").status == 200
+    for query in ("", "list-type=2", "versions", f"prefix={SCRIPT}", f"delimiter={SCRIPT}"):
+        answer = s3.get(bucket, query)
+        assert answer.headers["content-type"] == "application/xml"
+        assert b"<script" not in answer.body
+    assert s3.get(bucket).texts("Contents/Key") == ["<script>alert(1)</script>"]
+
+
+OVERRIDES = ["content-type", "content-language", "expires", "cache-control",
+             "content-disposition", "content-encoding"]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", OVERRIDES)
+def test_a112_response_headers_can_be_chosen_by_signed_requests_only(
+    s3: Client, anonymous: Client, bucket: str, name: str
+) -> None:
+    path = f"{bucket}/public"
+    s3.put(path, b"x", x_amz_acl="public-read")
+    for method in ("GET", "HEAD"):
+        answer = anonymous.request(method, path, f"response-{name}=chosen")
+        assert answer.status == 400
+        assert answer.headers.get(name) != "chosen"
+    assert_refused(anonymous.get(path, f"response-{name}=chosen"), "InvalidRequest")
+    assert anonymous.get(path).body == b"x"
+    assert s3.get(path, f"response-{name}=chosen").headers[name] == "chosen"
+    target = presign("GET", f"{path}?response-{name}=chosen")
+    assert s3.send("GET", target, {"Host": HOST}).headers[name] == "chosen"
+
+
+def test_a113_without_a_cors_configuration_there_are_no_cors_headers(
+    s3: Client, anonymous: Client, secret: str
+) -> None:
+    def cors(headers: dict[str, str]) -> list[str]:
+        return [name for name in headers if name.startswith("access-control-")]
+
+    for method in ("GET", "HEAD", "PUT"):
+        answer = s3.request(method, secret, headers={"Origin": "https://evil.test"}, body=b"")
+        assert cors(answer.headers) == []
+    preflight = {
+        "Origin": "https://evil.test",
+        "Access-Control-Request-Method": "PUT",
+        "Access-Control-Request-Headers": "authorization",
+    }
+    answer = anonymous.request("OPTIONS", secret, headers=preflight)
+    assert answer.status == 403
+    assert answer.code == "AccessForbidden"
+    assert cors(answer.headers) == []
+    assert anonymous.request("OPTIONS", secret).status == 400
+    for origin in ("null", "\xff", "https://evil.test" + "/" * 5000):
+        answer = anonymous.request("OPTIONS", secret, headers={**preflight, "Origin": origin})
+        assert answer.status == 403
+        assert cors(answer.headers) == []
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/-/health", "/metrics", "/debug", "/debug/pprof/", "/health", "/config",
+     "/minio/bootstrap/v1/verify", "/minio/health/live", "/admin", "/.env", "/.git/config",
+     "/status", "/server-status", "/_internal", "/swagger.json", "/favicon.ico"],
+)  # fmt: skip
+def test_a114_no_path_tells_a_secret(anonymous: Client, bucket: str, path: str) -> None:
+    # MinIO CVE-2023-28432: a bootstrap call showed the whole environment.
+    for method in ("GET", "POST"):
+        answer = anonymous.request(method, path)
+        assert 400 <= answer.status < 500
+        for told in (OWNER.secret_key, OWNER.access_key, "Traceback", "s3kit/", "SECRET"):
+            assert told not in answer.body.decode()
+
+
+def test_a114_no_answer_names_its_software_or_files(s3: Client, bucket: str) -> None:
+    for answer in (s3.get(bucket), s3.get(f"{bucket}/none"), s3.put(f"{bucket}/k", b"x")):
+        assert "server" not in answer.headers
+        assert "x-powered-by" not in answer.headers
+        assert b"/tmp" not in answer.body
+        assert b"python" not in answer.body.lower()
+
+
+def test_a114_a_refused_signature_shows_no_other_signature(s3: Client, anonymous: Client) -> None:
+    assert_denied(anonymous.get("/", "debug=1"))
+    assert OWNER.secret_key not in repr(s3.app.config)
