@@ -168,7 +168,7 @@ _signing_keys: dict[tuple[str, str], SigningKey] = {}
 
 
 def signing_key(key: Key, credential: Credential) -> SigningKey:
-    """The signing key for this scope, from the cache where the key is still the very same."""
+    """The signing key for this scope: the kept one where the key is still the very same."""
     kept = _signing_keys.get((key.access_key, credential.scope))
     # Compared whole: after a change of secret, token or account the kept one never serves.
     if kept is not None and (kept.key is key or kept.key == key):
@@ -177,7 +177,10 @@ def signing_key(key: Key, credential: Credential) -> SigningKey:
 
 
 def keep_signing_key(signing: SigningKey) -> None:
-    # Called only once a signature is verified, so that strangers cannot push entries out.
+    """Keep a signing key for later requests.
+
+    Call it only once a signature is verified, so that strangers cannot push entries out.
+    """
     place = (signing.key.access_key, signing.scope)
     if _signing_keys.get(place) is not signing:
         if len(_signing_keys) >= _KEPT_SIGNING_KEYS:
