@@ -10,6 +10,7 @@ import logging
 import random
 import time
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import TYPE_CHECKING
 from typing import Any
 
@@ -37,6 +38,7 @@ from .index.schema import check_schema
 from .index.schema import create_schema
 from .index.session import Index
 from .profile import PROFILES
+from .profile import Profile
 from .store import Store
 from .wire.address import Address
 from .wire.address import parse_address
@@ -51,9 +53,9 @@ from .wire.query import parse_query
 from .wire.response import STATUS_LINES
 from .wire.response import Response
 from .wire.response import render_error
-from .wire.service_model import Level
 from .wire.routing import Operation
 from .wire.routing import resolve
+from .wire.service_model import Level
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse
@@ -62,6 +64,21 @@ if TYPE_CHECKING:
 logger = logging.getLogger("s3kit")
 
 operations.load()
+
+
+def profile_of(config: Config) -> Profile:
+    """The vendor's profile, its sizes held to the configured largest object."""
+    profile = PROFILES[config.profile]
+    most = config.max_object_size
+    if most is None:
+        return profile
+    return replace(
+        profile,
+        max_put=min(profile.max_put, most),
+        max_part=min(profile.max_part, most),
+        max_copy=min(profile.max_copy, most),
+        max_object=min(profile.max_object, most),
+    )
 
 
 def open_store_of(config: Config) -> Store:
@@ -87,7 +104,7 @@ def open_store_of(config: Config) -> Store:
         inline_threshold=config.inline_threshold,
         grace_seconds=config.grace_seconds,
         orphan_seconds=config.orphan_seconds,
-        profile=PROFILES[config.profile],
+        profile=profile_of(config),
     )
 
 
