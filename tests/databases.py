@@ -1,8 +1,8 @@
 """Fresh databases for tests: SQLite, PostgreSQL and MariaDB.
 
 ``S3KIT_TEST_POSTGRESQL`` and ``S3KIT_TEST_MARIADB`` hold SQLAlchemy URLs of servers on which the
-user may make schemas and databases; ``.ci/servers`` starts such. Without them the tests are skipped,
-in CI they fail.
+user may make schemas and databases; ``.ci/servers`` starts such. Without them the tests are
+skipped, in CI they fail.
 """
 
 from __future__ import annotations

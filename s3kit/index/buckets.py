@@ -19,6 +19,7 @@ from s3kit.index.connections import Connection
 from s3kit.index.schema import buckets
 from s3kit.index.schema import current
 from s3kit.index.schema import garbage
+from s3kit.index.schema import is_word
 from s3kit.index.schema import parts
 from s3kit.index.schema import read_acl
 from s3kit.index.schema import settings
@@ -101,11 +102,11 @@ def _read(row: Row) -> Bucket:
 
 def get(connection: Connection, name: str) -> Bucket | None:
     """The bucket of that name, or None."""
-    # No name of a bucket has other characters, and MariaDB's ASCII column refuses to compare them.
-    if not name.isascii():
+    if not is_word(name):
         return None
     row = connection.one(_GET, {"this_name": name})
-    return None if row is None else _read(row)
+    # MySQL takes "a " for "a".
+    return None if row is None or row[1] != name else _read(row)
 
 
 def insert(
@@ -174,8 +175,10 @@ def page(
     connection: Connection, account: str, prefix: str = "", after: str = "", limit: int = 1000
 ) -> list[Bucket]:
     """Up to ``limit`` buckets of an account, by name, after ``after``."""
-    if not prefix.isascii():
+    if not is_word(prefix):
         return []
+    # No name goes on with NUL, so what comes after it decides nothing.
+    after = after.partition("\0")[0]
     if not after.isascii():
         # Past every name that begins with its ASCII part.
         after = after[: next(i for i, c in enumerate(after) if not c.isascii())] + "\x7f"

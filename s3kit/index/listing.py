@@ -21,6 +21,7 @@ from sqlalchemy import text
 
 from s3kit.index.connections import Connection
 from s3kit.index.schema import current
+from s3kit.index.schema import is_word
 from s3kit.index.schema import read_checksum
 from s3kit.index.schema import uploads
 from s3kit.index.schema import versions
@@ -333,7 +334,7 @@ def list_versions(
     # _begin has answered otherwise where the marker is not a key that this page could show.
     if version_id_marker and low == key_marker + b"\0" and key_marker.startswith(prefix):
         found = None
-        if version_id_marker.isascii():
+        if is_word(version_id_marker):
             found = connection.one(
                 _SEQ,
                 {
@@ -415,7 +416,7 @@ def list_uploads(
     high = _past(prefix) or HIGHEST
     resume: Row | None = None
     here = low == key_marker + b"\0" and key_marker.startswith(prefix)
-    if here and upload_id_marker and upload_id_marker.isascii():
+    if here and upload_id_marker and is_word(upload_id_marker):
         resume = (key_marker, upload_id_marker)
 
     def scan(low: bytes, after: Row | None, most: int) -> list[Row]:

@@ -30,6 +30,7 @@ from s3kit.index.connections import Connection
 from s3kit.index.schema import contents
 from s3kit.index.schema import current
 from s3kit.index.schema import garbage as garbage_table
+from s3kit.index.schema import is_word
 from s3kit.index.schema import parts
 from s3kit.index.schema import read_acl
 from s3kit.index.schema import read_checksum
@@ -330,9 +331,12 @@ def get_version(
     connection: Connection, bucket_id: int, key: bytes, version_id: str, inline: bool = True
 ) -> ObjectVersion | None:
     """The version of that id, which may be a delete marker; None when there is none."""
+    if not is_word(version_id):
+        return None
     parameters = {"this_bucket": bucket_id, "this_key": key, "this_version": version_id}
     row = connection.one(_GET_VERSION[inline], parameters)
-    if row is None:
+    # MySQL takes "a " for "a".
+    if row is None or row[1] != version_id:
         return None
     latest = connection.one(_LATEST_SEQ, {"this_bucket": bucket_id, "this_key": key})
     return _read(bucket_id, key, row, latest is None or latest[0] == row[0])

@@ -67,14 +67,18 @@ def _word(length: int) -> TypeEngine[str]:
     return (
         String(length)
         .with_variant(String(length, collation="C"), "postgresql")
-        .with_variant(VARCHAR(length, charset="ascii", collation="ascii_bin"), *MYSQL)
+        .with_variant(VARCHAR(length, charset="ascii", collation="ascii_bin"), "mysql")
+        # The other one takes "a " for "a".
+        .with_variant(VARCHAR(length, charset="ascii", collation="ascii_nopad_bin"), "mariadb")
     )
 
 
 def _name() -> TypeEngine[str]:
     """A name that somebody chose, in any script."""
-    return String(255).with_variant(
-        VARCHAR(255, charset="utf8mb4", collation="utf8mb4_bin"), *MYSQL
+    return (
+        String(255)
+        .with_variant(VARCHAR(255, charset="utf8mb4", collation="utf8mb4_bin"), "mysql")
+        .with_variant(VARCHAR(255, charset="utf8mb4", collation="utf8mb4_nopad_bin"), "mariadb")
     )
 
 
@@ -249,6 +253,14 @@ schema_version = _table(
 
 
 # How values lie in their columns. An empty text is None, () or {}.
+
+
+def is_word(text: str) -> bool:
+    """Whether a client's text can be compared with a name or id.
+
+    MariaDB refuses to compare other than ASCII with those columns, PostgreSQL refuses NUL.
+    """
+    return text.isascii() and "\0" not in text
 
 
 def write_headers(headers: Mapping[str, str]) -> str:

@@ -23,6 +23,7 @@ from s3kit.index.connections import Connection
 from s3kit.index.connections import Retry
 from s3kit.index.objects import part_page
 from s3kit.index.schema import garbage as garbage_table
+from s3kit.index.schema import is_word
 from s3kit.index.schema import parts as parts_table
 from s3kit.index.schema import read_acl
 from s3kit.index.schema import read_headers
@@ -198,16 +199,17 @@ def _read(row: Row) -> Upload:
 
 def get(connection: Connection, bucket_id: int, key: bytes, upload_id: str) -> Upload | None:
     """The upload of that id to that key, or None. ``completed_etag`` is set on a completed one."""
-    if not upload_id.isascii():
+    if not is_word(upload_id):
         return None
     parameters = {"this_upload": upload_id, "this_bucket": bucket_id, "this_key": key}
     row = connection.one(_GET, parameters)
-    return None if row is None else _read(row)
+    # MySQL takes "a " for "a".
+    return None if row is None or row[0] != upload_id else _read(row)
 
 
 def lock(connection: Connection, upload_id: str) -> Upload | None:
     """The upload, held until the end of the transaction: no part arrives, nobody else ends it."""
-    row = connection.one(_LOCK, {"this_upload": upload_id})
+    row = connection.one(_LOCK, {"this_upload": upload_id}) if is_word(upload_id) else None
     return None if row is None else _read(row)
 
 

@@ -34,7 +34,7 @@ def test_a_bucket_is_read_as_it_was_made(index: Index) -> None:
     made = index.write(lambda c: buckets.insert(c, "a.b-c", "ålice", 123, "eu-1", acl, True))
     assert index.read(lambda c: buckets.get(c, "a.b-c")) == made
     assert made == Bucket(made.id, "a.b-c", "ålice", 123, "eu-1", acl, Versioning.NEVER, True)
-    for other in ("a.b-d", "A.B-C", "a.b-c ", "☃", ""):
+    for other in ("a.b-d", "A.B-C", "a.b-c ", "☃", "", "a.b-c\0"):
         assert index.read(lambda c, n=other: buckets.get(c, n)) is None  # type: ignore[misc]
 
 
@@ -124,6 +124,8 @@ def test_buckets_are_paged_by_account_and_prefix(index: Index) -> None:
     assert page("a", "a-1") == ["a.b", "ab"]
     assert page("", "ab", 2) == ["b", "b1"]
     assert page("☃") == []
+    assert page("a\0") == []
+    assert page("", "a\0b") == names[1:]
     assert page("", "a.☃") == ["ab", "b", "b1", "zz"]
     assert page("", "☃") == []
     assert [b.name for b in index.read(lambda c: buckets.page(c, "bob"))] == ["a-bobs"]

@@ -61,6 +61,11 @@ def test_a_version_is_read_as_it_was_written(index: Index, bucket: Bucket) -> No
     assert dict(read.headers) == dict(written.headers)
     assert index.read(lambda c: objects.get_version(c, bucket.id, key, "null")) == stored
     assert index.read(lambda c: objects.get_latest(c, bucket.id, key)) == stored
+    for other in ("NULL", "null ", "", "☃", "x" * 5000, "nul\0"):
+        assert (
+            index.read(lambda c, v=other: objects.get_version(c, bucket.id, key, v))  # type: ignore[misc]
+            is None
+        )
     bare = index.read(lambda c: objects.get_current(c, bucket.id, key, inline=False))
     assert bare is not None
     assert bare.inline is None

@@ -64,6 +64,8 @@ def test_an_upload_is_read_as_it_was_made(index: Index, bucket: Bucket) -> None:
     assert index.read(lambda c: uploads.get(c, bucket.id, b"\0", made.id)) is None
     assert index.read(lambda c: uploads.get(c, bucket.id + 1, b"\0\xff", made.id)) is None
     assert index.read(lambda c: uploads.get(c, bucket.id, b"\0\xff", "☃")) is None
+    assert index.read(lambda c: uploads.get(c, bucket.id, b"\0\xff", "a\0")) is None
+    assert index.write(lambda c: uploads.lock(c, "a\0")) is None
     with pytest.raises(NoSuchBucket):
         index.write(lambda c: uploads.create(c, Upload("x", bucket.id + 1, b"k", 1, "a", "a")))
 

@@ -17,8 +17,10 @@ depends_on = None
 MYSQL = ("mysql", "mariadb")
 NUMBER = sa.BigInteger().with_variant(sa.Integer, "sqlite")
 KEY = sa.LargeBinary().with_variant(mysql.VARBINARY(1024), *MYSQL)
-NAME = sa.String(255).with_variant(
-    mysql.VARCHAR(255, charset="utf8mb4", collation="utf8mb4_bin"), *MYSQL
+NAME = (
+    sa.String(255)
+    .with_variant(mysql.VARCHAR(255, charset="utf8mb4", collation="utf8mb4_bin"), "mysql")
+    .with_variant(mysql.VARCHAR(255, charset="utf8mb4", collation="utf8mb4_nopad_bin"), "mariadb")
 )
 DOCUMENT = sa.Text().with_variant(mysql.MEDIUMTEXT, *MYSQL)
 BYTES = sa.LargeBinary().with_variant(mysql.MEDIUMBLOB, *MYSQL)
@@ -28,7 +30,10 @@ def word(length: int) -> sa.types.TypeEngine[str]:
     return (
         sa.String(length)
         .with_variant(sa.String(length, collation="C"), "postgresql")
-        .with_variant(mysql.VARCHAR(length, charset="ascii", collation="ascii_bin"), *MYSQL)
+        .with_variant(mysql.VARCHAR(length, charset="ascii", collation="ascii_bin"), "mysql")
+        .with_variant(
+            mysql.VARCHAR(length, charset="ascii", collation="ascii_nopad_bin"), "mariadb"
+        )
     )
 
 
