@@ -47,6 +47,7 @@ from .wire.environ import TrustedProxies
 from .wire.environ import open_input
 from .wire.environ import public_url_parts
 from .wire.environ import raw_target
+from .wire.environ import take_hoisted_headers
 from .wire.names import is_bucket_name
 from .wire.query import Query
 from .wire.query import parse_query
@@ -201,6 +202,8 @@ class S3App:
         )
         if identity.canonical_path is not None:
             address = address.settle(identity.canonical_path)
+        if identity.kind == "query" and take_hoisted_headers(environ, query):
+            operation = self._operation(method, address, query, environ)
         call = Call(
             environ,
             self._site,

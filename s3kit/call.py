@@ -222,21 +222,21 @@ class Call:
         limit: int | None = None,
         etag: bool = True,
         compute: str | None = None,
-        expected: Expected | None = None,
+        declared: bool = True,
     ) -> BodyReader:
         """The request's body, verified as it is read; nothing is read yet.
 
         :param limit: the most bytes that may come; the profile's ``max_put`` by default.
         :param etag: compute the MD5 that becomes an ETag.
         :param compute: a checksum to compute where the client declares none.
-        :param expected: what ``declared_checksum`` found, to be verified.
+        :param declared: verify the checksum that the client declares for the body; False where
+            such a header is about something else.
         :raises MissingContentLength: EntityTooLarge, InvalidArgument, InvalidDigest ... before
             the first byte is read.
         """
         limit = self.site.profile.max_put if limit is None else limit
         payload = self.identity.payload
-        if expected is not None:
-            compute = None
+        expected = self.declared_checksum() if declared else None
         md5 = content_md5(self.environ)
         if payload.startswith("STREAMING-"):
             stream, length = self._chunked(payload)
@@ -272,7 +272,7 @@ class Call:
         declared = self.header("x-amz-decoded-content-length")
         if not declared:
             raise MissingContentLength()
-        if not (declared.isascii() and declared.isdigit()):
+        if not (declared.isascii() and declared.isdigit() and len(declared) <= 18):
             raise InvalidArgument(
                 argument_name="x-amz-decoded-content-length", argument_value=declared
             )
@@ -309,18 +309,16 @@ class Call:
             raise InvalidRequest(
                 "Missing required header for this request: Content-MD5 OR x-amz-checksum-*"
             )
-        expected = self.declared_checksum()
-        return from_xml(cls, self.document_bytes(limit=limit, expected=expected), limit=limit)
+        return from_xml(cls, self.document_bytes(limit=limit), limit=limit)
 
-    def document_bytes(
-        self, *, limit: int = DOCUMENT_LIMIT, expected: Expected | None = None
-    ) -> bytes:
+    def document_bytes(self, *, limit: int = DOCUMENT_LIMIT, declared: bool = True) -> bytes:
         """The request's document as bytes, verified.
 
+        :param declared: see :meth:`body`.
         :raises MaxMessageLengthExceeded: it has more than ``limit`` bytes.
         """
         try:
-            return self.body(limit=limit, etag=False, expected=expected).read_all()
+            return self.body(limit=limit, etag=False, declared=declared).read_all()
         except EntityTooLarge:
             raise MaxMessageLengthExceeded(max_message_length_bytes=limit) from None
 

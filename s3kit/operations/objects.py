@@ -129,7 +129,7 @@ def put_object(call: Call) -> Response:
     key = call.object_key
     check_key(key)
     attributes = attributes_of(call)
-    body = call.body(expected=call.declared_checksum(), compute=default_checksum_algorithm())
+    body = call.body(compute=default_checksum_algorithm())
     conditions = call.conditions()
     objects = call.store.objects
     if conditions is not None:

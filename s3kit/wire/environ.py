@@ -21,6 +21,7 @@ from ..errors import MissingContentLength
 from ..errors import RequestTimeout
 from ..errors import S3Error
 from .address import aws_quote
+from .query import Query
 
 logger = logging.getLogger(__name__)
 
@@ -195,6 +196,39 @@ def header_items(environ: Environ) -> dict[str, str]:
         value = header(environ, name)
         if value is not None:
             found[name] = value
+    return found
+
+
+_SIGNATURE_PARAMETERS: Final = frozenset(
+    "x-amz-" + name
+    for name in (
+        "algorithm",
+        "content-sha256",
+        "credential",
+        "date",
+        "expires",
+        "security-token",
+        "signature",
+        "signedheaders",
+    )
+)
+
+
+def take_hoisted_headers(environ: dict[str, Any], query: Query) -> bool:
+    """Make headers of the ``x-amz-*`` parameters of a presigned URL; whether there were any.
+
+    The presigners of the SDKs for JavaScript and Go move headers there, and S3 heeds them (ACL,
+    metadata, tags, checksums). Only for a query whose signature was verified. A header that came
+    as such stays.
+    """
+    found = False
+    for name, value in query.items:
+        lower = name.lower()
+        if lower.startswith("x-amz-") and lower not in _SIGNATURE_PARAMETERS and value is not None:
+            found = True
+            # Values of headers are bytes in latin-1's clothes.
+            text = value.encode("utf-8", "surrogateescape").decode("latin-1")
+            environ.setdefault(environ_key(lower), text)
     return found
 
 
