@@ -55,6 +55,10 @@ def pytest_runtest_setup(item):
 ALONE = ("list_buckets", "paginated", "atomic", "concurrent")
 
 
+# Few failures may be the crowd's fault; many are the server's, and each try takes its time.
+RETRY_AT_MOST = 40
+
+
 @dataclass(frozen=True, slots=True)
 class Account:
     """An account of the suite's configuration. ``section`` is its heading there."""
@@ -314,7 +318,7 @@ def run_suite(
     found = run.outcomes(together, processes=processes, timeout=timeout, title="in parallel")
     found |= run.outcomes(alone, processes=1, timeout=timeout, title="one by one")
     failed = [case for case in together if found[case.test].result in (FAILED, MISSING)]
-    if retry and processes > 1 and failed:
+    if retry and processes > 1 and len(failed) <= RETRY_AT_MOST:
         again = run.outcomes(failed, processes=1, timeout=timeout, title="failed ones again")
         for test, outcome in again.items():
             if outcome.result == PASSED:
