@@ -24,8 +24,8 @@ from ..config import Config
 from ..config import ConfigError
 from .worker import Worker
 
-GRACE_SECONDS = 30
-"""How long a stopping server lets running requests finish."""
+GRACE_SECONDS = 29
+"""How long a stopping server lets running requests finish: it is to be gone within 30."""
 
 BACKLOG = 1024
 
@@ -149,6 +149,12 @@ def run_granian(config: Config, listening: Listening) -> None:
     from granian.constants import SSLProtocols
     from granian.log import LogLevels
 
+    print(
+        "Note: granian does not tell an app the raw request target, so '%2F' and '/' in a path "
+        "cannot be told apart, and loses header values beyond ASCII.",
+        file=sys.stderr,
+        flush=True,
+    )
     # granian binds with SO_REUSEPORT, and so never notices another server on the port: our own
     # socket has made sure of that, and now makes room.
     address = listening.socket.getsockname()[0]
@@ -184,6 +190,8 @@ def load_for_granian(config: Config) -> Any:
     for name in list(os.environ):
         if name.startswith(("HTTP_", "S3KIT_", "wsgi.")) or name in _WSGI_NAMES:
             del os.environ[name]
+    # What it would say at the first request has been said at the start.
+    logging.getLogger("s3kit.wire.environ").setLevel(logging.ERROR)
     worker = Worker(config)
     Finalize(None, worker.close, exitpriority=1)
     return worker.app

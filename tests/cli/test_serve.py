@@ -170,6 +170,35 @@ def test_sigterm_lets_a_running_upload_finish(serve: Start, name: str) -> None:
     assert body.read() == b"0123456789"
 
 
+def test_sigterm_waits_no_longer_than_30_seconds(serve: Start) -> None:
+    """All servers at once, each with an upload that never ends."""
+    servers = [
+        serve("--server", name, "--data", f"data-{name}", "--workers", "1") for name in SERVERS
+    ]
+    stalled = [server.connect() for server in servers]
+    try:
+        for server, connection in zip(servers, stalled, strict=True):
+            server.client().create_bucket(Bucket="first")
+            connection.sendall(upload_head(server, "stalled", 10) + b"01234")
+        time.sleep(0.5)
+        started = time.monotonic()
+        for server in servers:
+            server.process.send_signal(signal.SIGTERM)
+        for server in servers:
+            server.process.wait(40)
+            assert 20 < time.monotonic() - started < 33
+    finally:
+        for connection in stalled:
+            connection.close()
+
+
+def test_granian_says_at_its_start_what_it_cannot_do(serve: Start) -> None:
+    server = serve("--server", "granian")
+    server.client().list_buckets()
+    server.stop()
+    assert server.errors.read_text().count("request target") == 1
+
+
 @pytest.mark.parametrize("name", SERVERS)
 def test_32_stalled_uploads_leave_room_for_a_get(serve: Start, name: str) -> None:
     server = serve("--server", name, "--workers", "1")
