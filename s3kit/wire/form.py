@@ -7,6 +7,7 @@ Source: Amazon S3 API Reference, "POST Object"; RFC 7578; RFC 2046 section 5.1.1
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 from werkzeug.http import parse_options_header
@@ -25,6 +26,7 @@ PRE_DATA_LIMIT: Final = 20 * 1024
 # Small, so that little of the file is read before the fields have been judged.
 _FIELDS_BLOCK: Final = 4096
 _FILE_FIELD: Final = "file"
+_BARE_BACKSLASH: Final = re.compile(r'\\(?![\\"])')
 _BLANK_LINE: Final = b"\r\n\r\n"
 # What may follow the file: fields that S3 ignores, an epilogue.
 _AFTER_FILE_LIMIT: Final = 1 << 20
@@ -251,7 +253,8 @@ def _part_head(head: bytes) -> tuple[str, str | None, str | None]:
             disposition = value.strip()
         elif name == "content-type":
             content_type = value.strip()
-    kind, options = parse_options_header(disposition)
+    # Browsers send a backslash as it is, a path of Windows for one; others escape it.
+    kind, options = parse_options_header(_BARE_BACKSLASH.sub(r"\\\\", disposition))
     if kind.lower() != "form-data" or not options.get("name"):
         raise MalformedPOSTRequest
     return options["name"].lower(), options.get("filename"), content_type
