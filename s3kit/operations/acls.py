@@ -11,6 +11,7 @@ from ..errors import InvalidRequest
 from ..errors import MalformedACLError
 from ..errors import MalformedXML
 from ..errors import MissingSecurityHeader
+from ..errors import UnexpectedContent
 from ..errors import NotImplemented as NotImplementedByS3
 from ..model import ALL_USERS
 from ..model import AUTHENTICATED_USERS
@@ -125,7 +126,7 @@ def new_acl(call: Call, owner: str, bucket_owner: str) -> Acl:
         raise NotImplementedByS3("Grants by x-amz-grant-* headers are not implemented.")
     if name is not None:
         if call.has_body() and call.document_bytes().strip():
-            raise InvalidRequest("This request does not support content")
+            raise UnexpectedContent()
         return canned(name, owner, bucket_owner)
     if not call.has_body():
         raise MissingSecurityHeader(
