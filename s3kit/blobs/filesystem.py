@@ -18,6 +18,7 @@ import datetime
 import errno
 import io
 import os
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -308,18 +309,24 @@ class _Writer:
         file, self._file = self._file, None
         if file is None:
             return
-        connection = self._connection
         with contextlib.suppress(Exception):
-            if not connection.whole:
-                with connection.exclusive(), contextlib.suppress(Exception):
-                    file.close()
-                connection.remove(self._path + _PART)
-            elif connection.can_discard:
-                file.discard()
-        if connection.whole:
+            self._drop(file)
+        if self._connection.whole:
             # Else the garbage collector closes it, and closing would send the rest.
             file.buffer = io.BytesIO()
             file.closed = True
+
+    def _drop(self, file: Any) -> None:
+        connection = self._connection
+        # At the interpreter's end fsspec's loop runs no more, and asking it would wait for ever.
+        if sys.is_finalizing():
+            return
+        if not connection.whole:
+            with connection.exclusive(), contextlib.suppress(Exception):
+                file.close()
+            connection.remove(self._path + _PART)
+        elif connection.can_discard:
+            file.discard()
 
     def _send(self, data: Buffer) -> None:
         with self._connection.exclusive():

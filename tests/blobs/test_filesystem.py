@@ -7,6 +7,7 @@ import gc
 import io
 import itertools
 import os
+import subprocess
 import sys
 import threading
 import time
@@ -91,8 +92,17 @@ def uploads(store: FilesystemBlobStore) -> list[Any]:
 
 
 def test_a_long_blob_on_s3_is_streamed_and_seen_only_when_it_is_committed(
-    s3_store: FilesystemBlobStore,
+    s3_store: FilesystemBlobStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    calls: list[str] = []
+    system = s3_store._connect()._system
+    call = system.call_s3
+
+    def counted(method: str, *arguments: Any, **named: Any) -> Any:
+        calls.append(method)
+        return call(method, *arguments, **named)
+
+    monkeypatch.setattr(system, "call_s3", counted)
     block = os.urandom(1024 * 1024)
     blob_id = new_blob_id()
     writer = s3_store.create(blob_id, None)
@@ -101,7 +111,9 @@ def test_a_long_blob_on_s3_is_streamed_and_seen_only_when_it_is_committed(
     assert len(uploads(s3_store)) == 1
     with pytest.raises(FileNotFoundError):
         s3_store.open(blob_id, 0, 1)
+    assert "complete_multipart_upload" not in calls
     writer.commit()
+    assert calls.count("complete_multipart_upload") == 1
     assert s3_store.size(blob_id) == 17 * len(block)
     assert get(s3_store, blob_id, 0, 17 * len(block)) == block * 17
     edge = filesystem.WINDOW
@@ -126,6 +138,33 @@ def test_a_long_blob_that_is_broken_off_leaves_no_object_and_no_upload(
     with pytest.raises(FileNotFoundError):
         s3_store.open(blob_id, 0, 1)
     assert list(s3_store.sweep()) == []
+
+
+def test_an_unfinished_upload_does_not_keep_the_interpreter_from_ending(
+    second_s3kit: dict[str, str],
+) -> None:
+    """fsspec's loop is gone by then, and a discard that waits for it would wait for ever."""
+    script = """
+import sys
+from s3kit.blobs.base import new_blob_id
+from s3kit.blobs.filesystem import FilesystemBlobStore
+options = dict(zip(("endpoint_url", "key", "secret"), sys.argv[2:]))
+writer = FilesystemBlobStore(sys.argv[1], options=options).create(new_blob_id(), None)
+for _ in range(9):
+    writer.write(bytes(1024 * 1024))
+print(len(writer._held))
+# Alive until the very end, as in the traceback of an exception that nobody caught.
+sys.modules["kept"] = writer
+"""
+    store = make_s3_store(second_s3kit)
+    done = subprocess.run(
+        [sys.executable, "-c", script, store._url, *second_s3kit.values()],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    assert done.stdout == "0\n"
 
 
 def test_a_small_blob_on_s3_is_one_put(
