@@ -167,8 +167,9 @@ class S3App:
             close = getattr(body, "close", None)
             if close is not None:
                 close()
-            return ()
-        return body
+            return []
+        # A list is sent at once; granian streams anything else block by block through a thread.
+        return list(body) if type(body) is tuple else body
 
     def close(self) -> None:
         """Close the database connections and the storages."""

@@ -35,13 +35,15 @@ class Retry(Exception):
 class Connection:
     """What a work gets: runs statements on one DBAPI connection."""
 
-    __slots__ = ("before_commit", "family", "raw")
+    __slots__ = ("before_commit", "family", "raw", "written")
 
     def __init__(self, raw: Any, family: Family) -> None:
         self.raw = raw
         self.family = family
         self.before_commit: dict[object, tuple[Statement, Parameters]] = {}
         """Statements still to be run when the work has returned, by a name that can cancel them."""
+        self.written: set[tuple[int, bytes]] = set()
+        """The keys (bucket id, key) that the transaction may change."""
 
     def one(self, statement: Statement, parameters: Parameters) -> Row | None:
         """The first row, or None."""

@@ -7,6 +7,7 @@ key's lock (:func:`lock_current`), then a number.
 from __future__ import annotations
 
 import time
+from typing import TYPE_CHECKING
 from typing import Any
 
 from sqlalchemy import BigInteger
@@ -48,6 +49,9 @@ from s3kit.model import Acl
 from s3kit.model import Content
 from s3kit.model import ObjectVersion
 from s3kit.model import Part
+
+if TYPE_CHECKING:
+    from s3kit.index.session import Index
 
 
 class ContentGone(Exception):
@@ -308,6 +312,23 @@ def _read(bucket_id: int, key: bytes, row: Row, is_latest: bool) -> ObjectVersio
     )
 
 
+def find_current(
+    index: Index, bucket_id: int, key: bytes, inline: bool = True
+) -> ObjectVersion | None:
+    """What :func:`get_current` answers, from the kept rows where they are still true."""
+    recent = index.recent
+    if recent is None:
+        return index.read(lambda connection: get_current(connection, bucket_id, key, inline))
+    counter = recent.counter_of(bucket_id, key)
+    version = recent.find(bucket_id, key, counter, inline)
+    if version is None:
+        value = recent.value(counter)
+        version = index.read(lambda connection: get_current(connection, bucket_id, key, inline))
+        if version is not None:
+            recent.keep(version, counter, value)
+    return version
+
+
 def get_current(
     connection: Connection, bucket_id: int, key: bytes, inline: bool = True
 ) -> ObjectVersion | None:
@@ -348,6 +369,7 @@ def lock_current(connection: Connection, bucket_id: int, key: bytes) -> ObjectVe
     To be called before anything is decided on or written to a key. Raises NoSuchBucket when the
     bucket was removed meanwhile.
     """
+    connection.written.add((bucket_id, key))
     if connection.family == "sqlite":
         # One transaction writes at a time: the database is the lock.
         return get_current(connection, bucket_id, key, inline=False)
@@ -388,6 +410,7 @@ def put_version(
     """
     bucket_id = version.bucket_id
     key = version.key
+    connection.written.add((bucket_id, key))
     content = version.content
     content_id = None
     if content is not None:
@@ -462,6 +485,7 @@ def remove_version(connection: Connection, version: ObjectVersion, now: int | No
 
     :param now: milliseconds, from which its content's grace period counts.
     """
+    connection.written.add((version.bucket_id, version.key))
     if connection.run(_DELETE_VERSION, {"this_seq": version.seq}) != 1:
         return False
     if version.content is not None:
@@ -502,12 +526,12 @@ def _hide(connection: Connection, bucket_id: int, key: bytes) -> None:
 
 
 def set_tags(connection: Connection, seq: int, tags: tuple[tuple[str, str], ...]) -> bool:
-    """Replace a version's tags; False when it is gone."""
+    """Replace a version's tags; False when it is gone. The key must be locked."""
     return connection.run(_SET_TAGS, {"this_seq": seq, "new_tags": write_tags(tags)}) == 1
 
 
 def set_acl(connection: Connection, seq: int, acl: Acl | None) -> bool:
-    """Replace a version's ACL; False when it is gone."""
+    """Replace a version's ACL; False when it is gone. The key must be locked."""
     return connection.run(_SET_ACL, {"this_seq": seq, "new_acl": write_acl(acl)}) == 1
 
 

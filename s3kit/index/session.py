@@ -31,6 +31,7 @@ from s3kit.index.connections import Connection
 from s3kit.index.connections import Pool
 from s3kit.index.connections import ServerConnection
 from s3kit.index.connections import SqliteConnection
+from s3kit.index.recent import RecentRows
 from s3kit.index.statements import Family
 from s3kit.index.writers import INHERITED
 from s3kit.index.writers import MOST_IN_A_COMMIT
@@ -75,13 +76,18 @@ class Index:
         self._pool_size = pool_size
         self._pool = Pool(self._connect, pool_size)
         self._writer: SqliteWriter | ServerWriter
+        self.recent: RecentRows | None = None
+        """Rows read a moment ago; only on SQLite."""
         if self.dialect == "sqlite":
             path = self.path = str(self.url.database)
             # Owner only; SQLite gives its own files the rights of the database.
             os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
             _use_write_ahead_log(path)
             lock_path = None if private else path + "-lock"
-            self._writer = SqliteWriter(self._connect_writer, lock_path, MOST_IN_A_COMMIT)
+            self.recent = RecentRows(path + "-counters")
+            self._writer = SqliteWriter(
+                self._connect_writer, lock_path, MOST_IN_A_COMMIT, self.recent
+            )
         else:
             self.path = ""
             self._writer = ServerWriter(self._pool)
@@ -130,6 +136,8 @@ class Index:
         """Close every connection that is not in use; a ``memory://`` index is gone then."""
         self._writer.close()
         self._pool.clear()
+        if self.recent is not None:
+            self.recent.close()
         self.engine.dispose()
         _OPEN.discard(self)
         if self._folder is not None:
@@ -199,6 +207,8 @@ class Index:
         self._writer.close()
 
     def _forget(self) -> None:
+        if self.recent is not None:
+            self.recent.forget()
         INHERITED.extend(self._pool.idle)
         self._pool = Pool(self._connect, self._pool_size)
         if isinstance(self._writer, SqliteWriter):

@@ -23,6 +23,7 @@ from s3kit.index.connections import Connection
 from s3kit.index.connections import Pool
 from s3kit.index.connections import ServerConnection
 from s3kit.index.connections import SqliteConnection
+from s3kit.index.recent import RecentRows
 
 try:
     import fcntl
@@ -73,8 +74,13 @@ class SqliteWriter:
     """
 
     def __init__(
-        self, connect: Callable[[], SqliteConnection], lock_path: str | None, most: int
+        self,
+        connect: Callable[[], SqliteConnection],
+        lock_path: str | None,
+        most: int,
+        recent: RecentRows,
     ) -> None:
+        self._recent = recent
         self._connect = connect
         self._lock_path = lock_path if fcntl is not None else None
         self._most = most
@@ -155,8 +161,15 @@ class SqliteWriter:
                 # Another program than ours holds the database.
                 batch[0].error = SlowDown() if is_busy(error) else error
                 return
+            connection.written.clear()
             self._run(connection, batch)
-            connection.raw.execute("COMMIT")
+            recent = self._recent
+            written = {recent.counter_of(*key) for key in connection.written}
+            recent.begin_write(written)
+            try:
+                connection.raw.execute("COMMIT")
+            finally:
+                recent.end_write(written)
         except BaseException:
             self._discard(connection)
             raise

@@ -76,9 +76,7 @@ class Objects:
         """The current (or the named) version, a delete marker included; None if there is none."""
         bucket_id = bucket.id
         if version_id is None:
-            return self._backing.index.read(
-                lambda c: object_rows.get_current(c, bucket_id, key, inline)
-            )
+            return object_rows.find_current(self._backing.index, bucket_id, key, inline)
         return self._backing.index.read(
             lambda c: object_rows.get_version(c, bucket_id, key, version_id, inline)
         )
