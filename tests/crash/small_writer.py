@@ -51,4 +51,4 @@ def _insert(index: sqlite3.Connection, name: int, blob_id: str, data: bytes) -> 
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:5], int(sys.argv[5]))
+    main(sys.argv[1], sys.argv[2], sys.argv[3], sys.argv[4], int(sys.argv[5]))
