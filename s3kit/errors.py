@@ -182,14 +182,14 @@ class InvalidPartNumber(S3Error):
 
 class InvalidPartOrder(S3Error):
     status = 400
-    message = (
-        "The list of parts was not in ascending order. Parts must be ordered by part number."
-    )
+    message = "The list of parts was not in ascending order. Parts must be ordered by part number."
 
 
 class InvalidPolicyDocument(S3Error):
     status = 400
-    message = "The content of the form does not meet the conditions specified in the policy document."
+    message = (
+        "The content of the form does not meet the conditions specified in the policy document."
+    )
 
 
 class InvalidRange(S3Error):
@@ -199,9 +199,7 @@ class InvalidRange(S3Error):
 
 class InvalidRedirectLocation(S3Error):
     status = 400
-    message = (
-        "The website redirect location must have a prefix of 'http://' or 'https://' or '/'."
-    )
+    message = "The website redirect location must have a prefix of 'http://' or 'https://' or '/'."
 
 
 class InvalidRequest(S3Error):
@@ -334,7 +332,7 @@ class NoSuchVersion(S3Error):
     message = "The specified version does not exist."
 
 
-class NotImplemented(S3Error):  # noqa: A001 - the S3 code is this word
+class NotImplemented(S3Error):
     status = 501
     message = "A header or query you provided implies functionality that is not implemented."
 

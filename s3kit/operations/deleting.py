@@ -68,9 +68,7 @@ def read_time(text: str) -> int:
             moment = moment.replace(tzinfo=UTC)
         return int(moment.timestamp() * 1000)
     except (ValueError, OverflowError):
-        raise InvalidArgument(
-            argument_name="LastModifiedTime", argument_value=text
-        ) from None
+        raise InvalidArgument(argument_name="LastModifiedTime", argument_value=text) from None
 
 
 @document("Delete")

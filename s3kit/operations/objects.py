@@ -46,6 +46,12 @@ STORAGE_CLASSES = frozenset(
     }
 )
 MAX_OBJECT_TAGS = 10
+UNBUILT = (
+    "HTTP_X_AMZ_SERVER_SIDE_ENCRYPTION",
+    "HTTP_X_AMZ_OBJECT_LOCK_",
+    "HTTP_X_AMZ_GRANT_",
+    "HTTP_X_AMZ_WRITE_OFFSET_BYTES",
+)
 
 
 def checksum_header(checksum: Checksum) -> tuple[str, str]:
@@ -58,15 +64,14 @@ def refuse_unbuilt_headers(call: Call) -> None:
 
     :raises InvalidRequest: NotImplemented: the request asks for what this endpoint does not have.
     """
-    environ = call.environ
-    for name in environ:
-        if name.startswith("HTTP_X_AMZ_SERVER_SIDE_ENCRYPTION"):
-            raise InvalidRequest("Server side encryption is not configured on this endpoint.")
-        if name.startswith("HTTP_X_AMZ_OBJECT_LOCK_"):
-            raise InvalidRequest("Bucket is missing Object Lock Configuration")
-        if name.startswith("HTTP_X_AMZ_GRANT_"):
-            raise NotImplementedByS3("Grants by x-amz-grant-* headers are not implemented.")
-        if name == "HTTP_X_AMZ_WRITE_OFFSET_BYTES":
+    for name in call.environ:
+        if name.startswith(UNBUILT):
+            if name.startswith("HTTP_X_AMZ_SERVER"):
+                raise InvalidRequest("Server side encryption is not configured on this endpoint.")
+            if name.startswith("HTTP_X_AMZ_OBJECT_LOCK_"):
+                raise InvalidRequest("Bucket is missing Object Lock Configuration")
+            if name.startswith("HTTP_X_AMZ_GRANT_"):
+                raise NotImplementedByS3("Grants by x-amz-grant-* headers are not implemented.")
             raise InvalidRequest("Appending to an object is not available on this endpoint.")
 
 

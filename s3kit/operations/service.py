@@ -116,7 +116,5 @@ def in_region(
         found += [bucket for bucket in page if (bucket.region or home) == region]
         if len(found) >= limit or len(page) < limit:
             break
-        page = call.store.buckets.page(
-            account.id, prefix=prefix, after=page[-1].name, limit=limit
-        )
+        page = call.store.buckets.page(account.id, prefix=prefix, after=page[-1].name, limit=limit)
     return found[:limit]

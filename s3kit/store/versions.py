@@ -5,8 +5,6 @@ Both run inside the caller's transaction, after the key is locked.
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from ..errors import NoSuchVersion
 from ..index import objects as object_rows
 from ..index.session import Connection
@@ -24,8 +22,8 @@ def add_version(
     new_content: bool,
 ) -> ObjectVersion:
     """Store ``version`` as its key's newest; without versioning it replaces the null version."""
-    seq = object_rows.put_version(c, version, replaces=current, new_content=new_content)
-    return replace(version, seq=seq)
+    object_rows.put_version(c, version, replaces=current, new_content=new_content)
+    return version
 
 
 def remove_version(
