@@ -11,8 +11,8 @@ from ..errors import InvalidRequest
 from ..errors import MalformedACLError
 from ..errors import MalformedXML
 from ..errors import MissingSecurityHeader
-from ..errors import UnexpectedContent
 from ..errors import NotImplemented as NotImplementedByS3
+from ..errors import UnexpectedContent
 from ..model import ALL_USERS
 from ..model import AUTHENTICATED_USERS
 from ..model import LOG_DELIVERY
