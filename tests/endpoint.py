@@ -189,6 +189,7 @@ def boto_client(
             headers=answer.headers,
             status=answer.status,
             preload_content=False,
+            request_method=request.method,
         )
         return botocore.awsrequest.AWSResponse(
             request.url, answer.status, botocore.awsrequest.HeadersDict(answer.headers), raw

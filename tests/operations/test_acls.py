@@ -97,9 +97,7 @@ def test_canned_acls_are_kept_and_shown(
 
 
 @pytest.mark.parametrize(("name", "added"), CANNED)
-def test_canned_acls_at_creation(
-    s3: Client, name: str, added: list[tuple[str, str, str]]
-) -> None:
+def test_canned_acls_at_creation(s3: Client, name: str, added: list[tuple[str, str, str]]) -> None:
     bucket = f"/{fresh_name()}"
     assert s3.put(bucket, b"", x_amz_acl=name).status == 200
     assert grants(s3.get(bucket, "acl"), "GetBucketAcl") == [OWNERS_GRANT, *added]
@@ -264,9 +262,7 @@ def test_a_missing_object_has_no_acl(s3: Client, bucket: str) -> None:
     assert (put.status, put.headers["x-amz-version-id"]) == (200, "null")
 
 
-def test_botocore_reads_and_writes_acls(
-    app: S3App, mount: str, s3: Client, bucket: str
-) -> None:
+def test_botocore_reads_and_writes_acls(app: S3App, mount: str, s3: Client, bucket: str) -> None:
     client: Any = boto_client(app, mount=mount)
     s3.put(f"{bucket}/k", b"x")
     target = {"Bucket": bucket[1:], "Key": "k"}

@@ -91,8 +91,20 @@ def test_anonymous_callers_create_nothing(anonymous: Client) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["ab", "a" * 64, "Upper-case", "under_score", "-start", "end-", "a..b", "a.-b", "192.168.5.4"]
-    + ["xn--bad", "bad-s3alias", "with%20space"],
+    [
+        "ab",
+        "a" * 64,
+        "Upper-case",
+        "under_score",
+        "-start",
+        "end-",
+        "a..b",
+        "a.-b",
+        "192.168.5.4",
+        "xn--bad",
+        "bad-s3alias",
+        "with%20space",
+    ],
 )
 def test_a_bad_name_is_refused_when_made_and_when_used(s3: Client, name: str) -> None:
     """CS-18."""
@@ -144,7 +156,7 @@ def test_us_east_1_cannot_be_named(s3: Client) -> None:
 
 @pytest.mark.parametrize(
     "body",
-    [b"<Wrong/>", b"<CreateBucketConfiguration>", b"not xml", b'<!DOCTYPE a><a/>'],
+    [b"<Wrong/>", b"<CreateBucketConfiguration>", b"not xml", b"<!DOCTYPE a><a/>"],
 )
 def test_a_malformed_configuration_makes_no_bucket(s3: Client, body: bytes) -> None:
     path = f"/{fresh_name()}"
@@ -215,7 +227,11 @@ def test_an_expected_owner_must_be_the_owner(s3: Client, bucket: str, method: st
 
 def test_a_bucket_that_is_made_again_is_empty(s3: Client, bucket: str) -> None:
     s3.put(f"{bucket}/k", b"x", x_amz_tagging="a=1")
-    s3.put(bucket, b"<Tagging><TagSet><Tag><Key>a</Key><Value>b</Value></Tag></TagSet></Tagging>", "tagging")
+    s3.put(
+        bucket,
+        b"<Tagging><TagSet><Tag><Key>a</Key><Value>b</Value></Tag></TagSet></Tagging>",
+        "tagging",
+    )
     s3.delete(f"{bucket}/k")
     s3.delete(bucket)
     s3.put(bucket)

@@ -215,9 +215,7 @@ def test_a_missing_bucket_is_a_404(s3: Client) -> None:
 
 
 def test_the_governance_bypass_header_is_taken(s3: Client, bucket: str) -> None:
-    answer = delete(
-        s3, bucket, document(*keys("a")), x_amz_bypass_governance_retention="true"
-    )
+    answer = delete(s3, bucket, document(*keys("a")), x_amz_bypass_governance_retention="true")
     assert answer.texts("Deleted/Key") == ["a"]
 
 

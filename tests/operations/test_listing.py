@@ -331,9 +331,10 @@ def test_url_encoding_hides_what_xml_cannot_carry(s3: Client, bucket: str, kind:
     assert keys_of(page) == [quote(key, safe="/-_.~*") for key in sorted(keys, key=str.encode)]
     grouped = listed(s3, bucket, kind, encoding_type="url", delimiter="/", prefix="d")
     assert prefixes_of(grouped) == ["d/"]
-    assert [unquote(prefix) for prefix in prefixes_of(
-        listed(s3, bucket, kind, encoding_type="url", delimiter="+")
-    )] == ["a b+"]
+    assert [
+        unquote(prefix)
+        for prefix in prefixes_of(listed(s3, bucket, kind, encoding_type="url", delimiter="+"))
+    ] == ["a b+"]
     # Without it the answer still is XML.
     assert len(keys_of(listed(s3, bucket, kind))) == 4
 
@@ -378,9 +379,7 @@ def test_a_next_marker_is_only_given_with_a_delimiter(s3: Client, filled: str) -
 
 
 @pytest.mark.parametrize("marker", ["a/", "a/1", "a/b/3", "a/zzz"])
-def test_a_marker_inside_a_common_prefix_is_past_it(
-    s3: Client, filled: str, marker: str
-) -> None:
+def test_a_marker_inside_a_common_prefix_is_past_it(s3: Client, filled: str, marker: str) -> None:
     first = listed(s3, filled, delimiter="/", marker=marker)
     assert prefixes_of(first) == ["b/", "boo/", "cquux/"]
     second = listed(s3, filled, "list-type=2", delimiter="/", start_after=marker)
@@ -500,9 +499,7 @@ def test_a_deleted_object_leaves_no_version(s3: Client, filled: str) -> None:
 def test_version_markers(s3: Client, filled: str) -> None:
     page = listed(s3, filled, "versions", max_keys="2")
     assert (page["NextKeyMarker"], page["NextVersionIdMarker"]) == ("a/2", "null")
-    page = listed(
-        s3, filled, "versions", key_marker="a/2", version_id_marker="null", max_keys="1"
-    )
+    page = listed(s3, filled, "versions", key_marker="a/2", version_id_marker="null", max_keys="1")
     assert (page["KeyMarker"], page["VersionIdMarker"]) == ("a/2", "null")
     assert keys_of(page) == ["a/b/3"]
     page = listed(s3, filled, "versions", key_marker="a/2", max_keys="1")

@@ -78,9 +78,7 @@ def finish(client: Client, path: str, upload: str, parts: Any, **headers: str) -
     return client.post(path, document(parts), f"uploadId={upload}", **headers)
 
 
-def send_all(
-    client: Client, path: str, upload: str, pieces: list[bytes]
-) -> list[tuple[int, str]]:
+def send_all(client: Client, path: str, upload: str, pieces: list[bytes]) -> list[tuple[int, str]]:
     return [
         (number, send(client, path, upload, number, data).headers["etag"])
         for number, data in enumerate(pieces, 1)
@@ -253,9 +251,7 @@ def test_a_part_number_is_1_to_10000(s3: Client, path: str, number: str) -> None
     assert answer.text("ArgumentValue") == (number or None) or number == ""
 
 
-def test_an_upload_id_belongs_to_one_key_of_one_bucket(
-    s3: Client, bucket: str, path: str
-) -> None:
+def test_an_upload_id_belongs_to_one_key_of_one_bucket(s3: Client, bucket: str, path: str) -> None:
     upload = begin(s3, path)
     elsewhere = f"/{fresh_name()}"
     s3.put(elsewhere)
@@ -591,8 +587,13 @@ def test_a_part_keeps_to_the_uploads_algorithm(s3: Client, path: str) -> None:
 
 @pytest.mark.parametrize(
     ("algorithm", "kind"),
-    [("CRC64NVME", "COMPOSITE"), ("SHA1", "FULL_OBJECT"), ("SHA256", "FULL_OBJECT")]
-    + [("CRC32", "HALF"), (None, "COMPOSITE")],
+    [
+        ("CRC64NVME", "COMPOSITE"),
+        ("SHA1", "FULL_OBJECT"),
+        ("SHA256", "FULL_OBJECT"),
+        ("CRC32", "HALF"),
+        (None, "COMPOSITE"),
+    ],
 )
 def test_a_checksum_type_must_fit_its_algorithm(
     s3: Client, path: str, algorithm: str | None, kind: str
@@ -613,9 +614,7 @@ def test_unasked_the_object_has_a_crc64nvme(s3: Client, path: str) -> None:
 
 
 @pytest.mark.parametrize("scheme", ["http", "https"])
-def test_botocore_uploads_in_parts(
-    app: S3App, mount: str, bucket: str, scheme: str
-) -> None:
+def test_botocore_uploads_in_parts(app: S3App, mount: str, bucket: str, scheme: str) -> None:
     """Over https its parts carry their checksums in trailers."""
     client = boto_client(app, mount=mount, endpoint=f"{scheme}://s3.test")
     target = {"Bucket": bucket[1:], "Key": "ä/b c"}
@@ -745,8 +744,7 @@ def test_pages_of_uploads_by_all_markers(s3: Client, bucket: str) -> None:
             assert len(page["Uploads"]) == size
             key = quote(page["NextKeyMarker"], safe="")
             query = (
-                f"max-uploads={size}&key-marker={key}"
-                f"&upload-id-marker={page['NextUploadIdMarker']}"
+                f"max-uploads={size}&key-marker={key}&upload-id-marker={page['NextUploadIdMarker']}"
             )
         assert found == whole
     after = uploads_of(s3, bucket, "key-marker=a")
@@ -838,7 +836,7 @@ def test_ten_thousand_parts_and_not_one_more(app: S3App, bucket: str, s3: Client
     got = s3.get(path)
     assert got.headers["etag"].endswith('-10000"')
     assert got.body == b"".join(b"%05d" % number for number in range(1, 10_001))
-    assert s3.get(path, Range="bytes=24998-25006").body == b"00" b"05001" b"05"
+    assert s3.get(path, Range="bytes=24998-25006").body == b"000500105"
     assert s3.get(path, "partNumber=10000").body == b"10000"
 
 

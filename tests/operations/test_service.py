@@ -21,7 +21,9 @@ def test_the_answer_names_the_owner_and_each_bucket(s3: Client, bucket: str) -> 
     answer = s3.get("/", f"prefix={bucket[1:]}")
     assert answer.status == 200
     assert answer.headers["content-type"] == "application/xml"
-    assert answer.body.startswith(b'<?xml version="1.0" encoding="UTF-8"?>\n<ListAllMyBucketsResult')
+    assert answer.body.startswith(
+        b'<?xml version="1.0" encoding="UTF-8"?>\n<ListAllMyBucketsResult'
+    )
     found = parsed("ListBuckets", answer)
     assert found["Owner"] == {"ID": OWNER_ID, "DisplayName": "Olive Owner"}
     (entry,) = found["Buckets"]

@@ -93,7 +93,7 @@ def test_a_tag_that_is_none_changes_nothing(
         b"<Tags/>",
         b"<Tagging><TagSet><Tag><Key>a</Key></Tag></TagSet></Tagging>",
         b"<Tagging><TagSet><Tag><Value>a</Value></Tag></TagSet></Tagging>",
-        b'<!DOCTYPE x><Tagging><TagSet></TagSet></Tagging>',
+        b"<!DOCTYPE x><Tagging><TagSet></TagSet></Tagging>",
     ],
 )
 def test_a_malformed_document_changes_nothing(
@@ -198,9 +198,7 @@ def test_others_may_not_see_or_change_tags(
 
 
 @pytest.mark.parametrize("value", ["a=1&a=2", "=1", "a=%zz", "a=b=c"])
-def test_a_tagging_header_that_is_none_is_refused(
-    s3: Client, bucket: str, value: str
-) -> None:
+def test_a_tagging_header_that_is_none_is_refused(s3: Client, bucket: str, value: str) -> None:
     answer = s3.put(f"{bucket}/k", b"x", x_amz_tagging=value)
     assert (answer.status, answer.code) == (400, "InvalidArgument")
     assert s3.head(f"{bucket}/k").status == 404
