@@ -15,6 +15,7 @@ import hashlib
 import http.client
 import random
 import re
+import shutil
 import sys
 import tempfile
 import threading
@@ -271,7 +272,7 @@ class Reader(threading.Thread):
                 status, body, _ = self._client.ask("GET", f"/{BUCKET}/{key}")
                 self.reads += 1
                 if status not in (200, 404):
-                    self.problem = f"GET {key}: {status} {body[:200]!r}"
+                    self.problem = f"while others wrote, GET {key}: {status} {body[:400]!r}"
                 elif status == 200 and not is_whole(body):
                     self.problem = f"GET {key}: a half object of {len(body)} bytes was readable"
         except Unacknowledged:
@@ -301,7 +302,7 @@ class Crashes:
     ) -> None:
         self.report = Report()
         self._chance = random.Random(seed)
-        self._states = [
+        self.states = [
             {f"writer-{writer}/key-{number:02d}": State() for number in range(keys)}
             for writer in range(writers)
         ]
@@ -325,9 +326,9 @@ class Crashes:
         self.check()
         writers = [
             Writer(f"writer-{number}", self._client(), states, self._chance.getrandbits(32))
-            for number, states in enumerate(self._states)
+            for number, states in enumerate(self.states)
         ]
-        everything = [key for states in self._states for key in states]
+        everything = [key for states in self.states for key in states]
         reader = Reader(self._client(), everything, self._chance.getrandbits(32))
         threads: list[Writer | Reader] = [*writers, reader]
         for thread in threads:
@@ -353,7 +354,7 @@ class Crashes:
             if not self.report.cycles:
                 client.expect("PUT", f"/{BUCKET}")
             listed = self._listed(client)
-            for states in self._states:
+            for states in self.states:
                 for key, state in states.items():
                     self._check_key(client, key, state, listed.pop(key, None))
             for key in listed:
@@ -373,7 +374,7 @@ class Crashes:
             if (len(body), headers["ETag"].strip('"')) != listed:
                 self._problem(f"{key}: the listing says {listed}, GET {headers['ETag']}")
         elif status != 404:
-            self._problem(f"GET {key}: {status} {body[:200]!r}")
+            self._problem(f"after a restart, GET {key}: {status} {body[:400]!r}")
             return
         elif listed is not None:
             self._problem(f"{key} is listed and cannot be read")
@@ -491,6 +492,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--cycles", type=int, default=200)
     parser.add_argument("--server", default="gunicorn", choices=("gunicorn", "granian"))
+    parser.add_argument("--log", type=Path, help="keep the server's log here when all is over")
     parser.add_argument("--seed", type=int, default=int(time.time()))
     options = parser.parse_args(argv)
     print(f"seed {options.seed}")
@@ -501,13 +503,17 @@ def main(argv: Sequence[str] | None = None) -> int:
             print(f"\r{report.cycles}/{options.cycles}: {report}", end=end, flush=True)
 
     with tempfile.TemporaryDirectory(prefix="s3kit-kill9-") as folder:
-        report = run_cycles(
-            Path(folder),
-            options.cycles,
-            server=options.server,
-            seed=options.seed,
-            progress=progress,
-        )
+        try:
+            report = run_cycles(
+                Path(folder),
+                options.cycles,
+                server=options.server,
+                seed=options.seed,
+                progress=progress,
+            )
+        finally:
+            if options.log:
+                shutil.copyfile(Path(folder) / "server.log", options.log)
     print(f"\n{report}")
     for problem in report.problems[:50]:
         print(f"  {problem}")
