@@ -142,6 +142,9 @@ class S3App:
             profile=self.store.profile,
             region=config.region,
             pinned_region=self._pinned_region,
+            base_hosts=self._base_hosts,
+            trusted=self._trusted,
+            public_prefix=self._public_prefix,
         )
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:

@@ -28,7 +28,7 @@ from .store import Attributes
 from .store import Origin
 from .store import Store
 from .wire import checksums
-from .wire.address import aws_quote
+from .wire.address import object_url
 from .wire.checksums import BodyReader
 from .wire.checksums import Expected
 from .wire.chunked import ChunkedReader
@@ -36,7 +36,9 @@ from .wire.chunked import trailer_names
 from .wire.conditions import Conditions
 from .wire.conditions import read_conditions
 from .wire.environ import Input
+from .wire.environ import TrustedProxies
 from .wire.environ import header
+from .wire.environ import public_url_parts
 from .wire.headers import content_md5
 from .wire.query import Query
 from .wire.response import Response
@@ -63,6 +65,9 @@ class Site:
     profile: Profile
     region: str
     pinned_region: str | None
+    base_hosts: tuple[str, ...]
+    trusted: TrustedProxies
+    public_prefix: str
 
 
 class Call:
@@ -155,11 +160,17 @@ class Call:
 
     def public_url(self, bucket: str, key: bytes) -> str:
         """An object's URL as this client would spell it."""
-        environ = self.environ
-        scheme = environ.get("wsgi.url_scheme", "http")
-        host = environ.get("HTTP_HOST", "")
-        mount = aws_quote(environ.get("SCRIPT_NAME", "").encode("latin-1", "replace"))
-        return f"{scheme}://{host}{mount}/{bucket}/{aws_quote(key)}"
+        environ, site = self.environ, self.site
+        scheme, host, prefix, _ = public_url_parts(environ, site.trusted)
+        return object_url(
+            scheme,
+            host,
+            bucket,
+            key,
+            script_name=environ.get("SCRIPT_NAME", ""),
+            base_hosts=site.base_hosts,
+            public_prefix=prefix or site.public_prefix,
+        )
 
     def account(self, account_id: str) -> Account:
         """The account of this id as the key ring knows it, else a bare one."""

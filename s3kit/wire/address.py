@@ -104,19 +104,49 @@ def parse_address(
             raise InvalidURI
         path = "/"
     rest = _unmounted(path, script_name) if script_name else path
-    host_bucket = _bucket_of_host(host, base_hosts) if base_hosts else None
+    host_bucket = bucket_of_host(host, base_hosts) if base_hosts else None
     bucket, key, scoped = _split(rest, host_bucket)
     # With IU-20's spelling another key would sign the same once the path is encoded anew.
     canonical = (path,) if scoped else _canonical(path)
     certain = len(canonical)
     if target.alternatives:
         canonical += target.alternatives
-    prefix = ""
-    if public_prefix and not (script_name and (script_name + "/").startswith(public_prefix + "/")):
-        prefix = aws_quote(public_prefix)
-        canonical = tuple([prefix + form for form in canonical])
+    prefix = removed_prefix(public_prefix, script_name) if public_prefix else ""
+    if prefix:
+        # A client that asks for the prefix itself has signed it without the slash it became.
+        bare = [prefix] if path == "/" else []
+        forms = [prefix + form for form in canonical]
+        canonical = (*forms[:certain], *bare, *forms[certain:])
+        certain += len(bare)
     context = (certain, prefix, script_name) if target.alternatives else None
     return Address(bucket, key, canonical, host_bucket is not None, host_bucket, context)
+
+
+def removed_prefix(public_prefix: str, script_name: str) -> str:
+    """What a proxy took off the path, percent-encoded; "" where the mount still has it."""
+    if (script_name + "/").startswith(public_prefix + "/"):
+        return ""
+    return aws_quote(public_prefix)
+
+
+def object_url(
+    scheme: str,
+    host: str,
+    bucket: str,
+    key: bytes,
+    *,
+    script_name: str = "",
+    base_hosts: tuple[str, ...] = (),
+    public_prefix: str = "",
+) -> str:
+    """An object's URL in the style in which ``host`` names its bucket or does not.
+
+    The last three as for :func:`parse_address`.
+    """
+    prefix = removed_prefix(public_prefix, script_name) if public_prefix else ""
+    mount = aws_quote(script_name.encode("latin-1", "replace"))
+    style = "" if base_hosts and bucket_of_host(host, base_hosts) else f"/{bucket}"
+    return f"{scheme}://{host}{prefix}{mount}{style}/{aws_quote(key)}"
 
 
 def _split(rest: str, host_bucket: str | None) -> tuple[str | None, bytes | None, bool]:
@@ -177,7 +207,8 @@ def _unmounted(path: str, script_name: str) -> str:
 
 
 @lru_cache(maxsize=1024)
-def _bucket_of_host(host: str, base_hosts: tuple[str, ...]) -> str | None:
+def bucket_of_host(host: str, base_hosts: tuple[str, ...]) -> str | None:
+    """The bucket that a host names as a subdomain of a base host, None where it names none."""
     name = _bare_host(host)
     if name is None:
         return None

@@ -346,3 +346,13 @@ def test_no_target_is_worse_than_an_invalid_uri(
         except InvalidURI:
             continue
         assert settled.key is None or settled.bucket
+
+
+def test_a_client_that_asks_for_the_removed_prefix_itself_is_found() -> None:
+    target = Target("/", "", True, ("//",))
+    address = parse_address(target, "s3.test", public_prefix="/public")
+    assert address.canonical == ("/public/", "/public", "/public//")
+    assert address.settle("/public").bucket is None
+    assert parse_address(Target("/b", ""), "s3.test", public_prefix="/public").canonical == (
+        "/public/b",
+    )
