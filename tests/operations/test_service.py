@@ -67,6 +67,8 @@ def test_pages_follow_one_another_by_token(s3: Client) -> None:
         token = f"&continuation-token={page['ContinuationToken'].replace('=', '%3D')}"
     assert found == wanted
     assert pages == 3
+    whole = s3.get("/", f"max-buckets=5&prefix={stem}-")
+    assert whole.text("ContinuationToken") is None
 
 
 def test_botocores_paginator_walks_the_pages(app: S3App, mount: str, s3: Client) -> None:
