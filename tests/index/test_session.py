@@ -372,6 +372,8 @@ def test_a_waiting_caller_that_is_interrupted_does_not_take_the_leadership_with_
 
     waiting_now = threading.Event()
     promoted = threading.Event()
+    # The next in the queue is not taken into the leader's commit, but made the next leader.
+    writer._most = 1
     held = threading.Event()
     leader = threading.Thread(target=lambda: sqlite.write(lambda c: held.wait(30)))
     leader.start()
@@ -395,6 +397,7 @@ def test_a_waiting_caller_that_is_interrupted_does_not_take_the_leadership_with_
     leader.join(30)
     waiting.join(30)
     assert isinstance(caught[0], KeyboardInterrupt)
+    assert not writer._leading
     assert sqlite.write(lambda c: "goes on") == "goes on"
 
 
@@ -412,6 +415,28 @@ def test_a_database_that_another_program_holds_is_slow_and_not_an_error(
     other.close()
     assert index.write(lambda c: 1) == 1
     index.close()
+
+
+def test_a_process_waits_for_another_ones_file_lock_and_not_in_sqlites_sleeps(
+    sqlite: Index,
+) -> None:
+    fcntl = pytest.importorskip("fcntl")
+    sqlite.write(lambda c: None)
+    with open(f"{sqlite.path}-lock", "rb+") as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        written = threading.Event()
+
+        def write() -> None:
+            sqlite.write(lambda c: buckets.insert(c, "b", "alice", 1))
+            written.set()
+
+        thread = threading.Thread(target=write)
+        thread.start()
+        assert not written.wait(0.2)
+        assert sqlite.read(lambda c: buckets.get(c, "b")) is None
+        fcntl.flock(other, fcntl.LOCK_UN)
+        assert written.wait(30)
+    thread.join()
 
 
 def test_deadlocks_are_run_again(index: Index, bucket: Bucket) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import wait
 
 import pytest
 
@@ -186,6 +187,33 @@ def test_parts_and_an_abort_at_once_lose_no_blob(index: Index, upload: Upload) -
         refused = [name for each in sent if (name := each.result())]
     assert index.read(lambda c: uploads.parts(c, "u1")) == []
     assert sorted(refused + garbage_of(index)) == [f"blob{n}" for n in range(1, 5)]
+
+
+def test_an_abort_waits_for_a_part_that_is_being_stored(index: Index, upload: Upload) -> None:
+    """Else the part's row would come after the abort, with a blob that nothing ever removes."""
+    stored = threading.Event()
+    commit = threading.Event()
+
+    def slow_part(c: Connection) -> None:
+        uploads.put_part(c, "u1", part(1))
+        stored.set()
+        assert commit.wait(30)
+
+    def abort(c: Connection) -> None:
+        assert uploads.lock(c, "u1") is not None
+        uploads.abort(c, "u1", 7)
+
+    with ThreadPoolExecutor(2) as pool:
+        sending = pool.submit(index.write, slow_part)
+        assert stored.wait(30)
+        aborting = pool.submit(index.write, abort)
+        done, _ = wait([aborting], timeout=0.3)
+        commit.set()
+        sending.result()
+        aborting.result()
+    assert not done
+    assert index.read(lambda c: uploads.parts(c, "u1")) == []
+    assert garbage_of(index) == ["blob1"]
 
 
 def test_completed_uploads_are_forgotten_in_time_and_open_ones_never(
