@@ -191,3 +191,15 @@ def test_what_was_there_before_is_safe(tmp_path: Path) -> None:
     crash = next(Recording("/r", start, calls).crashes())
     crash.write_to(tmp_path / "disk")
     assert (tmp_path / "disk" / "sub" / "a").read_bytes() == b"old"
+
+
+def test_shared_memory_may_be_mapped_and_comes_back_as_garbage(tmp_path: Path) -> None:
+    lines = [
+        opened("/r/db-shm"),
+        f"1 ftruncate({fd(3, '/r/db-shm')}, 8) = 0",
+        f"1 mmap(NULL, 8, PROT_READ|PROT_WRITE, MAP_SHARED, {fd(3, '/r/db-shm')}, 0) = 0x7f00",
+        synced("/r"),
+    ]
+    found = disks(lines, tmp_path, "some")[-20:]
+    assert len({disk["db-shm"] for disk in found}) == 20
+    assert all(len(disk["db-shm"]) == 8 for disk in found)
