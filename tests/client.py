@@ -67,7 +67,9 @@ class Answer:
 class Client:
     """Sends requests into a WSGI app as one signer, or anonymously."""
 
-    def __init__(self, app: Any, signer: Signer | None, *, mount: str = "", region: str = "us-east-1") -> None:
+    def __init__(
+        self, app: Any, signer: Signer | None, *, mount: str = "", region: str = "us-east-1"
+    ) -> None:
         self.app = app
         self.signer = signer
         self.mount = mount
@@ -82,13 +84,8 @@ class Client:
             return sent
         request = AWSRequest(method=method, url=f"http://{host}{target}", headers=sent, data=body)
         payload = sent.get("x-amz-content-sha256")
-        if payload is not None:
-            request.context["payload_signing_enabled"] = True
-        else:
-            request.context["payload_signing_enabled"] = True
-        credentials = Credentials(
-            self.signer.access_key, self.signer.secret_key, self.signer.token
-        )
+        request.context["payload_signing_enabled"] = True
+        credentials = Credentials(self.signer.access_key, self.signer.secret_key, self.signer.token)
         auth = S3SigV4Auth(credentials, "s3", self.region)
         if payload is not None:
             auth.payload = lambda request: payload  # type: ignore[method-assign]
