@@ -22,6 +22,7 @@ from typing import Any
 
 from ..config import Config
 from ..config import ConfigError
+from .late_continue import before_request
 from .worker import Worker
 
 GRACE_SECONDS = 29
@@ -95,6 +96,7 @@ def run_gunicorn(config: Config, listening: Listening) -> None:
                 # Newer settings are passed over by an older gunicorn, which lacks what they limit.
                 if name in self.cfg.settings:
                     self.cfg.set(name, value)
+            self.cfg.set("pre_request", before_request)
             self.cfg.set("worker_exit", lambda server, worker: self.close())
 
         def load(self) -> Any:

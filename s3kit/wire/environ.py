@@ -422,7 +422,10 @@ def _lazy_continue(environ: Environ) -> bool:
     if "HTTP_EXPECT" not in environ:
         return False
     software = environ.get("SERVER_SOFTWARE", "")
-    return software.startswith("Granian") or "uwsgi.version" in environ
+    if software.startswith("Granian") or "uwsgi.version" in environ:
+        return True
+    # Set by s3kit serve on gunicorn, see s3kit.cli.late_continue.
+    return getattr(environ.get("wsgi.input"), "lazy_continue", False) is True
 
 
 class TrustedProxies:
