@@ -48,6 +48,7 @@ from .wire.environ import open_input
 from .wire.environ import public_url_parts
 from .wire.environ import raw_target
 from .wire.environ import take_hoisted_headers
+from .wire.names import check_key
 from .wire.names import is_bucket_name
 from .wire.query import Query
 from .wire.query import parse_query
@@ -219,6 +220,8 @@ class S3App:
             address.bucket,
             address.key,
         )
+        if address.key is not None:
+            check_key(address.key)
         if operation.level != "service" and operation.name != "CreateBucket":
             self._load_bucket(call)
         try:

@@ -43,6 +43,11 @@ def canned_acl(call: Call, owner: str, bucket_owner: str) -> Acl | None:
     return canned(name, owner, bucket_owner)
 
 
+def is_region(name: str) -> bool:
+    """Whether a region may have this name; none at all stands for the endpoint's own."""
+    return not name or (name.isascii() and name.replace("-", "").isalnum() and len(name) <= 64)
+
+
 @operation("CreateBucket", "PUT", "bucket", action="s3:CreateBucket", body="document")
 def create_bucket(call: Call) -> Response:
     """Make a bucket for the caller's account; in us-east-1 to repeat it is no error."""
@@ -68,7 +73,7 @@ def create_bucket(call: Call) -> Response:
     if object_lock is not None and object_lock.lower() == "true":
         # To take the header and not lock would be the worst answer.
         raise NotImplementedByS3("Object Lock is not implemented.")
-    if region == DEFAULT_REGION:
+    if region == DEFAULT_REGION or not is_region(region):
         raise InvalidLocationConstraint(location_constraint=region)
     try:
         call.store.buckets.create(name, account.id, region=region, acl=acl, origin=call.origin)

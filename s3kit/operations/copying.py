@@ -18,7 +18,6 @@ from ..wire.headers import iso8601
 from ..wire.headers import parse_copy_range
 from ..wire.headers import parse_copy_source
 from ..wire.headers import stored_headers
-from ..wire.names import check_key
 from ..wire.response import Response
 from ..wire.response import xml_response
 from ..wire.routing import operation
@@ -125,7 +124,6 @@ def checksum_algorithm_of(call: Call) -> str | None:
 def copy_object(call: Call) -> Response:
     """Copy an object; both ends are asked about, and the source's conditions hold."""
     key = call.object_key
-    check_key(key)
     metadata = directive(call, "x-amz-metadata-directive")
     tagging = directive(call, "x-amz-tagging-directive")
     algorithm = checksum_algorithm_of(call)

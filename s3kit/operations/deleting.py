@@ -15,6 +15,7 @@ from ..store import Removal
 from ..wire.conditions import Conditions
 from ..wire.headers import parse_etags
 from ..wire.headers import parse_http_date
+from ..wire.names import check_key
 from ..wire.response import Response
 from ..wire.response import xml_response
 from ..wire.routing import operation
@@ -124,6 +125,7 @@ def delete_objects(call: Call) -> Response:
             outcomes.append(AccessDenied())
             continue
         try:
+            check_key(key)
             conditions = identifier.conditions()
         except S3Error as error:
             outcomes.append(error)

@@ -14,7 +14,6 @@ from ..store.multipart import default_checksum_algorithm
 from ..wire.checksums import ALGORITHMS
 from ..wire.checksums import declared_whole
 from ..wire.headers import iso8601
-from ..wire.names import check_key
 from ..wire.response import Response
 from ..wire.response import xml_response
 from ..wire.routing import operation
@@ -160,7 +159,6 @@ def upload_id_of(call: Call) -> str:
 def create_multipart_upload(call: Call) -> Response:
     """Begin an upload; metadata, tags and ACL are given here and not at the end."""
     key = call.object_key
-    check_key(key)
     algorithm = call.header("x-amz-checksum-algorithm")
     if algorithm is not None:
         algorithm = algorithm.upper()

@@ -25,7 +25,6 @@ from ..wire.headers import parse_tagging_header
 from ..wire.headers import response_overrides
 from ..wire.headers import sent_headers
 from ..wire.headers import stored_headers
-from ..wire.names import check_key
 from ..wire.response import Response
 from ..wire.routing import operation
 from .buckets import canned_acl
@@ -132,7 +131,6 @@ def require_new_acl(call: Call) -> None:
 def put_object(call: Call) -> Response:
     """Store an object. All that the headers can decide is decided before the body is read."""
     key = call.object_key
-    check_key(key)
     attributes = attributes_of(call)
     body = call.body(compute=default_checksum_algorithm())
     conditions = call.conditions()

@@ -143,6 +143,9 @@ def object_url(
 
     The last three as for :func:`parse_address`.
     """
+    if not (host.isascii() and host.isprintable()):
+        # It would not fit into a header.
+        host = "localhost"
     prefix = removed_prefix(public_prefix, script_name) if public_prefix else ""
     mount = aws_quote(script_name.encode("latin-1", "replace"))
     style = "" if base_hosts and bucket_of_host(host, base_hosts) else f"/{bucket}"

@@ -155,7 +155,7 @@ def test_a049_a050_a_wrong_decoded_length_is_refused(
 
 
 def test_a049_a_small_decoded_length_is_no_way_past_the_limit(s3: Client, path: str) -> None:
-    for declared in (10**13, 10**18):
+    for declared in (10**13, 10**17):
         stream = Stream(path, PIECES, declared=declared)
         assert_refused(stream.send(s3), "EntityTooLarge")
     stream = Stream(path, PIECES)

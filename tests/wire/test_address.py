@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from s3kit.errors import InvalidURI
 from s3kit.wire.address import Address
 from s3kit.wire.address import aws_quote
+from s3kit.wire.address import object_url
 from s3kit.wire.address import parse_address
 from s3kit.wire.environ import Target
 from s3kit.wire.environ import raw_target
@@ -356,3 +357,8 @@ def test_a_client_that_asks_for_the_removed_prefix_itself_is_found() -> None:
     assert parse_address(Target("/b", ""), "s3.test", public_prefix="/public").canonical == (
         "/public/b",
     )
+
+
+def test_an_objects_url_never_has_a_host_that_no_header_takes() -> None:
+    assert object_url("http", "s3\x00.test", "b", b"k") == "http://localhost/b/k"
+    assert object_url("http", "s3.test:81", "b", b"a b") == "http://s3.test:81/b/a%20b"
