@@ -1,14 +1,23 @@
-"""``Expect: 100-continue`` under gunicorn: the client is asked for its body when it is first read.
+"""``Expect: 100-continue``: the client is asked for its body when the body is first read.
 
 gunicorn asks before it calls the application. S3's clients wait to be asked, so that a refused
 upload need not be sent at all; a client that is asked, refused and cut off in the middle of its
 upload often sees a broken connection in place of the answer.
+
+granian asks late by itself, but never for an empty body.
 """
 
 from __future__ import annotations
 
 import socket
+import typing
+from collections.abc import Iterable
 from typing import Any
+
+if typing.TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse
+    from _typeshed.wsgi import WSGIApplication
+    from _typeshed.wsgi import WSGIEnvironment
 
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
@@ -35,9 +44,12 @@ def before_request(worker: Any, request: Any) -> None:
     if not getattr(request, "_expected_100_continue", False):
         return
     connection = getattr(request.unreader, "sock", None)
-    if connection is None or not hasattr(request.body, "reader"):
-        return
     body = request.body
+    if connection is None or not hasattr(body, "reader"):
+        return
+    if getattr(body.reader, "length", None) == 0:
+        # Asked for an empty body, clients of botocore's kind go on; see closing_unasked.
+        return
     request._expected_100_continue = False
     asking = body.reader = _AskingReader(body, connection)
     body.lazy_continue = True
@@ -48,3 +60,23 @@ def before_request(worker: Any, request: Any) -> None:
         return body.reader is asking or closes()
 
     request.should_close = should_close
+
+
+def closing_unasked(app: WSGIApplication) -> WSGIApplication:
+    """``app`` for granian: the connection closes after an empty body that was not asked for.
+
+    botocore gives the status of an answer that came without being asked to every later answer on
+    the connection, takes that answer's own status line for a broken header, and waits half a
+    minute for the rest of it. It asks even where the body is empty.
+    """
+
+    def call(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        if "HTTP_EXPECT" not in environ or environ.get("CONTENT_LENGTH", "0") != "0":
+            return app(environ, start_response)
+
+        def start(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Any:
+            return start_response(status, [*headers, ("Connection", "close")])
+
+        return app(environ, start)
+
+    return call

@@ -23,6 +23,7 @@ from typing import Any
 from ..config import Config
 from ..config import ConfigError
 from .late_continue import before_request
+from .late_continue import closing_unasked
 from .worker import Worker
 
 GRACE_SECONDS = 29
@@ -196,7 +197,7 @@ def load_for_granian(config: Config) -> Any:
     logging.getLogger("s3kit.wire.environ").setLevel(logging.ERROR)
     worker = Worker(config)
     Finalize(None, worker.close, exitpriority=1)
-    return worker.app
+    return closing_unasked(worker.app)
 
 
 _WSGI_NAMES = frozenset(

@@ -203,6 +203,8 @@ def make_tree(folder: Path, count: int = 200) -> dict[str, bytes]:
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(data)
+        # Older than any upload, whose time has whole seconds only in some answers.
+        os.utime(path, (1_700_000_000, 1_700_000_000))
     return files
 
 
