@@ -283,7 +283,7 @@ class Call:
         declared = self.header("x-amz-decoded-content-length")
         if not declared:
             raise MissingContentLength()
-        if not (declared.isascii() and declared.isdigit() and len(declared) <= 18):
+        if not (declared.isascii() and declared.isdigit() and len(declared) <= 19):
             raise InvalidArgument(
                 argument_name="x-amz-decoded-content-length", argument_value=declared
             )
