@@ -246,7 +246,12 @@ def test_a061_a_copy_needs_access_to_its_source(
     bucket = target.own.rpartition("/")[0]
     other.put(bucket, query="acl", x_amz_acl="public-read-write")
     for stranger in (other, anonymous):
-        assert_denied(stranger.put(f"{bucket}/stolen", x_amz_copy_source=source))
+        for directive in ("COPY", "REPLACE"):
+            # Without the tags too: they are asked about besides.
+            answer = stranger.put(
+                f"{bucket}/stolen", x_amz_copy_source=source, x_amz_tagging_directive=directive
+            )
+            assert_denied(answer)
     assert_absent(other, f"{bucket}/stolen")
     # The twins: its owner copies it anywhere it may write; so does anybody once it is public.
     assert s3.put(f"{bucket}/lent", x_amz_copy_source=source).status == 200

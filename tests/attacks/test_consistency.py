@@ -6,6 +6,7 @@ import hashlib
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import pytest
 
@@ -125,8 +126,8 @@ def test_a119_a_bucket_is_removed_or_written_to_but_not_both(s3: Client) -> None
     for turn in range(10):
         bucket = f"/raced-{turn}"
         s3.put(bucket)
-        writers = [lambda n=n, b=bucket: s3.put(f"{b}/{n}", b"x") for n in range(4)]
-        deleted, *written = together(lambda b=bucket: s3.delete(b), *writers)
+        writers = [partial(s3.put, f"{bucket}/{n}", b"x") for n in range(4)]
+        deleted, *written = together(partial(s3.delete, bucket), *writers)
         stored = [str(n) for n, answer in enumerate(written) if answer.status == 200]
         if deleted.status == 204:
             assert stored == []

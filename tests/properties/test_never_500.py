@@ -44,8 +44,8 @@ from tests.endpoint import make_app
 
 BUCKET = "/kept"
 KEPT = {"k": b"kept", "a/b": b"kept too"}
-FEW = settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
-MANY = settings(FEW, max_examples=400)
+FEW = settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
+MANY = settings(FEW, max_examples=250)
 
 
 @pytest.fixture(scope="module", params=KINDS)
