@@ -145,6 +145,8 @@ def start_servers(
             note = ""
         except (NotInstalled, ServerFailed, RuntimeError, OSError) as error:
             note = str(error)
+            # It may run all the same, and nobody would stop it at the end.
+            stop_all([each for each in servers if each.name == name])
             servers[:] = [each for each in servers if each.name != name]
         for case in cases:
             if kind in case.on:

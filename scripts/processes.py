@@ -103,6 +103,15 @@ class ServerProcess:
                 env=self._environment,
                 start_new_session=True,
             )
+        try:
+            self._wait(timeout)
+        except BaseException:
+            # Children may have been left, and the caller has nothing yet that it could stop.
+            self.kill()
+            raise
+
+    def _wait(self, timeout: float) -> None:
+        assert self._process is not None
         deadline = time.monotonic() + timeout
         while time.monotonic() < deadline:
             if self._process.poll() is not None:
@@ -110,7 +119,6 @@ class ServerProcess:
             if self._answers():
                 return
             time.sleep(0.02)
-        self.kill()
         raise ServerFailed(f"No answer in {timeout:.0f} s.\n{self.log_end()}")
 
     def _answers(self) -> bool:
