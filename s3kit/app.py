@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from typing import Any
 
 from . import operations
+from .auth.access import VERSION_ACTIONS
 from .auth.access import Access
 from .auth.access import OwnerAccess
 from .auth.keyring import DictKeyRing
@@ -298,6 +299,8 @@ class S3App:
             if actions:
                 # The version that is asked about is the one whose ACL counts.
                 version_id = call.version_id if call.query.names else None
+                if version_id is not None:
+                    actions = VERSION_ACTIONS.get(actions, actions)
                 call.require(actions, bucket, call.key, version_id)
             return
         for action, level in actions(call):

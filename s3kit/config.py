@@ -119,6 +119,8 @@ class Config:
         for name in ("inline_threshold", "grace_seconds", "orphan_seconds"):
             if getattr(self, name) < 0:
                 raise ConfigError(f"{name} must not be negative.")
+        if self.max_object_size is not None and self.max_object_size < 1:
+            raise ConfigError("max_object_size must be at least 1 byte; leave it out for no limit.")
         if self.pool_size < 1:
             raise ConfigError("pool_size must be at least 1.")
 

@@ -232,3 +232,8 @@ def test_a_wrong_accounts_file_is_named(tmp_path: Path, text: str, message: str)
         read_accounts(path)
     assert message in str(caught.value)
     assert str(path) in str(caught.value)
+
+
+def test_a_largest_object_of_nothing_is_refused() -> None:
+    with pytest.raises(ConfigError, match="max_object_size must be at least 1"):
+        Config(max_object_size=0)

@@ -43,6 +43,18 @@ BUCKET_ACTIONS: Final = {
     "s3:GetBucketAcl": Permission.READ_ACP,
     "s3:PutBucketAcl": Permission.WRITE_ACP,
 }
+# What an action is called when the request names a version.
+# Source: Service Authorization Reference, "Actions defined by Amazon S3".
+VERSION_ACTIONS: Final = {
+    "s3:DeleteObject": "s3:DeleteObjectVersion",
+    "s3:DeleteObjectTagging": "s3:DeleteObjectVersionTagging",
+    "s3:GetObject": "s3:GetObjectVersion",
+    "s3:GetObjectAcl": "s3:GetObjectVersionAcl",
+    "s3:GetObjectAttributes": "s3:GetObjectVersionAttributes",
+    "s3:GetObjectTagging": "s3:GetObjectVersionTagging",
+    "s3:PutObjectAcl": "s3:PutObjectVersionAcl",
+    "s3:PutObjectTagging": "s3:PutObjectVersionTagging",
+}
 # Actions without a bucket of their own: any signed caller may, on its own behalf.
 ACCOUNT_ACTIONS: Final = frozenset(("s3:ListAllMyBuckets", "s3:CreateBucket"))
 

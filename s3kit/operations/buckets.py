@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from ..auth.acl import canned
 from ..call import Call
 from ..errors import BucketAlreadyOwnedByYou
+from ..errors import IllegalLocationConstraintException
 from ..errors import InvalidArgument
 from ..errors import InvalidLocationConstraint
 from ..errors import NotImplemented as NotImplementedByS3
@@ -75,6 +76,12 @@ def create_bucket(call: Call) -> Response:
         raise NotImplementedByS3("Object Lock is not implemented.")
     if region == DEFAULT_REGION or not is_region(region):
         raise InvalidLocationConstraint(location_constraint=region)
+    pinned = call.site.pinned_region
+    if region and pinned is not None and region != pinned:
+        raise IllegalLocationConstraintException(
+            f"The {region} location constraint is incompatible for the region specific endpoint "
+            "this request was sent to."
+        )
     try:
         call.store.buckets.create(name, account.id, region=region, acl=acl, origin=call.origin)
     except BucketAlreadyOwnedByYou:

@@ -9,6 +9,7 @@ import pytest
 from s3kit.auth.access import ACCOUNT_ACTIONS
 from s3kit.auth.access import BUCKET_ACTIONS
 from s3kit.auth.access import OBJECT_ACTIONS
+from s3kit.auth.access import VERSION_ACTIONS
 from s3kit.auth.access import OwnerAccess
 from s3kit.auth.acl import canned
 from s3kit.model import ANONYMOUS
@@ -169,3 +170,11 @@ def test_the_object_is_loaded_only_when_its_acl_decides() -> None:
 
 def test_a_question_that_cannot_load_the_object_is_refused() -> None:
     assert not OwnerAccess().decide(Question(BOB, "s3:GetObject", PRIVATE, b"key")).allowed
+
+
+def test_whoever_may_write_may_not_remove_a_named_version() -> None:
+    """Every object action has its version twin, and DeleteObjectVersion is the owner's alone."""
+    assert VERSION_ACTIONS["s3:DeleteObject"] not in BUCKET_ACTIONS
+    assert {VERSION_ACTIONS[action] for action in VERSION_ACTIONS if action in OBJECT_ACTIONS} <= (
+        OBJECT_ACTIONS.keys()
+    )

@@ -6,7 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from s3kit.app import S3App
+from s3kit.config import Config
+from tests.client import Answer
 from tests.client import Client
+from tests.client import Signer
+from tests.client import path_of
 from tests.endpoint import OWNER
 from tests.endpoint import OWNER_ID
 from tests.endpoint import boto_client
@@ -253,3 +258,19 @@ def test_a_home_region_is_shown_where_none_was_named(tmp_path: Path) -> None:
         assert client.get_bucket_location(Bucket="home")["LocationConstraint"] == "eu-central-1"
     finally:
         app.close()
+
+
+def test_a_pinned_endpoint_makes_no_bucket_of_another_region() -> None:
+    app = S3App(Config(keys={"AKIAPINNED": "secret"}, region="eu-central-1", pin_region=True))
+    client = Client(app, Signer("AKIAPINNED", "secret"), region="eu-central-1")
+
+    def make(name: str, region: str) -> Answer:
+        location = f"<LocationConstraint>{region}</LocationConstraint>"
+        body = f"<CreateBucketConfiguration>{location}</CreateBucketConfiguration>".encode()
+        return client.put(path_of(name), body)
+
+    refused = make("elsewhere", "us-west-2")
+    assert (refused.status, refused.code) == (400, "IllegalLocationConstraintException")
+    assert client.head(path_of("elsewhere")).status == 404
+    assert make("at-home", "eu-central-1").status == 200
+    app.close()
