@@ -35,6 +35,8 @@ from .errors import NoSuchBucket
 from .errors import NoSuchKey
 from .errors import NotImplemented as NotImplementedByS3
 from .errors import S3Error
+from .errors import SlowDown
+from .index.objects import ContentGone
 from .index.schema import check_schema
 from .index.schema import create_schema
 from .index.session import Index
@@ -56,6 +58,7 @@ from .wire.query import parse_query
 from .wire.response import STATUS_LINES
 from .wire.response import Response
 from .wire.response import render_error
+from .wire.routing import Handler
 from .wire.routing import Operation
 from .wire.routing import resolve
 from .wire.service_model import Level
@@ -67,6 +70,9 @@ if TYPE_CHECKING:
 logger = logging.getLogger("s3kit")
 
 operations.load()
+
+ATTEMPTS = 8
+"""How often a read is begun anew because its object was overwritten under its hands."""
 
 
 def profile_of(config: Config) -> Profile:
@@ -240,16 +246,24 @@ class S3App:
             self._authorize(call)
         handler = operation.handler
         assert handler is not None, "resolve() refuses what is not built"
-        try:
-            response = handler(call)
-        except NoSuchKey:
-            if call.maybe_bucket is not None:
-                # The bucket may be gone for a moment already, removed by another process.
-                self.store.buckets.confirm(call.maybe_bucket)
-            raise
+        response = self._handle(handler, call)
         if method != "GET" and method != "HEAD":
             self.store.janitor.nudge()
         return response
+
+    def _handle(self, handler: Handler, call: Call) -> Response:
+        for _ in range(ATTEMPTS):
+            try:
+                return handler(call)
+            except ContentGone:
+                # Overwritten or removed between two looks at it; nothing is sent or stored yet.
+                continue
+            except NoSuchKey:
+                if call.maybe_bucket is not None:
+                    # The bucket may be gone for a moment already, removed by another process.
+                    self.store.buckets.confirm(call.maybe_bucket)
+                raise
+        raise SlowDown
 
     def _operation(
         self, method: str, address: Address, query: Query, environ: WSGIEnvironment

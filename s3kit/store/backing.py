@@ -16,6 +16,7 @@ from ..blobs.base import BlobStore
 from ..blobs.base import new_blob_id
 from ..errors import InternalError
 from ..index import objects as object_rows
+from ..index.objects import ContentGone
 from ..index.session import Index
 from ..model import Checksum
 from ..model import Content
@@ -156,6 +157,9 @@ class Backing:
 
         The first blob is opened before this returns, so a missing one is an error answer and
         not a cut body.
+
+        :raises ContentGone: the version was overwritten or removed since it was read; the key's
+            present version is the one to read.
         """
         if version.inline is not None:
             return iter((version.inline[start:end],))
@@ -169,7 +173,7 @@ class Backing:
     def _read_parts(self, content: Content, start: int, end: int) -> Iterator[bytes]:
         parts = self.index.read(lambda c: object_rows.parts_of(c, content.id, start, end))
         if not parts:
-            raise InternalError()
+            raise ContentGone(content.id)
         first = self._open_part(parts[0], start, end)
         return self._chain(first, parts, start, end)
 

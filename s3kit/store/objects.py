@@ -13,10 +13,12 @@ from ..errors import NoSuchKey
 from ..errors import NoSuchVersion
 from ..errors import S3Error
 from ..index import objects as object_rows
+from ..index.objects import ContentGone
 from ..index.session import Connection
 from ..model import NULL_VERSION
 from ..model import Acl
 from ..model import Bucket
+from ..model import Content
 from ..model import ObjectVersion
 from ..model import Part
 from ..signals import before_object_created
@@ -109,24 +111,46 @@ class Objects:
     def read(
         self, version: ObjectVersion, start: int = 0, end: int | None = None
     ) -> Iterator[bytes]:
-        """The bytes from ``start`` to ``end`` (exclusive) in blocks."""
+        """The bytes from ``start`` to ``end`` (exclusive) in blocks.
+
+        :raises ContentGone: the version was overwritten or removed since it was read.
+        """
         return self._backing.read(version, start, version.size if end is None else end)
 
     def parts(self, version: ObjectVersion, after: int, limit: int) -> list[Part]:
-        """Up to ``limit`` parts of an object that was made of parts, numbers above ``after``."""
+        """Up to ``limit`` parts of an object that was made of parts, numbers above ``after``.
+
+        :raises ContentGone: as :meth:`read`.
+        """
         content = version.content
         if content is None or not version.parts:
             return []
-        return self._backing.index.read(
+        found = self._backing.index.read(
             lambda c: object_rows.part_page(c, content.id, after, limit)
         )
+        if not found:
+            self._check_content(content)
+        return found
 
     def part(self, version: ObjectVersion, number: int) -> Part | None:
-        """One part by its number."""
+        """One part by its number, None when there is no such part.
+
+        :raises ContentGone: as :meth:`read`.
+        """
         content = version.content
         if content is None or not version.parts:
             return None
-        return self._backing.index.read(lambda c: object_rows.part_by_number(c, content.id, number))
+        found = self._backing.index.read(
+            lambda c: object_rows.part_by_number(c, content.id, number)
+        )
+        if found is None:
+            self._check_content(content)
+        return found
+
+    def _check_content(self, content: Content) -> None:
+        """Tell a part that is not there from a whole object that is gone by now."""
+        if not self._backing.index.read(lambda c: object_rows.part_page(c, content.id, 0, 1)):
+            raise ContentGone(content.id)
 
     # -- writing
 
