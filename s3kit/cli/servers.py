@@ -77,12 +77,16 @@ def listen(host: str, port: int) -> socket.socket:
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
         family, _, _, _, address = found[0]
-        return socket.create_server(address[:2], family=family, backlog=BACKLOG)
+        listening = socket.create_server(address[:2], family=family, backlog=BACKLOG)
     except OSError as error:
         reason = error.strerror or str(error)
         raise ConfigError(
             f"Cannot listen on {host} port {port}: {reason}. Give another with --host and --port."
         ) from None
+    # A connection has what its listener had when the client came, perhaps before the workers did;
+    # without this each of its answers may take 40 ms longer.
+    listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return listening
 
 
 def run_gunicorn(config: Config, listening: Listening) -> None:
