@@ -4,7 +4,7 @@ gunicorn asks before it calls the application. S3's clients wait to be asked, so
 upload need not be sent at all; a client that is asked, refused and cut off in the middle of its
 upload often sees a broken connection in place of the answer.
 
-granian asks late by itself, but never for an empty body.
+granian asks late by itself, but keeps the connection where it did not ask.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def before_request(worker: Any, request: Any) -> None:
     if connection is None or not hasattr(body, "reader"):
         return
     if getattr(body.reader, "length", None) == 0:
-        # Asked for an empty body, clients of botocore's kind go on; see closing_unasked.
+        # gunicorn asks even for an empty body, so the connection can stay: see closing_unasked.
         return
     request._expected_100_continue = False
     asking = body.reader = _AskingReader(body, connection)
@@ -62,20 +62,42 @@ def before_request(worker: Any, request: Any) -> None:
     request.should_close = should_close
 
 
-def closing_unasked(app: WSGIApplication) -> WSGIApplication:
-    """``app`` for granian: the connection closes after an empty body that was not asked for.
+class _NotingInput:
+    """Notes whether the body was read, and so asked for."""
 
-    botocore gives the status of an answer that came without being asked to every later answer on
-    the connection, takes that answer's own status line for a broken header, and waits half a
-    minute for the rest of it. It asks even where the body is empty.
+    __slots__ = ("asked", "read")
+
+    def __init__(self, stream: Any) -> None:
+        self.asked = False
+        later = stream.read
+
+        def first(size: int = -1) -> bytes:
+            self.asked = True
+            self.read = later
+            data: bytes = later(size)
+            return data
+
+        self.read = first
+
+
+def closing_unasked(app: WSGIApplication) -> WSGIApplication:
+    """``app`` for granian: the connection closes after a body that was not asked for.
+
+    A client that was not asked may send its body or not. And botocore, which waits to be asked even
+    where the body is empty, gives the status of an answer that came instead to every later answer
+    on the connection, takes that one's own status line for a broken header, and waits half a
+    minute for the rest of it.
     """
 
     def call(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        if "HTTP_EXPECT" not in environ or environ.get("CONTENT_LENGTH", "0") != "0":
+        if "HTTP_EXPECT" not in environ:
             return app(environ, start_response)
+        noting = environ["wsgi.input"] = _NotingInput(environ["wsgi.input"])
 
         def start(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Any:
-            return start_response(status, [*headers, ("Connection", "close")])
+            if not noting.asked:
+                headers = [*headers, ("Connection", "close")]
+            return start_response(status, headers)
 
         return app(environ, start)
 

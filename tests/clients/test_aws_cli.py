@@ -25,12 +25,8 @@ def aws(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
     """``aws s3 ...`` in ``tmp_path``, with no region set (IU-12)."""
     found = program("aws", tmp_path)
 
-    def run(
-        endpoint: Endpoint, *arguments: str, code: int = 0
-    ) -> subprocess.CompletedProcess[str]:
-        return found.run(
-            endpoint, "s3", *arguments, f"--endpoint-url={endpoint.url}", code=code
-        )
+    def run(endpoint: Endpoint, *arguments: str, code: int = 0) -> subprocess.CompletedProcess[str]:
+        return found.run(endpoint, "s3", *arguments, f"--endpoint-url={endpoint.url}", code=code)
 
     return run
 
@@ -99,12 +95,10 @@ def test_the_commands_of_the_seed_with_a_folder_in_a_bucket(
     assert read_tree(tmp_path / "copied") == tree
 
 
-def test_presigned_urls_of_the_seed(
-    plain: Endpoint, name: str, aws: Aws, curl: Program
-) -> None:
+def test_presigned_urls_of_the_seed(plain: Endpoint, name: str, aws: Aws, curl: Program) -> None:
     """IU-18: by default for an hour; of a key that ends in "/"; past its time 403.
 
-    Version 1 of the CLI presigns with SigV2 unless told, which is refused with a clear word (IU-06).
+    Version 1 of the CLI presigns with SigV2 unless told; that is refused in clear words (IU-06).
     """
     client = plain.client()
     client.create_bucket(Bucket=name)
@@ -155,9 +149,7 @@ def test_the_line_that_serve_prints_stores_and_reads_a_file(tmp_path: Path, serv
         serving.close()
 
 
-def test_the_key_may_be_in_the_credentials_file(
-    plain: Endpoint, name: str, tmp_path: Path
-) -> None:
+def test_the_key_may_be_in_the_credentials_file(plain: Endpoint, name: str, tmp_path: Path) -> None:
     plain.client().create_bucket(Bucket=name)
     credentials = tmp_path / ".aws" / "credentials"
     credentials.parent.mkdir()
