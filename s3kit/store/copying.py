@@ -5,26 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ..errors import InvalidRequest
-from ..index import objects as object_rows
 from ..index.objects import ContentGone
-from ..index.session import Connection
 from ..model import Bucket
 from ..model import ObjectVersion
-from ..signals import before_object_created
-from ..signals import object_created
 from ..wire.checksums import BodyReader
 from ..wire.conditions import Conditions
-from ..wire.conditions import check_write
-from . import versions
 from .backing import Backing
 from .backing import Stored
 from .events import FROM_PYTHON
 from .events import Origin
-from .events import ask_object
-from .events import emit_object
 from .objects import Attributes
 from .objects import Objects
-from .objects import facts
 
 EVENT = "s3:ObjectCreated:Copy"
 
@@ -130,38 +121,21 @@ class Copying:
         origin: Origin,
     ) -> ObjectVersion | None:
         """One more reference to the same content; None when it was removed meanwhile."""
-        version = ObjectVersion(
-            bucket_id=bucket.id,
-            key=key,
-            size=source.size,
-            etag=source.etag,
-            modified=self._backing.now(),
-            owner=attributes.owner,
-            headers=attributes.headers,
-            storage_class=attributes.storage_class,
-            checksum=source.checksum,
-            acl=attributes.acl,
-            tags=attributes.tags,
-            parts=source.parts,
-            content=source.content,
-        )
-        replaced = False
-
-        def work(c: Connection) -> ObjectVersion:
-            nonlocal replaced
-            current = object_rows.lock_current(c, bucket.id, key)
-            if conditions is not None:
-                check_write(conditions, facts(current))
-            replaced = current is not None
-            return versions.add_version(c, bucket, version, current, new_content=False)
-
-        ask_object(before_object_created, EVENT, bucket, version, origin)
+        stored = Stored(source.size, source.etag, source.checksum, None, source.content)
         try:
-            stored = self._backing.index.write(work)
+            return self._objects.commit(
+                bucket,
+                key,
+                stored,
+                attributes,
+                conditions=conditions,
+                origin=origin,
+                event=EVENT,
+                shared=True,
+                parts=source.parts,
+            )
         except ContentGone:
             return None
-        emit_object(object_created, EVENT, bucket, stored, origin, replaced=replaced)
-        return stored
 
 
 __all__ = ["BlockStream", "Copying"]

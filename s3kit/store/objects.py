@@ -193,8 +193,15 @@ class Objects:
         conditions: Conditions | None,
         origin: Origin,
         event: str,
+        shared: bool = False,
+        parts: int = 0,
     ) -> ObjectVersion:
-        """Make received bytes the key's newest version, in one transaction."""
+        """Make stored bytes the key's newest version, in one transaction.
+
+        :param shared: the bytes are another version's too: they get one reference more, and are
+            never discarded here. ``parts`` is then how many parts they have.
+        :raises ContentGone: what was to be shared was released meanwhile.
+        """
         version = ObjectVersion(
             bucket_id=bucket.id,
             key=key,
@@ -207,6 +214,7 @@ class Objects:
             checksum=stored.checksum,
             acl=attributes.acl,
             tags=attributes.tags,
+            parts=parts,
             inline=stored.inline,
             content=stored.content,
         )
@@ -218,19 +226,21 @@ class Objects:
             if conditions is not None:
                 check_write(conditions, facts(current))
             replaced = current is not None
-            return versions.add_version(c, bucket, version, current, new_content=True)
+            return versions.add_version(c, bucket, version, current, new_content=not shared)
 
         try:
             ask_object(before_object_created, event, bucket, version, origin)
         except BaseException:
-            self._backing.discard(stored)
+            if not shared:
+                self._backing.discard(stored)
             raise
         try:
             version = self._backing.index.write(work)
         except S3Error:
             # Only a refusal is sure to have left no row behind. After any other failure the
             # commit may have happened, so the blob stays and the orphan sweep decides.
-            self._backing.discard(stored)
+            if not shared:
+                self._backing.discard(stored)
             raise
         emit_object(object_created, event, bucket, version, origin, replaced=replaced)
         return version
