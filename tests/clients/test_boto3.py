@@ -447,7 +447,8 @@ def test_another_region_is_as_good(endpoint: Endpoint, name: str) -> None:
 
 def test_uploads_go_on_after_empty_and_refused_ones(endpoint: Endpoint, name: str) -> None:
     """Boto3 waits to be asked for each body; an answer without being asked confuses it for long."""
-    client = endpoint.client(retries={"max_attempts": 0})
+    # granian may close a connection after a refused upload without a word: an SDK tries again.
+    client = endpoint.client(retries={"max_attempts": 1})
     client.create_bucket(Bucket=name)
     body = b"x" * 10_000
     started = time.monotonic()
