@@ -9,6 +9,7 @@ import tempfile
 import time
 import weakref
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from typing import Literal
@@ -40,6 +41,9 @@ from s3kit.index.writers import SqliteWriter
 from s3kit.index.writers import is_busy
 
 T = TypeVar("T")
+
+READ_AGAIN = 2
+"""How often a read is run again that has lost its connection."""
 
 
 class Index:
@@ -96,7 +100,8 @@ class Index:
     def read(self, work: Callable[[Connection], T]) -> T:
         """Run ``work`` on a connection; every statement sees what is committed at its start.
 
-        Works on PostgreSQL and MariaDB are run once more when the connection was lost.
+        Works on PostgreSQL and MariaDB are run again when the connection was lost. Raises
+        ServiceUnavailable when it is lost again and again, or the database cannot be reached.
         """
         pool = self._pool
         try:
@@ -117,11 +122,30 @@ class Index:
         else:
             pool.give(connection)
             return result
-        connection = pool.take()
-        try:
-            return work(connection)
-        finally:
-            pool.give(connection)
+        return self._read_again(work)
+
+    def _read_again(self, work: Callable[[Connection], T]) -> T:
+        pool = self._pool
+        lost: Exception | None = None
+        for _ in range(READ_AGAIN):
+            connection = pool.take()
+            try:
+                result = work(connection)
+            except Exception as error:
+                if not isinstance(connection, ServerConnection) or not connection.is_lost(error):
+                    pool.give(connection)
+                    raise
+                # Others that were given back meanwhile may be as dead.
+                pool.drop(connection)
+                pool.clear()
+                lost = error
+            except BaseException:
+                pool.drop(connection)
+                raise
+            else:
+                pool.give(connection)
+                return result
+        raise ServiceUnavailable("The index's database keeps closing connections.") from lost
 
     def write(self, work: Callable[[Connection], T]) -> T:
         """Run ``work`` in a transaction; what it did is durable when this returns.
@@ -155,14 +179,18 @@ class Index:
             named["autocommit"] = True
             named.setdefault("charset", "utf8mb4")
         dbapi: Any = dialect.dbapi
+        raw: Any = None
         try:
             raw = dbapi.connect(*positional, **named)
+            with raw.cursor() as cursor:
+                for setting in self._session_settings():
+                    cursor.execute(setting)
         except dbapi.Error as error:
             LOG.error("the index's database cannot be reached: %s", error)
+            if raw is not None:
+                with suppress(dbapi.Error):
+                    raw.close()
             raise ServiceUnavailable("The index's database cannot be reached.") from error
-        with raw.cursor() as cursor:
-            for setting in self._session_settings():
-                cursor.execute(setting)
         return ServerConnection(raw, self.dialect, dbapi.IntegrityError)
 
     def _session_settings(self) -> tuple[str, ...]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import socket
 import time
 from collections.abc import Mapping
@@ -159,14 +158,10 @@ class Connection:
             missing -= len(block)
         return b"".join(blocks)
 
-    def digest(self, size: int) -> str:
-        """The SHA-256 of so many bytes of a body."""
-        found = hashlib.sha256()
-        while size:
-            block = self.read(min(size, 1 << 20))
-            found.update(block)
-            size -= len(block)
-        return found.hexdigest()
+    def received(self) -> bytes:
+        """What came with the head; the rest is still in the socket."""
+        taken, self._received = self._received, b""
+        return taken
 
     def _chunks(self) -> bytes:
         body = b""
