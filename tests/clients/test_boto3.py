@@ -339,7 +339,15 @@ def failing_line(endpoint: Endpoint, cuts: list[int]) -> Iterator[tuple[str, lis
     """
     carried: list[int] = []
     threads: list[threading.Thread] = []
+    opened: list[socket.socket] = []
     listener = socket.create_server(("127.0.0.1", 0))
+
+    def shut(*ends: socket.socket) -> None:
+        for end in ends:
+            try:
+                end.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass
 
     def pump(source: socket.socket, target: socket.socket, limit: int | None, at: int) -> None:
         try:
@@ -350,11 +358,7 @@ def failing_line(endpoint: Endpoint, cuts: list[int]) -> Iterator[tuple[str, lis
                     break
         except OSError:
             pass
-        for each in (source, target):
-            try:
-                each.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                pass
+        shut(source, target)
 
     def relay() -> None:
         while True:
@@ -366,35 +370,24 @@ def failing_line(endpoint: Endpoint, cuts: list[int]) -> Iterator[tuple[str, lis
             limit = cuts.pop(0) if cuts else 1 << 62
             carried.append(0)
             at = len(carried) - 1
-            pair = [
-                threading.Thread(target=pump, args=(near, far, limit, at)),
-                threading.Thread(target=pump, args=(far, near, None, at)),
-            ]
-            for each in pair:
-                each.start()
-
-            def finish(
-                pair: list[threading.Thread] = pair,
-                ends: tuple[socket.socket, socket.socket] = (near, far),
-            ) -> None:
-                for thread in pair:
-                    thread.join()
-                for end in ends:
-                    end.close()
-
-            threads.append(threading.Thread(target=finish))
-            threads[-1].start()
+            opened.extend((near, far))
+            for arguments in ((near, far, limit, at), (far, near, None, at)):
+                threads.append(threading.Thread(target=pump, args=arguments))
+                threads[-1].start()
 
     accepting = threading.Thread(target=relay)
     accepting.start()
     try:
         yield f"http://127.0.0.1:{listener.getsockname()[1]}", carried
     finally:
-        listener.shutdown(socket.SHUT_RDWR)
+        shut(listener)
         listener.close()
         accepting.join()
+        shut(*opened)
         for thread in threads:
-            thread.join(15)
+            thread.join()
+        for each in opened:
+            each.close()
 
 
 def test_boto3_tries_again_after_cut_connections(plain: Endpoint, name: str) -> None:
