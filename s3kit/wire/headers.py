@@ -95,7 +95,12 @@ def parse_http_date(value: str) -> int | None:
 
 # --- ETags ---------------------------------------------------------------------------------
 
-_ETAG = re.compile(r'\s*(?:(W/)?"([^"]*)"|([^\s,"][^,]*))\s*(?:,|$)')
+ETAGS_LIMIT: Final = 8192
+"""Most characters of a list of ETags: what S3 takes of headers in all."""
+
+# Nothing optional in front and the possessive "*+" keep it linear: findall() tries it at every
+# character, and holds the interpreter's lock meanwhile.
+_ETAG: Final = re.compile(r'(?:(W/)?"([^"]*)"|([^\s,"][^,]*))\s*+(?:,|$)')
 
 
 def quote_etag(etag: str) -> str:
@@ -110,12 +115,15 @@ def parse_etags(value: str, *, strong: bool = False) -> tuple[str, ...]:
 
     :param strong: leave weak ones (``W/"..."``) out: If-Match never matches those (RFC 9110,
         section 13.1.1), If-None-Match does.
+    :raises InvalidArgument: a list of more than 8,192 characters.
     """
     if "," not in value and "/" not in value:
         value = value.strip()
         if len(value) > 1 and value[0] == value[-1] == '"':
             return (value[1:-1],)
         return (value,)
+    if len(value) > ETAGS_LIMIT:
+        raise InvalidArgument("The list of ETags is too long.", argument_name="ETag")
     found = []
     for weak, quoted, bare in _ETAG.findall(value):
         bare = bare.rstrip()
