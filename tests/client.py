@@ -6,6 +6,7 @@ It sends what it is told, so that a test can send what no well-behaved client wo
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Iterable
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -214,6 +215,7 @@ def call(app: Any, environ: dict[str, Any]) -> Answer:
     for name, value in headers:
         assert type(name) is str
         assert type(value) is str
+        assert re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", name), name
         value.encode("latin-1")
         assert not any(letter in value for letter in "\r\n\0"), (name, value)
     return Answer(int(status[:3]), {name.lower(): value for name, value in headers}, body)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 import logging
+import re
 from collections.abc import Iterable
 from collections.abc import Mapping
 from functools import lru_cache
@@ -154,6 +155,13 @@ def _with_encoded_slashes(mount: str, below: str) -> tuple[str, ...]:
     return tuple([head + below[start:end].replace("/", "%2F") + below[end:] for end in ends])
 
 
+TOKEN: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+"""What a header's name may be (RFC 9110, section 5.6.2)."""
+
+_FOLD: Final = re.compile(r"[ \t]*[\r\n][ \t\r\n]*")
+
+
+# Only for names that stand in s3kit's own code: what clients invent is not to be kept here.
 @lru_cache(maxsize=1024)
 def environ_key(name: str) -> str:
     """The environ key of a header, e.g. ``HTTP_X_AMZ_ACL`` for ``x-amz-acl``."""
@@ -169,13 +177,19 @@ def header(environ: Environ, name: str) -> str | None:
     value: str | None = environ.get(environ_key(name))
     if value is None:
         return None
-    if "\n" in value or "\r" in value:
-        # uWSGI leaves the line break of a folded header in its value.
-        value = " ".join(value.split())
-    value = value.strip(" \t")
+    value = clean(value)
     if not value and name in ("content-type", "content-length"):
         return None
     return value
+
+
+def clean(value: str) -> str:
+    """A header's value without outer blanks and line breaks."""
+    if "\n" in value or "\r" in value:
+        # uWSGI leaves the line break of a folded header in its value. Not split(): a header's bytes
+        # come as latin-1, where 0xA0 and 0x85, half a letter in UTF-8, count as space.
+        value = _FOLD.sub(" ", value)
+    return value.strip(" \t")
 
 
 def amz_headers(environ: Environ) -> list[str]:
@@ -186,16 +200,13 @@ def amz_headers(environ: Environ) -> list[str]:
 def header_items(environ: Environ) -> dict[str, str]:
     """All request headers by lower-case name. ``_`` in a name arrives as ``-``: WSGI loses it."""
     found: dict[str, str] = {}
-    for key in environ:
+    for key, value in environ.items():
         if key.startswith("HTTP_"):
-            name = key[5:].lower().replace("_", "-")
+            found[key[5:].lower().replace("_", "-")] = clean(value)
         elif key in ("CONTENT_TYPE", "CONTENT_LENGTH"):
-            name = key.lower().replace("_", "-")
-        else:
-            continue
-        value = header(environ, name)
-        if value is not None:
-            found[name] = value
+            value = clean(value)
+            if value:
+                found[key.lower().replace("_", "-")] = value
     return found
 
 
@@ -220,15 +231,19 @@ def take_hoisted_headers(environ: dict[str, Any], query: Query) -> bool:
     The presigners of the SDKs for JavaScript and Go move headers there, and S3 heeds them (ACL,
     metadata, tags, checksums). Only for a query whose signature was verified. A header that came
     as such stays.
+
+    :raises InvalidArgument: a parameter that can be no header (A100).
     """
     found = False
     for name, value in query.items:
         lower = name.lower()
         if lower.startswith("x-amz-") and lower not in _SIGNATURE_PARAMETERS and value is not None:
             found = True
+            if not TOKEN.fullmatch(lower):
+                raise InvalidArgument("The parameter is no header.", argument_name=name)
             # Values of headers are bytes in latin-1's clothes.
             text = value.encode("utf-8", "surrogateescape").decode("latin-1")
-            environ.setdefault(environ_key(lower), text)
+            environ.setdefault("HTTP_" + lower.upper().replace("-", "_"), text)
     return found
 
 

@@ -23,6 +23,8 @@ from s3kit.errors import InvalidRange
 from s3kit.errors import InvalidRedirectLocation
 from s3kit.errors import InvalidTag
 from s3kit.errors import MetadataTooLarge
+from s3kit.wire.environ import TOKEN
+from s3kit.wire.environ import clean
 from s3kit.wire.environ import header
 from s3kit.wire.names import check_bucket_name
 
@@ -312,7 +314,6 @@ _SENT_NAMES: Final = {
     "content-language": "Content-Language",
     "expires": "Expires",
 }
-_TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 
 
 def stored_headers(environ: Environ) -> dict[str, str]:
@@ -321,6 +322,8 @@ def stored_headers(environ: Environ) -> dict[str, str]:
     Values are ready to be sent again: metadata is printable ASCII (RFC 2047 where it has to be;
     :func:`decode_metadata` reads it), the others are as they arrived.
 
+    :raises InvalidArgument: a metadata name that no header can have, or a value with control
+        characters.
     :raises MetadataTooLarge: more than 2 KB of user metadata (A096).
     :raises InvalidRedirectLocation: a website redirect to neither a path nor an http URL.
     """
@@ -334,7 +337,7 @@ def stored_headers(environ: Environ) -> dict[str, str]:
         signed = _signed_underscores(environ)
         for key in keys:
             name = key[5:].lower().replace("_", "-")
-            value = header(environ, name) or ""
+            value = clean(environ[key])
             # WSGI gives bytes as latin-1; those that are UTF-8 were meant as UTF-8.
             fields[signed.get(key, name)] = value if value.isascii() else _as_utf8(value)
     return _stored(fields)
@@ -367,10 +370,6 @@ def stored_fields(fields: Mapping[str, str]) -> dict[str, str]:
     kept = {name: fields[name] for name in _SYSTEM_NAMES if name in fields}
     for name, value in fields.items():
         if name.startswith(METADATA_PREFIX):
-            if not _TOKEN.fullmatch(name):
-                raise InvalidArgument(
-                    "The metadata name is not valid", argument_name=name, argument_value=value
-                )
             kept[name] = value
     return _stored(kept)
 
@@ -381,6 +380,11 @@ def _stored(fields: dict[str, str]) -> dict[str, str]:
     for name, value in fields.items():
         value = value.strip()
         if name.startswith(METADATA_PREFIX):
+            # Here and not where names come from: a server sends them as they stand.
+            if not TOKEN.fullmatch(name):
+                raise InvalidArgument(
+                    "The metadata name is not valid", argument_name=name, argument_value=value
+                )
             value = decode_metadata(value)
             size += len(name) - len(METADATA_PREFIX) + len(value.encode("utf-8", "replace"))
             stored[name] = encode_metadata(value)

@@ -204,6 +204,10 @@ def test_a038_a039_what_the_signer_put_into_the_query_counts_and_no_more(
     odd = presign("PUT", f"{path}?x-amz-meta-a=1%0D%0Ax-evil:%202&x-amz-storage-class=%0D%0A")
     assert use(s3, odd, "PUT", b"y").status in (200, 400)
     assert "x-evil" not in s3.head(path).headers
+    for name in ("a%0D%0ASet-Cookie%3A%20x%3D1", "%E6%97%A5", "a%20b", "a:", "a%00"):
+        odd = presign("PUT", f"{bucket}/odd?x-amz-meta-{name}=1")
+        assert_refused(use(s3, odd, "PUT", b"y"), "InvalidArgument")
+        assert_absent(s3, f"{bucket}/odd")
     # A copy in the query is a copy: both ends are asked about.
     assert other.put(f"{bucket}-mine").status == 200
     how = Signature(signer=OTHER)

@@ -28,6 +28,8 @@ from s3kit.wire.environ import header_items
 from s3kit.wire.environ import open_input
 from s3kit.wire.environ import public_url_parts
 from s3kit.wire.environ import raw_target
+from s3kit.wire.environ import take_hoisted_headers
+from s3kit.wire.query import Query
 
 # The request target
 
@@ -150,6 +152,7 @@ def test_headers_are_found_by_their_lower_case_names() -> None:
         ("a\r\n\t b", "a b"),
         ("a\r\nX-Evil: 1", "a X-Evil: 1"),
         ("\xa0", "\xa0"),
+        ("\xc3\xa0\r\n b\x85", "\xc3\xa0 b\x85"),
     ],
 )
 def test_a_headers_outer_blanks_and_folds_go_and_no_line_break_stays(sent: str, read: str) -> None:
@@ -162,6 +165,35 @@ def test_an_empty_content_type_or_length_counts_as_absent_any_other_header_not()
     assert header(environ, "content-type") is None
     assert header(environ, "content-length") is None
     assert header(environ, "range") == ""
+
+
+def test_the_amz_parameters_of_a_presigned_url_become_headers_but_those_of_its_signature() -> None:
+    environ = {"HTTP_X_AMZ_ACL": "private"}
+    raw = "X-Amz-Date=1&x-amz-acl=public-read&X-Amz-Meta-A=%C3%A0&prefix=x"
+    assert take_hoisted_headers(environ, Query(raw))
+    assert environ == {
+        "HTTP_X_AMZ_ACL": "private",
+        "HTTP_X_AMZ_META_A": "\u00e0".encode().decode("latin-1"),
+    }
+    assert not take_hoisted_headers(environ, Query("X-Amz-Date=1&prefix=x"))
+
+
+@pytest.mark.parametrize(
+    "name", ["a%0D%0ASet-Cookie%3A%20x", "%E6%97%A5", "%C3%A9", "a%20b", "a%3Ab", "%00", "%FF"]
+)
+def test_a_parameter_that_can_be_no_header_is_refused(name: str) -> None:
+    """A100: a server would write such a name into its answer as it stands."""
+    environ: dict[str, Any] = {}
+    with pytest.raises(InvalidArgument):
+        take_hoisted_headers(environ, Query(f"x-amz-meta-a=1&x-amz-meta-{name}=1"))
+
+
+def test_the_names_of_headers_that_clients_invent_are_not_kept() -> None:
+    before = environ_module.environ_key.cache_info().currsize
+    for number in range(3):
+        take_hoisted_headers({}, Query(f"x-amz-meta-invented-{number}=1"))
+        header_items({f"HTTP_X_INVENTED_{number}": "1"})
+    assert environ_module.environ_key.cache_info().currsize == before
 
 
 def test_amz_headers_are_listed_by_name() -> None:

@@ -20,6 +20,7 @@ from s3kit.errors import InvalidRedirectLocation
 from s3kit.errors import InvalidTag
 from s3kit.errors import MetadataTooLarge
 from s3kit.errors import S3Error
+from s3kit.wire.environ import environ_key
 from s3kit.wire.headers import BUCKET_TAG_LIMIT
 from s3kit.wire.headers import ETAGS_LIMIT
 from s3kit.wire.headers import check_tags
@@ -435,6 +436,23 @@ def test_an_underscore_in_a_signed_metadata_name_survives_wsgi() -> None:
     }
     stored = stored_headers(environ)
     assert (stored["x-amz-meta-my_key"], stored["x-amz-meta-my-other"]) == ("1", "2")
+
+
+@pytest.mark.parametrize("name", ["A\r\nSET", "\u65e5", "A B", "A:", "A\0"])
+def test_a_metadata_name_that_no_header_can_have_is_refused(name: str) -> None:
+    """A100: from whichever door it comes."""
+    with pytest.raises(InvalidArgument):
+        stored_headers({f"HTTP_X_AMZ_META_{name}": "1"})
+    signed = f"AWS4-HMAC-SHA256 Credential=A, SignedHeaders=x-amz-meta-_{name}, Signature=0"
+    with pytest.raises(InvalidArgument):
+        stored_headers({"HTTP_AUTHORIZATION": signed, f"HTTP_X_AMZ_META__{name}": "1"})
+
+
+def test_the_names_of_metadata_are_not_kept_in_memory() -> None:
+    stored_headers({})
+    before = environ_key.cache_info().currsize
+    stored_headers({"HTTP_X_AMZ_META_NEVER_SEEN_BEFORE": "1"})
+    assert environ_key.cache_info().currsize == before
 
 
 @pytest.mark.parametrize(
