@@ -40,6 +40,9 @@ METADATA_LIMIT: Final = 2048
 OBJECT_TAG_LIMIT: Final = 10
 BUCKET_TAG_LIMIT: Final = 50
 
+# For strip(): by itself it takes 0xA0 and 0x85 too, which in a header are half a letter in UTF-8.
+_BLANKS: Final = " \t\r\n"
+
 # --- dates ---------------------------------------------------------------------------------
 
 _EPOCH_DAY: Final = datetime.date(1970, 1, 1).toordinal()
@@ -250,7 +253,8 @@ def decode_metadata(value: str) -> str:
             pieces.append(between + match[0])
         else:
             # White space between two encoded words is only there to keep them apart.
-            pieces.append(word if after_word and not between.strip() else between + word)
+            apart = after_word and not between.strip(_BLANKS)
+            pieces.append(word if apart else between + word)
         after_word = word is not None
         position = match.end()
     pieces.append(value[position:])
@@ -378,7 +382,7 @@ def _stored(fields: dict[str, str]) -> dict[str, str]:
     stored = {"content-type": DEFAULT_CONTENT_TYPE}
     size = 0
     for name, value in fields.items():
-        value = value.strip()
+        value = value.strip(_BLANKS)
         if name.startswith(METADATA_PREFIX):
             # Here and not where names come from: a server sends them as they stand.
             if not TOKEN.fullmatch(name):
@@ -436,7 +440,7 @@ def _as_utf8(value: str) -> str:
 
 
 def _without_aws_chunked(value: str) -> str:
-    codings = [coding.strip() for coding in value.split(",")]
+    codings = [coding.strip(_BLANKS) for coding in value.split(",")]
     return ",".join([coding for coding in codings if coding.lower() not in ("", "aws-chunked")])
 
 
@@ -507,7 +511,7 @@ def parse_copy_source(value: str) -> tuple[str, bytes, str | None]:
 
     :raises InvalidArgument: empty, no key, an ARN, other parameters, or not UTF-8 (A104).
     """
-    path, found, version = value.strip().rpartition("?versionId=")
+    path, found, version = value.strip(_BLANKS).rpartition("?versionId=")
     if not found:
         path, version = version, ""
     elif not version:
@@ -590,7 +594,7 @@ def parse_tagging_header(value: str) -> tuple[tuple[str, str], ...]:
     :raises InvalidTag, BadRequest: as :func:`check_tags`.
     """
     tags = {}
-    for pair in value.strip().split("&"):
+    for pair in value.strip(_BLANKS).split("&"):
         if not pair:
             continue
         key, _, content = pair.partition("=")

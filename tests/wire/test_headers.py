@@ -427,6 +427,30 @@ def test_non_ascii_metadata_is_returned_as_rfc_2047(arrived: str, header: str) -
     assert stored_headers({"HTTP_X_AMZ_META_A": arrived})["x-amz-meta-a"] == header
 
 
+# The UTF-8 of these ends in 0xA0 and 0x85, which are white space once read as latin-1.
+SPACE_LIKE = ("\u00e0", "\u0405")
+
+
+@pytest.mark.parametrize("letter", SPACE_LIKE)
+def test_bytes_that_look_like_spaces_in_latin_1_stay(letter: str) -> None:
+    arrived = letter.encode().decode("latin-1")
+    environ = {"HTTP_CONTENT_DISPOSITION": f"x={arrived}", "HTTP_CONTENT_ENCODING": arrived}
+    stored = stored_headers(environ)
+    assert stored["content-disposition"] == f"x={arrived}"
+    assert stored["content-encoding"] == arrived
+    environ = {"HTTP_CONTENT_ENCODING": f"aws-chunked,{arrived}"}
+    assert stored_headers(environ)["content-encoding"] == arrived
+    assert parse_copy_source(f"bucket/{arrived}")[1] == letter.encode()
+    assert parse_tagging_header(f"k={arrived}") == (("k", letter),)
+
+
+def test_metadata_keeps_the_spaces_that_are_no_blanks() -> None:
+    value = "\u00a0a\u3000".encode().decode("latin-1")
+    stored = stored_headers({"HTTP_X_AMZ_META_A": f" {value}\t"})
+    assert decode_metadata(stored["x-amz-meta-a"]) == "\u00a0a\u3000"
+    assert decode_metadata("=?UTF-8?Q?a?=\u00a0=?UTF-8?Q?b?=") == "a\u00a0b"
+
+
 def test_an_underscore_in_a_signed_metadata_name_survives_wsgi() -> None:
     environ = {
         "HTTP_X_AMZ_META_MY_KEY": "1",
