@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from .environ import Target
 
 _SAFE: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~"
+_LONGEST_HOST: Final = 255 + len(".:65535")
 _SAFE_SLASH: Final = _SAFE + b"/"
 _QUOTED: Final = tuple(chr(byte) if byte in _SAFE else f"%{byte:02X}" for byte in range(256))
 _QUOTED_SLASH: Final = tuple("/" if byte == 0x2F else _QUOTED[byte] for byte in range(256))
@@ -209,9 +210,14 @@ def _unmounted(path: str, script_name: str) -> str:
     return path
 
 
-@lru_cache(maxsize=1024)
 def bucket_of_host(host: str, base_hosts: tuple[str, ...]) -> str | None:
     """The bucket that a host names as a subdomain of a base host, None where it names none."""
+    # Before the cache, which would keep texts of any length.
+    return _bucket_of_host(host, base_hosts) if len(host) <= _LONGEST_HOST else None
+
+
+@lru_cache(maxsize=1024)
+def _bucket_of_host(host: str, base_hosts: tuple[str, ...]) -> str | None:
     name = _bare_host(host)
     if name is None:
         return None

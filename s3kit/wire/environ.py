@@ -30,6 +30,8 @@ Environ = Mapping[str, Any]
 
 _MAX_ALTERNATIVES: Final = 4
 _DRAIN_BLOCK: Final = 65536
+# An IPv6 address may name its zone, in any number of letters; addresses are remembered.
+_LONGEST_ADDRESS: Final = 64
 _warned_about_target = False
 
 
@@ -540,6 +542,8 @@ def _bare_address(text: str) -> str:
         text = text[1:].partition("]")[0]
     elif text.count(":") == 1:
         text = text.partition(":")[0]
+    if len(text) > _LONGEST_ADDRESS:
+        return ""
     try:
         return str(ipaddress.ip_address(text))
     except ValueError:

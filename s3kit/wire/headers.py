@@ -82,12 +82,20 @@ def iso8601(milliseconds: int) -> str:
     return _day(day)[1] + _MINUTES[minute] + _ISO_SECONDS[second]
 
 
-@functools.lru_cache(maxsize=1024)
+_LONGEST_DATE: Final = 64
+
+
 def parse_http_date(value: str) -> int | None:
     """Return milliseconds since the epoch, or None when ``value`` is no HTTP date.
 
     Understands all three forms of RFC 9110 (IMF-fixdate, RFC 850, asctime).
     """
+    # Before the cache, which would keep texts of any length.
+    return _parse_http_date(value) if len(value) <= _LONGEST_DATE else None
+
+
+@functools.lru_cache(maxsize=1024)
+def _parse_http_date(value: str) -> int | None:
     try:
         parsed = email.utils.parsedate_tz(value)
         if parsed is None:

@@ -28,10 +28,15 @@ def check_bucket_name(name: str) -> None:
         raise InvalidBucketName(bucket_name=name)
 
 
-@lru_cache(maxsize=4096)
 def is_bucket_name(name: str) -> bool:
     """Whether S3's rules allow this bucket name: 3 to 63 of ``a-z0-9.-`` and no look-alike."""
-    if not 3 <= len(name) <= 63 or name.strip(_LETTERS):
+    # Before the cache, which would keep texts of any length.
+    return 3 <= len(name) <= 63 and _is_bucket_name(name)
+
+
+@lru_cache(maxsize=4096)
+def _is_bucket_name(name: str) -> bool:
+    if name.strip(_LETTERS):
         return False
     if not (name[0].isalnum() and name[-1].isalnum()):
         return False

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from s3kit.errors import InvalidURI
+from s3kit.wire import address as address_module
 from s3kit.wire.address import Address
 from s3kit.wire.address import aws_quote
 from s3kit.wire.address import object_url
@@ -362,3 +363,14 @@ def test_a_client_that_asks_for_the_removed_prefix_itself_is_found() -> None:
 def test_an_objects_url_never_has_a_host_that_no_header_takes() -> None:
     assert object_url("http", "s3\x00.test", "b", b"k") == "http://localhost/b/k"
     assert object_url("http", "s3.test:81", "b", b"a b") == "http://s3.test:81/b/a%20b"
+
+
+def test_a_host_too_long_for_a_name_has_no_bucket_and_is_not_kept() -> None:
+    bases = ("s3.example.com",)
+    before = address_module._bucket_of_host.cache_info().currsize
+    for host in ("a" * 300 + ".s3.example.com", "s3.example.com" + " " * 300):
+        assert at("/b/k", host, base_hosts=bases).bucket == "b"
+    assert address_module._bucket_of_host.cache_info().currsize == before
+    longest = "a" * (255 - len(bases[0]) - 1) + ".s3.example.com:65535"
+    assert at("/k", longest, base_hosts=bases).virtual_host
+    assert address_module._bucket_of_host.cache_info().currsize == before + 1

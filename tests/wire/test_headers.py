@@ -20,6 +20,7 @@ from s3kit.errors import InvalidRedirectLocation
 from s3kit.errors import InvalidTag
 from s3kit.errors import MetadataTooLarge
 from s3kit.errors import S3Error
+from s3kit.wire import headers
 from s3kit.wire.environ import environ_key
 from s3kit.wire.headers import BUCKET_TAG_LIMIT
 from s3kit.wire.headers import ETAGS_LIMIT
@@ -101,6 +102,14 @@ def test_what_is_no_date_is_none(text: str) -> None:
 def test_any_text_is_a_date_or_none(text: str) -> None:
     found = parse_http_date(text)
     assert found is None or isinstance(found, int)
+
+
+def test_a_text_too_long_for_a_date_is_none_and_not_kept() -> None:
+    long = "Sun, 06 Nov 1994 08:49:37 GMT" + " " * 64
+    before = headers._parse_http_date.cache_info().currsize
+    assert parse_http_date(long) is None
+    assert headers._parse_http_date.cache_info().currsize == before
+    assert parse_http_date(long[:64]) == 784_111_777_000
 
 
 # --- ETags ---------------------------------------------------------------------------------

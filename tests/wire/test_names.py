@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from s3kit.errors import InvalidBucketName
 from s3kit.errors import InvalidURI
 from s3kit.errors import KeyTooLongError
+from s3kit.wire import names
 from s3kit.wire.names import check_bucket_name
 from s3kit.wire.names import check_key
 from s3kit.wire.names import is_bucket_name
@@ -111,3 +112,12 @@ def test_a_key_of_more_than_1024_bytes_is_refused(key: bytes) -> None:
 def test_a_key_that_is_not_utf8_is_refused(key: bytes) -> None:
     with pytest.raises(InvalidURI):
         check_key(key)
+
+
+def test_a_name_too_long_for_a_bucket_is_not_kept() -> None:
+    before = names._is_bucket_name.cache_info().currsize
+    assert not is_bucket_name("a" * 64)
+    assert not is_bucket_name("never-seen" * 100_000)
+    assert names._is_bucket_name.cache_info().currsize == before
+    assert is_bucket_name("seen-now" * 7)
+    assert names._is_bucket_name.cache_info().currsize == before + 1
