@@ -23,6 +23,7 @@ from ..errors import InvalidArgument
 from ..errors import InvalidRequest
 from ..errors import InvalidToken
 from ..errors import NotImplemented
+from ..errors import RequestHeaderSectionTooLarge
 from ..errors import SignatureDoesNotMatch
 from ..model import ANONYMOUS
 from ..model import Caller
@@ -500,6 +501,12 @@ def _bytes(text: str) -> bytes:
         return text.encode("utf-8", "surrogatepass")
 
 
+# S3 itself takes 8 KiB of headers. Whoever sends more gets fewer tries and shorter errors, whoever
+# sends much more nothing: all this is done for people who have no more than a key's id.
+_LONGEST_REQUEST: Final = 16 * 1024
+_LONGEST_HEADERS: Final = 64 * 1024
+
+
 def verify(
     request: Request,
     key: Key,
@@ -516,16 +523,20 @@ def verify(
     :param payloads: what may stand for the payload in the canonical request, likeliest first.
     :return: the signing key and the canonical path that the signature proved.
     :raises SignatureDoesNotMatch: with what was compared, as AWS shows it.
+    :raises RequestHeaderSectionTooLarge: more than 64 KiB of signed headers.
     """
     signing = signing_key(key, credential)
     prefix = f"{ALGORITHM}\n{amz_date}\n{credential.scope}\n"
     path = request.canonical_paths[0]
     raw = request.query.raw
+    headers = _header_block(request, signed)
+    if len(headers) > _LONGEST_HEADERS:
+        raise RequestHeaderSectionTooLarge(max_size_allowed=_LONGEST_HEADERS)
     canonical = _canonical_request(
         request.method,
         path,
         canonical_query(raw, presigned=presigned) if raw else "",
-        _header_block(request, signed),
+        headers,
         signed.text,
         payloads[0],
     )
@@ -536,19 +547,20 @@ def verify(
         if hmac.compare_digest(signing.sign(_bytes(to_sign)), signature):
             keep_signing_key(signing)
             return signing, path
-        for path, other in _other_forms(request, signed, payloads, presigned):
-            text = prefix + hashlib.sha256(other).hexdigest()
-            if hmac.compare_digest(signing.sign(_bytes(text)), signature):
-                keep_signing_key(signing)
-                return signing, path
+        if len(canonical) <= _LONGEST_REQUEST:
+            for path, digest in _other_forms(request, signed, payloads, presigned):
+                if hmac.compare_digest(signing.sign(_bytes(prefix + digest)), signature):
+                    keep_signing_key(signing)
+                    return signing, path
     raise mismatch(key, to_sign, signature, canonical)
 
 
 def _other_forms(
     request: Request, signed: SignedHeaders, payloads: tuple[str, ...], presigned: bool
-) -> Iterator[tuple[str, bytes]]:
-    """Every form of the canonical request but the first, each with the path that is in it."""
-    seen: set[bytes] = set()
+) -> Iterator[tuple[str, str]]:
+    """The hash of every form of the canonical request, each with the path that is in it."""
+    # Hashes and not the forms: there are up to 72, and anybody can send a wrong signature.
+    seen: set[str] = set()
     for headers in _header_variants(request, signed):
         for query in _query_variants(request.query.raw, presigned):
             for path in request.canonical_paths:
@@ -557,9 +569,9 @@ def _other_forms(
                         request.method, path, query, headers, signed.text, payload
                     )
                     forms = {_bytes(canonical), canonical.encode("utf-8", "surrogatepass")}
-                    for form in forms - seen:
-                        seen.add(form)
-                        yield path, form
+                    for digest in {hashlib.sha256(form).hexdigest() for form in forms} - seen:
+                        seen.add(digest)
+                        yield path, digest
 
 
 def mismatch(
@@ -572,7 +584,7 @@ def mismatch(
         signature_provided=signature,
         string_to_sign_bytes=_bytes(to_sign).hex(" "),
     )
-    if canonical is not None:
+    if canonical is not None and len(canonical) <= _LONGEST_REQUEST:
         error.details["canonical_request"] = canonical
         error.details["canonical_request_bytes"] = _bytes(canonical).hex(" ")
     return error

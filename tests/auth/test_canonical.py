@@ -7,6 +7,7 @@ import hashlib
 import hmac
 import io
 import time
+import tracemalloc
 from typing import Any
 
 import pytest
@@ -19,22 +20,27 @@ from hypothesis import strategies as st
 
 from s3kit.auth import canonical
 from s3kit.auth.canonical import Credential
+from s3kit.auth.canonical import Request
 from s3kit.auth.canonical import SignatureChain
 from s3kit.auth.canonical import SigningKey
 from s3kit.auth.canonical import canonical_query
 from s3kit.auth.canonical import check_payload_word
 from s3kit.auth.canonical import environ_name
 from s3kit.auth.canonical import keep_signing_key
+from s3kit.auth.canonical import mismatch
 from s3kit.auth.canonical import parse_amz_date
 from s3kit.auth.canonical import parse_credential
 from s3kit.auth.canonical import parse_signed_headers
 from s3kit.auth.canonical import signing_key
+from s3kit.auth.canonical import verify
 from s3kit.errors import InvalidArgument
 from s3kit.errors import NotImplemented
+from s3kit.errors import RequestHeaderSectionTooLarge
 from s3kit.errors import SignatureDoesNotMatch
 from s3kit.model import Key
 from s3kit.wire.address import aws_quote
 from s3kit.wire.chunked import ChunkedReader
+from s3kit.wire.query import Query
 from tests.auth.signing import ALICE
 from tests.auth.signing import EXAMPLE_KEY
 from tests.auth.signing import EXAMPLE_SCOPE
@@ -254,6 +260,63 @@ def test_kept_signing_keys_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
         credential = Credential("AK", "20130524", f"r{number}", "s3", "aws4_request", f"{number}")
         keep_signing_key(signing_key(KEY, credential))
         assert len(canonical._signing_keys) <= 3
+
+
+# -- what a wrong signature may cost
+
+
+def ask_with_headers(size: int, signature: str | None = None) -> int:
+    """Verify a request with so many characters of signed headers; the bytes of memory it took."""
+    value = "a, b,c" * (size // 6)
+    environ = {"HTTP_HOST": "h", "HTTP_X_AMZ_META_A": value}
+    request = Request("GET", ("/a", "/b"), Query("x=%61"), environ, "http", "h")
+    signed = parse_signed_headers("host;x-amz-meta-a")
+    assert signed is not None
+    payloads = ("UNSIGNED-PAYLOAD", "0" * 64)
+    credential, date = CREDENTIAL, "20130524T000000Z"
+    if signature is None:
+        form = f"GET\n/b\nx=a\nhost:h\nx-amz-meta-a:{value}\n\n{signed.text}\n{payloads[0]}"
+        digest = hashlib.sha256(form.encode()).hexdigest()
+        text = f"AWS4-HMAC-SHA256\n{date}\n{credential.scope}\n{digest}"
+        signature = SigningKey(KEY, credential).sign(text.encode())
+    tracemalloc.start()
+    try:
+        verify(request, KEY, credential, date, signed, payloads, signature)
+    finally:
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+    return peak
+
+
+@pytest.mark.parametrize(("size", "times"), [(8_000, 20), (15_000, 20), (30_000, 8), (60_000, 8)])
+def test_a_wrong_signature_costs_memory_in_proportion_and_little_where_headers_are_many(
+    size: int, times: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    peak = 0
+
+    def measure(*args: Any) -> SignatureDoesNotMatch:
+        nonlocal peak
+        error = mismatch(*args)
+        peak = tracemalloc.get_traced_memory()[1]
+        return error
+
+    monkeypatch.setattr(canonical, "mismatch", measure)
+    with pytest.raises(SignatureDoesNotMatch):
+        ask_with_headers(size, "0" * 64)
+    assert size < peak < times * size
+
+
+def test_other_spellings_are_tried_as_far_as_s3s_own_limit_on_headers() -> None:
+    assert ask_with_headers(8192) > 0
+    with pytest.raises(SignatureDoesNotMatch) as caught:
+        ask_with_headers(20_000)
+    assert "canonical_request" not in caught.value.details
+    assert "string_to_sign" in caught.value.details
+
+
+def test_headers_without_end_are_refused() -> None:
+    with pytest.raises(RequestHeaderSectionTooLarge):
+        ask_with_headers(70_000, "0" * 64)
 
 
 # -- chunks: AWS's documented example, and what is wrong with its neighbours
