@@ -231,19 +231,6 @@ class S3App:
             check_key(address.key)
         if operation.level != "service" and operation.name != "CreateBucket":
             self._load_bucket(call)
-        try:
-            self._authorize(call)
-        except AccessDenied:
-            bucket = call.maybe_bucket
-            if bucket is None or self.store.buckets.confirm(bucket) == bucket:
-                if bucket is not None and operation.name == "HeadBucket":
-                    # Clients find a bucket's region by it, without any right on the bucket.
-                    region = bucket.region or self.config.region
-                    raise AccessDenied(headers={"x-amz-bucket-region": region}) from None
-                raise
-            # Another process has just changed who may act here.
-            self._load_bucket(call)
-            self._authorize(call)
         handler = operation.handler
         assert handler is not None, "resolve() refuses what is not built"
         response = self._handle(handler, call)
@@ -254,16 +241,35 @@ class S3App:
     def _handle(self, handler: Handler, call: Call) -> Response:
         for _ in range(ATTEMPTS):
             try:
+                self._admit(call)
                 return handler(call)
             except ContentGone:
                 # Overwritten or removed between two looks at it; nothing is sent or stored yet.
-                continue
+                # What is there now may be another's, so that Access is asked about it too.
+                call.forget_judged()
             except NoSuchKey:
                 if call.maybe_bucket is not None:
                     # The bucket may be gone for a moment already, removed by another process.
                     self.store.buckets.confirm(call.maybe_bucket)
                 raise
         raise SlowDown
+
+    def _admit(self, call: Call) -> None:
+        """Refuse the call unless Access allows all that the operation does."""
+        try:
+            self._authorize(call)
+        except AccessDenied:
+            bucket = call.maybe_bucket
+            if bucket is None or self.store.buckets.confirm(bucket) == bucket:
+                if bucket is not None and call.operation.name == "HeadBucket":
+                    # Clients find a bucket's region by it, without any right on the bucket.
+                    region = bucket.region or self.config.region
+                    raise AccessDenied(headers={"x-amz-bucket-region": region}) from None
+                raise
+            # Another process has just changed who may act here.
+            self._load_bucket(call)
+            call.forget_judged()
+            self._authorize(call)
 
     def _operation(
         self, method: str, address: Address, query: Query, environ: WSGIEnvironment

@@ -27,6 +27,8 @@ from .profile import Profile
 from .store import Attributes
 from .store import Origin
 from .store import Store
+from .store.objects import VersionChanged
+from .store.objects import absence
 from .wire import checksums
 from .wire.address import object_url
 from .wire.checksums import BodyReader
@@ -50,6 +52,8 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
 
 Document = TypeVar("Document")
+Name = tuple[int, bytes, str | None]
+"""Bucket id, key and version id."""
 
 UNSIGNED_PAYLOAD = "UNSIGNED-PAYLOAD"
 DOCUMENT_LIMIT = 1024 * 1024
@@ -74,6 +78,8 @@ class Call:
     """One request. ``bucket`` is set where the operation has one, ``key`` likewise (bytes)."""
 
     __slots__ = (
+        "_document",
+        "_judged",
         "bucket_name",
         "environ",
         "identity",
@@ -112,6 +118,9 @@ class Call:
         self.bucket_name = bucket_name
         self.maybe_bucket: Bucket | None = None
         self.key = key
+        self._document: bytes | None = None
+        # The versions that Access has looked at; no other may be shown or changed by its leave.
+        self._judged: dict[Name, ObjectVersion | None] | None = None
 
     # -- who and what
 
@@ -188,7 +197,13 @@ class Call:
             return Question(self.identity.caller, action, bucket, key, version_id)
 
         def load() -> ObjectVersion | None:
-            return self.store.objects.find(bucket, key, version_id, inline=False)
+            judged = self._judged
+            if judged is None:
+                judged = self._judged = {}
+            name = (bucket.id, key, version_id)
+            if name not in judged:
+                judged[name] = self.store.objects.find(bucket, key, version_id, inline=False)
+            return judged[name]
 
         return Question(self.identity.caller, action, bucket, key, version_id, load=load)
 
@@ -200,8 +215,7 @@ class Call:
         version_id: str | None = None,
     ) -> bool:
         """May the caller do this?"""
-        question = self.question(action, bucket, key, version_id)
-        return self.site.access.decide(question).allowed
+        return self.site.access.decide(self.question(action, bucket, key, version_id)).allowed
 
     def require(
         self,
@@ -214,8 +228,42 @@ class Call:
 
         :raises AccessDenied:
         """
-        if not self.allowed(action, bucket, key, version_id):
+        if not self.site.access.decide(self.question(action, bucket, key, version_id)).allowed:
             raise AccessDenied()
+
+    def version(
+        self, bucket: Bucket, key: bytes, version_id: str | None = None, *, inline: bool = False
+    ) -> ObjectVersion:
+        """The version that Access has looked at, the present one where it looked at none.
+
+        :param inline: with the bytes of a small object.
+        :raises NoSuchKey: NoSuchVersion, MethodNotAllowed: there is none.
+        :raises VersionChanged: it was replaced meanwhile, so that Access must be asked again.
+        """
+        judged = self._judged
+        if judged is None or (bucket.id, key, version_id) not in judged:
+            return self.store.objects.get(bucket, key, version_id, inline=inline)
+        version = judged[bucket.id, key, version_id]
+        if version is None or version.delete_marker:
+            raise absence(version, key, version_id)
+        if inline and version.inline is None and version.content is None:
+            found = self.store.objects.find(bucket, key, version_id)
+            if found is None or found.seq != version.seq:
+                raise VersionChanged(key)
+            return found
+        return version
+
+    def judged_seq(self, bucket: Bucket, key: bytes, version_id: str | None = None) -> int | None:
+        """The ``seq`` that Access has found, 0 if there was no version, None if it did not look."""
+        judged = self._judged
+        if judged is None or (bucket.id, key, version_id) not in judged:
+            return None
+        version = judged[bucket.id, key, version_id]
+        return 0 if version is None else version.seq
+
+    def forget_judged(self) -> None:
+        """Before Access is asked again."""
+        self._judged = None
 
     # -- what came with it
 
@@ -323,15 +371,17 @@ class Call:
         return from_xml(cls, self.document_bytes(limit=limit), limit=limit)
 
     def document_bytes(self, *, limit: int = DOCUMENT_LIMIT, declared: bool = True) -> bytes:
-        """The request's document as bytes, verified.
+        """The request's document as bytes, verified; read once, however often it is asked for.
 
         :param declared: see :meth:`body`.
         :raises MaxMessageLengthExceeded: it has more than ``limit`` bytes.
         """
-        try:
-            return self.body(limit=limit, etag=False, declared=declared).read_all()
-        except EntityTooLarge:
-            raise MaxMessageLengthExceeded(max_message_length_bytes=limit) from None
+        if self._document is None:
+            try:
+                self._document = self.body(limit=limit, etag=False, declared=declared).read_all()
+            except EntityTooLarge:
+                raise MaxMessageLengthExceeded(max_message_length_bytes=limit) from None
+        return self._document
 
     def has_checksum(self) -> bool:
         """Whether a Content-MD5 or any ``x-amz-checksum-*`` (also as a trailer) came."""

@@ -153,7 +153,7 @@ def put_bucket_acl(call: Call) -> Response:
 @operation("GetObjectAcl", "GET", "object", "acl", action="s3:GetObjectAcl")
 def get_object_acl(call: Call) -> Response:
     """The object's ACL."""
-    version = call.store.objects.get(call.bucket, call.object_key, call.version_id, inline=False)
+    version = call.version(call.bucket, call.object_key, call.version_id)
     acl = version.acl or private(version.owner)
     return xml_response(policy_document(call, acl), headers=version_headers(call))
 
@@ -161,9 +161,9 @@ def get_object_acl(call: Call) -> Response:
 @operation("PutObjectAcl", "PUT", "object", "acl", action="s3:PutObjectAcl", body="document")
 def put_object_acl(call: Call) -> Response:
     """Replace the object's ACL."""
-    objects = call.store.objects
-    bucket = call.bucket
-    version = objects.get(bucket, call.object_key, call.version_id, inline=False)
+    bucket, key, version_id = call.bucket, call.object_key, call.version_id
+    version = call.version(bucket, key, version_id)
     acl = new_acl(call, version.owner, bucket.account)
-    objects.set_acl(bucket, call.object_key, call.version_id, acl, origin=call.origin)
+    # The ACL names the owner of this very version.
+    call.store.objects.set_acl(bucket, key, version_id, acl, seq=version.seq, origin=call.origin)
     return call.empty(headers=version_headers(call))

@@ -134,7 +134,7 @@ def get_object_attributes(call: Call) -> Response:
     """The attributes that the request names, and no others."""
     names = wanted_attributes(call)
     version_id = call.version_id
-    version = call.store.objects.get(call.bucket, call.object_key, version_id, inline=False)
+    version = call.version(call.bucket, call.object_key, version_id)
     answer = GetObjectAttributesResponse()
     if "ETag" in names:
         answer.etag = version.etag

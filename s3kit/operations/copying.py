@@ -90,14 +90,13 @@ def open_source(call: Call) -> tuple[Bucket, ObjectVersion]:
     """The object that ``x-amz-copy-source`` names, which the caller must be allowed to read."""
     value = call.header("x-amz-copy-source") or ""
     bucket_name, key, version_id = parse_copy_source(value)
-    store = call.store
-    bucket = store.buckets.get(bucket_name)
+    bucket = call.store.buckets.get(bucket_name)
     expected_owner = call.header("x-amz-source-expected-bucket-owner")
     if expected_owner is not None and expected_owner != bucket.account:
         raise AccessDenied()
     action = "s3:GetObject" if version_id is None else "s3:GetObjectVersion"
     call.require(action, bucket, key, version_id)
-    version = store.objects.get(bucket, key, version_id)
+    version = call.version(bucket, key, version_id, inline=True)
     conditions = call.conditions("x-amz-copy-source-")
     if conditions is not None:
         check_copy_source(conditions, version.etag, version.modified)

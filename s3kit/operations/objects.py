@@ -193,8 +193,7 @@ def read_object(call: Call, *, head: bool) -> Response:
             raise InvalidRequest(
                 "Request specific response headers cannot be used for anonymous GET requests."
             )
-    objects = call.store.objects
-    version = objects.get(call.bucket, call.object_key, version_id, inline=not head)
+    version = call.version(call.bucket, call.object_key, version_id, inline=not head)
     conditions = call.conditions()
     headers = read_headers(version, overrides)
     if conditions is not None:
@@ -237,7 +236,7 @@ def read_object(call: Call, *, head: bool) -> Response:
             (inline,) if end - start == size else (inline[start:end],)
         )
     else:
-        body = objects.read(version, start, end)
+        body = call.store.objects.read(version, start, end)
     return Response(status, headers, body)
 
 

@@ -49,7 +49,7 @@ def version_headers(call: Call) -> list[tuple[str, str]]:
 @operation("GetObjectTagging", "GET", "object", "tagging", action="s3:GetObjectTagging")
 def get_object_tagging(call: Call) -> Response:
     """An object's tags, an empty set if it has none."""
-    version = call.store.objects.get(call.bucket, call.object_key, call.version_id, inline=False)
+    version = call.version(call.bucket, call.object_key, call.version_id)
     tags = [Tag(key, value) for key, value in version.tags]
     return xml_response(Tagging(tags), headers=version_headers(call))
 
@@ -61,19 +61,28 @@ def put_object_tagging(call: Call) -> Response:
     """Replace an object's tags."""
     tags = call.document(Tagging).pairs()
     check_tags(tags, MAX_OBJECT_TAGS)
-    call.store.objects.set_tags(
-        call.bucket, call.object_key, call.version_id, tags, origin=call.origin
-    )
+    set_tags(call, tags)
     return call.empty(headers=version_headers(call))
 
 
 @operation("DeleteObjectTagging", "DELETE", "object", "tagging", action="s3:DeleteObjectTagging")
 def delete_object_tagging(call: Call) -> Response:
     """Remove an object's tags."""
-    call.store.objects.set_tags(
-        call.bucket, call.object_key, call.version_id, (), origin=call.origin
-    )
+    set_tags(call, ())
     return call.empty(204, headers=version_headers(call))
+
+
+def set_tags(call: Call, tags: tuple[tuple[str, str], ...]) -> None:
+    """Give the version that Access has judged these tags."""
+    bucket, key, version_id = call.bucket, call.object_key, call.version_id
+    call.store.objects.set_tags(
+        bucket,
+        key,
+        version_id,
+        tags,
+        seq=call.judged_seq(bucket, key, version_id),
+        origin=call.origin,
+    )
 
 
 @operation("GetBucketTagging", "GET", "bucket", "tagging", action="s3:GetBucketTagging")

@@ -42,6 +42,10 @@ from .events import emit_object
 REMOVED = "s3:ObjectRemoved:Delete"
 
 
+class VersionChanged(ContentGone):
+    """Another version is there than the one that was decided about: decide again."""
+
+
 @dataclass(frozen=True, slots=True)
 class Attributes:
     """What is stored beside an object's bytes. ``headers`` by lower-case name."""
@@ -94,18 +98,8 @@ class Objects:
         :raises MethodNotAllowed: the named version is a delete marker.
         """
         version = self.find(bucket, key, version_id, inline=inline)
-        if version is None:
-            if version_id is not None:
-                raise NoSuchVersion(key=key, version_id=version_id)
-            raise NoSuchKey(key=key)
-        if version.delete_marker:
-            if version_id is None:
-                raise NoSuchKey(key=key, headers={"x-amz-delete-marker": "true"})
-            raise MethodNotAllowed(
-                method="GET",
-                resource_type="DeleteMarker",
-                headers={"x-amz-delete-marker": "true", "Allow": "DELETE"},
-            )
+        if version is None or version.delete_marker:
+            raise absence(version, key, version_id)
         return version
 
     def read(
@@ -337,12 +331,17 @@ class Objects:
         version_id: str | None,
         tags: tuple[tuple[str, str], ...],
         *,
+        seq: int | None = None,
         origin: Origin = FROM_PYTHON,
     ) -> ObjectVersion:
-        """Replace an object's tags; an empty tuple removes them."""
+        """Replace an object's tags; an empty tuple removes them.
+
+        :param seq: the version that is meant, 0 for none, None for whichever is there.
+        :raises VersionChanged: another one is there, or none.
+        """
 
         def work(c: Connection) -> ObjectVersion:
-            version = self._locked(c, bucket, key, version_id)
+            version = self._locked(c, bucket, key, version_id, seq)
             object_rows.set_tags(c, version.seq, tags)
             return version
 
@@ -358,12 +357,13 @@ class Objects:
         version_id: str | None,
         acl: Acl,
         *,
+        seq: int | None = None,
         origin: Origin = FROM_PYTHON,
     ) -> ObjectVersion:
-        """Replace an object's ACL."""
+        """Replace an object's ACL. ``seq`` and what is raised as for :meth:`set_tags`."""
 
         def work(c: Connection) -> ObjectVersion:
-            version = self._locked(c, bucket, key, version_id)
+            version = self._locked(c, bucket, key, version_id, seq)
             object_rows.set_acl(c, version.seq, acl)
             return version
 
@@ -372,7 +372,7 @@ class Objects:
         return version
 
     def _locked(
-        self, c: Connection, bucket: Bucket, key: bytes, version_id: str | None
+        self, c: Connection, bucket: Bucket, key: bytes, version_id: str | None, seq: int | None
     ) -> ObjectVersion:
         current = object_rows.lock_current(c, bucket.id, key)
         version = (
@@ -380,11 +380,26 @@ class Objects:
             if version_id is None
             else object_rows.get_version(c, bucket.id, key, version_id, False)
         )
+        if seq is not None and seq != (0 if version is None else version.seq):
+            raise VersionChanged(key)
         if version is None:
-            if version_id is not None:
-                raise NoSuchVersion(key=key, version_id=version_id)
-            raise NoSuchKey(key=key)
+            raise absence(version, key, version_id)
         return version
+
+
+def absence(version: ObjectVersion | None, key: bytes, version_id: str | None) -> S3Error:
+    """The error for what is not there; ``version`` is None or a delete marker."""
+    if version is None:
+        if version_id is not None:
+            return NoSuchVersion(key=key, version_id=version_id)
+        return NoSuchKey(key=key)
+    if version_id is None:
+        return NoSuchKey(key=key, headers={"x-amz-delete-marker": "true"})
+    return MethodNotAllowed(
+        method="GET",
+        resource_type="DeleteMarker",
+        headers={"x-amz-delete-marker": "true", "Allow": "DELETE"},
+    )
 
 
 def facts(version: ObjectVersion | None) -> tuple[str, int, int] | None:
@@ -394,4 +409,4 @@ def facts(version: ObjectVersion | None) -> tuple[str, int, int] | None:
     return version.etag, version.modified, version.size
 
 
-__all__ = ["Attributes", "Objects", "Removal", "facts"]
+__all__ = ["Attributes", "Objects", "Removal", "VersionChanged", "absence", "facts"]
