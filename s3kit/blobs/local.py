@@ -18,7 +18,6 @@ import os
 from collections.abc import Iterator
 from typing import Literal
 
-from .base import BLOCK
 from .base import Buffer
 from .base import Capabilities
 from .base import check_blob_id
@@ -27,6 +26,10 @@ from .base import is_blob_id
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
 _READ = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW
 _FOLDER = os.O_RDONLY | os.O_CLOEXEC | os.O_DIRECTORY
+
+BLOCK = 120 * 1024
+"""Bytes of one read: just below what malloc maps and unmaps for each object (128 KiB), which cost
+a server of large objects a seventh of its CPU."""
 
 _SHARDS = tuple(f"{number:02x}" for number in range(256))
 

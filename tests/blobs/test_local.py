@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from s3kit.blobs.base import BLOCK
 from s3kit.blobs.base import new_blob_id
+from s3kit.blobs.local import BLOCK
 from s3kit.blobs.local import LocalBlobStore
 from s3kit.testing.blob_contract import BlobStoreContract
 from s3kit.testing.blob_contract import get
