@@ -12,6 +12,7 @@ from benchmarks import filling
 from benchmarks.load import Load
 from benchmarks.load import Request
 from benchmarks.servers import FEW
+from benchmarks.servers import FEW_ALIKE
 from benchmarks.servers import LISTED
 from benchmarks.servers import MANY
 from benchmarks.servers import SMALL
@@ -23,6 +24,7 @@ NEW_KEYS = 6000
 FRESH_KEYS = 500
 PAGES = 40
 PAGE = 1000
+FOLDERS_SHOWN = 90
 BODY = bytes(range(256)) * 4
 BIG = memoryview(random.Random(64).randbytes(1 << 20) * 64)
 BIG_SHA256 = hashlib.sha256(BIG).hexdigest()
@@ -178,6 +180,25 @@ def _prefix_page(server: Server, sizes: Sizes, variant: str, turn: int) -> list[
     ]
 
 
+def _folder_page(server: Server, sizes: Sizes, variant: str, turn: int) -> list[Request]:
+    choice = random.Random(turn)
+    each = max(1, sizes.many // (filling.FOLDERS * filling.SUBFOLDERS))
+    folders = filling.SUBFOLDERS if variant == MANY else sizes.few // each
+    return [
+        _page(
+            server,
+            variant,
+            delimiter="/",
+            prefix="00/",
+            **{
+                "max-keys": str(FOLDERS_SHOWN),
+                "start-after": f"00/{choice.randrange(folders - FOLDERS_SHOWN):03d}/",
+            },
+        )
+        for _ in range(PAGES)
+    ]
+
+
 def _root_page(server: Server, sizes: Sizes, variant: str, turn: int) -> list[Request]:
     return [_page(server, variant, delimiter="/")]
 
@@ -243,12 +264,21 @@ CASES = (
     ),
     Case(
         "page-prefixes",
-        "page of 1,000 common prefixes, few against many keys",
+        "page of 1,000 common prefixes of 1 key each against 100 keys each",
         frozenset({"s3kit"}),
         _prefix_page,
         connections=1,
         variants=(FEW, MANY),
         elements=("CommonPrefixes", filling.SUBFOLDERS),
+    ),
+    Case(
+        "page-folders",
+        "page of 90 common prefixes of 100 keys each, few against many keys",
+        frozenset({"s3kit"}),
+        _folder_page,
+        connections=1,
+        variants=(FEW_ALIKE, MANY),
+        elements=("CommonPrefixes", FOLDERS_SHOWN),
     ),
     Case(
         "page-root",

@@ -32,6 +32,8 @@ LISTED = "listed"
 FEW = "few"
 MANY = "many"
 """The buckets of 10,000 and 1,000,000 keys in 10,000 folders, on s3kit alone."""
+FEW_ALIKE = "few-alike"
+"""A bucket of the first 10,000 keys of ``MANY``: 100 folders that hold as much as each of its."""
 
 NGINX = """
 daemon off;
@@ -168,8 +170,13 @@ def filled_data(kit: Kit, folder: Path, *, listed: bool, pages: bool) -> None:
             if listed:
                 filling.fill(store, LISTED, filling.key_of, kit.sizes.listed)
             if pages:
-                for bucket, count in ((FEW, kit.sizes.few), (MANY, kit.sizes.many)):
-                    keys = functools.partial(filling.foldered_key_of, count=count)
+                few, many = kit.sizes.few, kit.sizes.many
+                for bucket, count, shape in (
+                    (FEW, few, few),
+                    (FEW_ALIKE, few, many),
+                    (MANY, many, many),
+                ):
+                    keys = functools.partial(filling.foldered_key_of, count=shape)
                     filling.fill(store, bucket, keys, count)
         finally:
             store.close()
@@ -248,7 +255,7 @@ def start_rclone(kit: Kit, name: str, *, listed: bool) -> Server:
 def start(kit: Kit, name: str, *, listed: bool, pages: bool) -> Server:
     """Start a server by its name and wait until it answers.
 
-    :param listed: with the bucket ``LISTED``; ``pages``: with the buckets ``FEW`` and ``MANY``.
+    :param listed: with the bucket ``LISTED``; ``pages``: with ``FEW``, ``FEW_ALIKE``, ``MANY``.
     :raises NotInstalled: the machine lacks it.
     """
     if name == "nginx":
