@@ -98,7 +98,7 @@ def post_object(call: Call) -> Response:
         raise EntityTooLarge(proposed_size=length, max_size_allowed=most)
     form = read_form(call.input, content_type)
     fields = form.fields
-    if not fields.get("key"):
+    if "key" not in fields:
         raise InvalidArgument(
             "Bucket POST must contain a field named 'key'.  If it is specified, please check the "
             "order of the fields.",
@@ -106,6 +106,11 @@ def post_object(call: Call) -> Response:
             argument_value="",
         )
     key_text = form.expand(fields["key"])
+    if not key_text:
+        # Such an object could be listed but never be read or removed.
+        raise InvalidArgument(
+            "User key must have a length greater than 0.", argument_name="key", argument_value=""
+        )
     key = key_text.encode("utf-8", "surrogateescape")
     check_key(key)
     bucket = call.bucket

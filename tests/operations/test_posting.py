@@ -258,6 +258,17 @@ def test_a_missing_or_long_key(forms: Forms) -> None:
     assert forms.send(forms.fields("k" * 1024)).status == 204
 
 
+def test_a_key_that_is_empty_once_the_filename_is_in_it(forms: Forms) -> None:
+    fields = forms.fields("${filename}")
+    for wrong in ({"filename": ""}, {"filename": "dir/"}):
+        answer = forms.send(fields, **wrong)
+        assert answer.text("Message") == "User key must have a length greater than 0."
+        forms.refused(answer, "InvalidArgument", 400)
+    forms.refused(forms.send({**fields, "key": ""}), "InvalidArgument", 400)
+    assert forms.send(fields, filename="dir/cat.jpg").status == 204
+    assert forms.keys() == ["cat.jpg"]
+
+
 def test_an_extra_field_without_a_condition(forms: Forms) -> None:
     answer = forms.post({"x-amz-meta-extra": "1"})
     assert "x-amz-meta-extra" in (answer.text("Message") or "")
