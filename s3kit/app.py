@@ -205,7 +205,9 @@ class S3App:
         if method == "OPTIONS":
             return self._preflight(environ)
         query = parse_query(target.query)
-        operation = self._operation(method, address, query, environ)
+        # Where the path is not sure, nothing may be concluded from it before the signature is.
+        sure = not target.alternatives
+        operation = self._operation(method, address, query, environ) if sure else None
         identity = identify(
             Request(method, address.canonical, query, environ, scheme, host),
             self._key_ring,
@@ -214,7 +216,8 @@ class S3App:
         )
         if identity.canonical_path is not None:
             address = address.settle(identity.canonical_path)
-        if identity.kind == "query" and take_hoisted_headers(environ, query):
+        hoisted = identity.kind == "query" and take_hoisted_headers(environ, query)
+        if operation is None or hoisted:
             operation = self._operation(method, address, query, environ)
         call = Call(
             environ,
