@@ -25,7 +25,6 @@ from ..wire.checksums import ALGORITHMS
 from ..wire.checksums import BodyReader
 from ..wire.checksums import Expected
 from ..wire.checksums import decode
-from ..wire.form import Form
 from ..wire.form import FormFile
 from ..wire.form import read_form
 from ..wire.headers import check_tags
@@ -130,7 +129,7 @@ def post_object(call: Call) -> Response:
     call.identity = verdict.identity
     call.key = key
     call.require("s3:PutObject", bucket, key)
-    attributes = attributes_of_form(call, form)
+    attributes = attributes_of_form(call, fields)
     low, high = verdict.length_range or (0, most)
     expected = declared_in_form(fields)
     body = BodyReader(
@@ -166,12 +165,11 @@ def declared_in_form(fields: dict[str, str]) -> Expected | None:
     return Expected(algorithm, digest)
 
 
-def attributes_of_form(call: Call, form: Form) -> Attributes:
+def attributes_of_form(call: Call, fields: dict[str, str]) -> Attributes:
     """What a form stores beside the file.
 
     :raises AccessDenied: InvalidArgument, InvalidRequest, InvalidTag ... as for PutObject.
     """
-    fields = form.fields
     for name in fields:
         if name.startswith(("x-amz-server-side-encryption", "x-amz-object-lock-")):
             raise InvalidRequest(f"{name} is not available on this endpoint.")
@@ -181,12 +179,10 @@ def attributes_of_form(call: Call, form: Form) -> Attributes:
     storage_class = fields.get("x-amz-storage-class") or "STANDARD"
     if storage_class not in STORAGE_CLASSES:
         raise InvalidArgument(argument_name="x-amz-storage-class", argument_value=storage_class)
-    stored = dict(fields)
-    if "content-type" not in stored and form.content_type:
-        stored["content-type"] = form.content_type
     return Attributes(
         owner=owner,
-        headers=stored_fields(stored),
+        # The file part has a type of its own, but no policy covers that one.
+        headers=stored_fields(fields),
         storage_class=storage_class,
         acl=acl,
         tags=tags_of_form(call, fields.get("tagging")),

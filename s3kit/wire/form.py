@@ -114,18 +114,15 @@ class Form:
     """A POST Object form.
 
     ``fields``: value by lower-case name, the file not among them. ``filename``: the last part of
-    the name that the browser gave, "" when it gave none. ``content_type``: the file part's own,
-    None when it has none.
+    the name that the browser gave, "" when it gave none. The file part's own Content-Type is left
+    out: S3 heeds only the field of that name, which a policy can hold.
     """
 
-    __slots__ = ("content_type", "fields", "file", "filename")
+    __slots__ = ("fields", "file", "filename")
 
-    def __init__(
-        self, fields: dict[str, str], filename: str, content_type: str | None, file: FormFile
-    ) -> None:
+    def __init__(self, fields: dict[str, str], filename: str, file: FormFile) -> None:
         self.fields = fields
         self.filename = filename
-        self.content_type = content_type
         self.file = file
 
     def expand(self, value: str) -> str:
@@ -161,14 +158,13 @@ def read_form(stream: Readable, content_type: str, *, limit: int = PRE_DATA_LIMI
                 raise MalformedPOSTRequest
             buffer += more
             continue
-        name, filename, part_type, body, end = step
+        name, filename, body, end = step
         if body > limit:
             raise MaxPostPreDataLengthExceededError
         if name == _FILE_FIELD:
             return Form(
                 fields,
                 (filename or "").replace("\\", "/").rpartition("/")[2],
-                part_type,
                 FormFile(stream, delimiter, buffer, body),
             )
         if filename:
@@ -194,8 +190,8 @@ def _boundary(content_type: str) -> bytes:
 
 def _read_part(
     buffer: bytes, start: int | None, delimiter: bytes
-) -> tuple[str, str | None, str | None, int, int] | None:
-    """(name, filename, type, start and end of the value); None when more bytes are needed.
+) -> tuple[str, str | None, int, int] | None:
+    """(name, filename, start and end of the value); None when more bytes are needed.
 
     The end of a file that has bytes is not looked for: it is -1.
     """
@@ -212,17 +208,17 @@ def _read_part(
     head_end = buffer.find(_BLANK_LINE, part - 2)
     if head_end < 0:
         return None
-    name, filename, part_type = _part_head(buffer[part:head_end])
+    name, filename = _part_head(buffer[part:head_end])
     body = head_end + len(_BLANK_LINE)
     # A part without a body may end with its headers: then the blank line is half delimiter.
     if len(buffer) < body - 2 + len(delimiter):
         return None
     if buffer.startswith(delimiter, body - 2):
-        return name, filename, part_type, body - 2, body - 2
+        return name, filename, body - 2, body - 2
     if name == _FILE_FIELD:
-        return name, filename, part_type, body, -1
+        return name, filename, body, -1
     end = buffer.find(delimiter, body)
-    return None if end < 0 else (name, filename, part_type, body, end)
+    return None if end < 0 else (name, filename, body, end)
 
 
 def _part_start(buffer: bytes, start: int, delimiter: bytes) -> int | None:
@@ -242,22 +238,18 @@ def _part_start(buffer: bytes, start: int, delimiter: bytes) -> int | None:
     return line_end + 2
 
 
-def _part_head(head: bytes) -> tuple[str, str | None, str | None]:
-    """(lower-case name, filename, content type) from a part's header lines."""
+def _part_head(head: bytes) -> tuple[str, str | None]:
+    """(lower-case name, filename) from a part's header lines."""
     disposition = ""
-    content_type: str | None = None
     for line in _text(head).split("\r\n"):
         name, _, value = line.partition(":")
-        name = name.strip().lower()
-        if name == "content-disposition":
+        if name.strip().lower() == "content-disposition":
             disposition = value.strip()
-        elif name == "content-type":
-            content_type = value.strip()
     # Browsers send a backslash as it is, a path of Windows for one; others escape it.
     kind, options = parse_options_header(_BARE_BACKSLASH.sub(r"\\\\", disposition))
     if kind.lower() != "form-data" or not options.get("name"):
         raise MalformedPOSTRequest
-    return options["name"].lower(), options.get("filename"), content_type
+    return options["name"].lower(), options.get("filename")
 
 
 def _text(value: bytes) -> str:

@@ -62,7 +62,6 @@ def test_fields_come_by_lower_case_name_and_the_file_as_a_stream() -> None:
     form = read_form(Cut(body + part("file", b"hello\r\n", FILE) + END), TYPE)
     assert form.fields == {"key": "photos/${filename}", "x-amz-meta-uuid": "1é"}
     assert form.filename == "a.txt"
-    assert form.content_type == "text/plain"
     assert form.expand(form.fields["key"]) == "photos/a.txt"
     assert contents(form) == b"hello\r\n"
     assert form.file.read() == b""
@@ -133,7 +132,7 @@ def test_only_the_last_part_of_a_files_name_counts(sent: str, filename: str) -> 
 
 def test_a_file_may_come_without_a_name_as_plain_text() -> None:
     form = read_form(Cut(part("file", b"text") + END), TYPE)
-    assert (form.filename, form.content_type, contents(form)) == ("", None, b"text")
+    assert (form.filename, contents(form)) == ("", b"text")
 
 
 def test_parts_without_a_body_are_empty() -> None:
