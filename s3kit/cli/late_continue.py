@@ -5,6 +5,9 @@ upload need not be sent at all; a client that is asked, refused and cut off in t
 upload often sees a broken connection in place of the answer.
 
 granian asks late by itself, but keeps the connection where it did not ask.
+
+Any other expectation is passed over, as S3 does; gunicorn would answer 417 before the application
+is called.
 """
 
 from __future__ import annotations
@@ -60,6 +63,26 @@ def before_request(worker: Any, request: Any) -> None:
         return body.reader is asking or closes()
 
     request.should_close = should_close
+
+
+def take_any_expectation() -> None:
+    """Let gunicorn's parser, in this process, pass over an ``Expect`` that it does not know.
+
+    Does nothing where a gunicorn is built differently; those before 25 refuse none.
+    """
+    from gunicorn.http.parser import RequestParser
+
+    parsed: Any = RequestParser.mesg_class
+    if not hasattr(parsed, "_apply_header_policy"):
+        return
+
+    class Request(parsed):  # type: ignore[misc]
+        def _apply_header_policy(self, name: str, value: str, *others: Any, **named: Any) -> Any:
+            if name == "EXPECT" and value.lower() != "100-continue":
+                return name, value
+            return super()._apply_header_policy(name, value, *others, **named)
+
+    RequestParser.mesg_class = Request
 
 
 class _NotingInput:

@@ -24,6 +24,7 @@ from ..config import Config
 from ..config import ConfigError
 from .late_continue import before_request
 from .late_continue import closing_unasked
+from .late_continue import take_any_expectation
 from .worker import Worker
 
 GRACE_SECONDS = 29
@@ -105,6 +106,7 @@ def run_gunicorn(config: Config, listening: Listening) -> None:
             self.cfg.set("worker_exit", lambda server, worker: self.close())
 
         def load(self) -> Any:
+            take_any_expectation()
             self.worker = Worker(config)
             return self.worker.app
 

@@ -194,6 +194,17 @@ def test_an_empty_body_is_asked_for_or_the_connection_closes(plain: Endpoint, bu
     assert keys(plain, bucket) == ["k", "there"]
 
 
+@pytest.mark.parametrize("expectation", ["", "200", "100-continue, x"])
+def test_an_expectation_that_s3_does_not_know_is_passed_over(
+    plain: Endpoint, bucket: str, expectation: str
+) -> None:
+    with Connection(plain) as connection:
+        for _ in range(2):
+            answer = connection.request("PUT", f"/{bucket}/k", {"Expect": expectation}, b"hello")
+            assert (answer.status, answer.interim) == (200, [])
+        assert connection.request("GET", f"/{bucket}/k").body == b"hello"
+
+
 # Bodies that are not what was announced
 
 
