@@ -285,6 +285,7 @@ class ServerWriter:
             connection = cast(ServerConnection, pool.take())
             committing = False
             connection.before_commit.clear()
+            connection.written.clear()
             try:
                 connection.begin()
                 result = work(connection)

@@ -478,6 +478,21 @@ def test_a_work_that_never_gets_through_is_told_to_slow_down(index: Index) -> No
     assert len(runs) == writers.ATTEMPTS
 
 
+def test_a_connection_does_not_remember_what_earlier_transactions_wrote(
+    index: Index, bucket: Bucket
+) -> None:
+    """A pool's connections live as long as the process: its memory would grow with each key."""
+    seen: list[int] = []
+
+    def work(c: Connection) -> None:
+        seen.append(len(c.written))
+
+    for n in range(5):
+        put(index, version(bucket, b"%d" % n))
+        index.write(work)
+    assert seen == [0] * 5
+
+
 def kill_connections(index: Index) -> None:
     """End every connection of the pool from the server's side, as a restart does."""
     with index.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
