@@ -55,6 +55,7 @@ _THIS: BindParameter[int] = bindparam("this_bucket")
 _LOCK = Statement(select(buckets.c.id).where(buckets.c.id == _THIS).with_for_update())
 _ANY_VERSION = Statement(select(versions.c.seq).where(versions.c.bucket_id == _THIS).limit(1))
 _OPEN_UPLOADS = select(uploads.c.id).where(uploads.c.bucket_id == _THIS, uploads.c.completed == 0)
+_LOCK_UPLOADS = Statement(_OPEN_UPLOADS.with_for_update())
 _PARTS_TO_GARBAGE = Statement(
     sql_insert(garbage)
     .from_select(
@@ -152,6 +153,8 @@ def delete(connection: Connection, bucket: Bucket, now: int) -> None:
         raise NoSuchBucket(bucket_name=bucket.name)
     if connection.one(_ANY_VERSION, this) is not None:
         raise BucketNotEmpty(bucket_name=bucket.name)
+    # A part on its way holds its upload: it is in when the parts are counted, or refused after.
+    connection.all(_LOCK_UPLOADS, this)
     connection.run(_PARTS_TO_GARBAGE, {**this, "since": now})
     connection.run(_DELETE_PARTS, this)
     for statement in (_DELETE_UPLOADS, _DELETE_SETTINGS, _DELETE_PLACES, _DELETE):

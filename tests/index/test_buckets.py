@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -14,6 +15,7 @@ from s3kit.index import buckets
 from s3kit.index import garbage
 from s3kit.index import settings
 from s3kit.index import uploads
+from s3kit.index.connections import Connection
 from s3kit.index.session import Index
 from s3kit.model import Acl
 from s3kit.model import Bucket
@@ -108,6 +110,34 @@ def test_a_removed_bucket_takes_uploads_and_settings_with_it(index: Index, bucke
     assert [p.blob for p in index.read(lambda c: uploads.parts(c, "done"))] == ["blob-done"]
     remove(index, copied)
     assert len(index.read(lambda c: garbage.due(c, 10**15, 10))) == 3
+
+
+def test_a_part_that_arrives_while_its_bucket_is_removed_becomes_garbage(
+    index: Index, bucket: Bucket
+) -> None:
+    """Nobody would find its row and its blob again once the upload is gone."""
+    upload = Upload("upload", bucket.id, b"k", 1, "alice", "alice")
+    index.write(lambda c: uploads.create(c, upload))
+    stored = threading.Event()
+    go_on = threading.Event()
+
+    def put_part(c: Connection) -> None:
+        uploads.put_part(c, upload.id, Part(1, 5, "e", 1, "default", "blob"))
+        stored.set()
+        if index.dialect != "sqlite":
+            go_on.wait(30)
+
+    with ThreadPoolExecutor(2) as pool:
+        arriving = pool.submit(index.write, put_part)
+        assert stored.wait(30)
+        removing = pool.submit(index.write, lambda c: buckets.delete(c, bucket, 7))
+        # Long enough to reach the upload, which the part holds.
+        time.sleep(0.3)
+        go_on.set()
+        arriving.result(30)
+        removing.result(30)
+    assert index.read(lambda c: uploads.parts(c, upload.id)) == []
+    assert [row[2] for row in index.read(lambda c: garbage.due(c, 8, 10))] == ["blob"]
 
 
 def test_buckets_are_paged_by_account_and_prefix(index: Index) -> None:
