@@ -306,9 +306,9 @@ class Multipart:
                 f"The provided 'x-amz-mp-object-size' header value {size} does not match what "
                 f"was computed: {total}"
             )
-        whole = _object_checksum(upload, chosen)
+        whole = _object_checksum(upload.checksum_type, chosen)
         if checksum is not None:
-            _check_whole(checksum, whole, chosen)
+            _check_whole(checksum, whole, upload, chosen)
         if upload.checksum_type == "COMPOSITE":
             for part, asked in zip(chosen, wanted, strict=True):
                 if part.checksum is not None and not asked.checksums:
@@ -349,7 +349,9 @@ class Multipart:
                 )
             for algorithm, value in asked.checksums:
                 stored = part.checksum
-                if stored is not None and stored.algorithm == algorithm and stored.value != value:
+                if stored is None or stored.algorithm != algorithm:
+                    raise _other_algorithm(stored, algorithm)
+                if stored.value != value:
                     raise InvalidPart(upload_id=upload.id, part_number=asked.number, etag=part.etag)
             chosen.append(part)
         least = self._backing.profile.min_part
@@ -396,7 +398,7 @@ def _offsets(parts: Sequence[Part], wanted: Sequence[WantedPart]) -> list[tuple[
     return offsets
 
 
-def _object_checksum(upload: Upload, chosen: Sequence[Part]) -> Checksum | None:
+def _object_checksum(declared_type: str | None, chosen: Sequence[Part]) -> Checksum | None:
     """The whole object's checksum out of its parts', where they all have one of one kind."""
     found = [part.checksum for part in chosen if part.checksum is not None]
     if len(found) != len(chosen) or not found:
@@ -404,7 +406,7 @@ def _object_checksum(upload: Upload, chosen: Sequence[Part]) -> Checksum | None:
     algorithm = found[0].algorithm
     if any(checksum.algorithm != algorithm for checksum in found):
         return None
-    kind = upload.checksum_type or checksum_type_for(algorithm, None)
+    kind = declared_type or checksum_type_for(algorithm, None)
     values = [checksums.decode(algorithm, checksum.value) or b"" for checksum in found]
     if kind == "FULL_OBJECT":
         sizes = [part.size for part in chosen]
@@ -413,16 +415,38 @@ def _object_checksum(upload: Upload, chosen: Sequence[Part]) -> Checksum | None:
     return Checksum(algorithm, checksums.composite(algorithm, values), "COMPOSITE")
 
 
-def _check_whole(claimed: Checksum, whole: Checksum | None, chosen: Sequence[Part]) -> None:
+def _check_whole(
+    claimed: Checksum, whole: Checksum | None, upload: Upload, chosen: Sequence[Part]
+) -> None:
+    """Compare a claimed checksum of the whole object; one that cannot be compared is refused.
+
+    :raises InvalidRequest: the parts have checksums of other algorithms, or none.
+    :raises BadDigest: it is another.
+    """
     value = claimed.value
     if whole is None or whole.algorithm != claimed.algorithm:
-        return
-    if whole.type == "COMPOSITE" and "-" not in value:
-        value = f"{value}-{len(chosen)}"
-    if value != whole.value:
+        raise _other_algorithm(whole, claimed.algorithm)
+    right = [whole.value]
+    if whole.type == "COMPOSITE":
+        if "-" not in value:
+            right.append(whole.value.partition("-")[0])
+        if upload.checksum_type is None and whole.algorithm not in COMPOSITE_ONLY:
+            # Nobody has said of which type it will be, and a CRC of the whole can be had too.
+            full = _object_checksum("FULL_OBJECT", chosen)
+            assert full is not None, "the parts have given one already"
+            right.append(full.value)
+    if value not in right:
         raise BadDigest(
             f"The {whole.algorithm.lower()} you specified did not match the calculated checksum."
         )
+
+
+def _other_algorithm(found: Checksum | None, claimed: str) -> InvalidRequest:
+    expected = "null" if found is None else found.algorithm.lower()
+    return InvalidRequest(
+        f"Checksum Type mismatch occurred, expected checksum Type: {expected}, "
+        f"actual checksum Type: {claimed.lower()}"
+    )
 
 
 __all__ = [
