@@ -254,6 +254,14 @@ def test_a_form_that_is_too_long_is_refused_unread(app: S3App, bucket: str) -> N
     assert (answer.status, answer.code) == (400, "EntityTooLarge")
 
 
+def test_a_multi_delete_of_nobody_is_decided_first(app: S3App, s3: Client, bucket: str) -> None:
+    answer = ask(Client(app, None), "POST", f"{bucket}?delete", {"Content-MD5": "AAAA"})
+    assert (answer.status, answer.code) == (403, "AccessDenied")
+    s3.put(bucket, query="acl", x_amz_acl="public-read")
+    answer = ask(Client(app, None), "POST", f"{bucket}?delete", {"Content-MD5": "AAAA"})
+    assert (answer.status, answer.code) == (403, "AccessDenied")
+
+
 def test_a_new_bucket_is_decided_first(app: S3App, s3: Client, bucket: str) -> None:
     assert ask(s3, "PUT", "/Not_A_Name").code == "InvalidBucketName"
     assert ask(s3, "PUT", "/fresh-one", {"x-amz-acl": "nonsense"}).code == "InvalidArgument"

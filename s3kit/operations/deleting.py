@@ -111,6 +111,9 @@ class DeleteResult:
 @operation("DeleteObjects", "POST", "bucket", "delete", action="", body="document")
 def delete_objects(call: Call) -> Response:
     """Remove up to 1,000 objects; Access is asked about each of them (A059)."""
+    if call.caller.anonymous:
+        # Nobody knows who sends it: the document is not even read for one who may delete nothing.
+        call.require("s3:DeleteObject", call.bucket)
     wanted = call.document(Delete, checksum_required=True, limit=DELETE_LIMIT)
     if not wanted.objects or len(wanted.objects) > MAX_KEYS:
         raise MalformedXML()

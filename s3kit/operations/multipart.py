@@ -35,6 +35,7 @@ from .service import owner_of
 MAX_PARTS = 10_000
 COMPLETE_LIMIT = 4 * 1024 * 1024
 """Bytes of a CompleteMultipartUpload document: 10,000 parts with checksums are 1.5 MB."""
+COMPLETE_ELEMENTS = 8 * MAX_PARTS + 1
 
 
 @document("InitiateMultipartUploadResult")
@@ -254,7 +255,9 @@ def read_parts(data: bytes) -> list[WantedPart]:
     :raises MalformedXML: it lists none, or more than 10,000.
     :raises InvalidArgument: a part's number is below 1.
     """
-    listed = from_xml(CompleteMultipartUpload, data, limit=COMPLETE_LIMIT).parts
+    listed = from_xml(
+        CompleteMultipartUpload, data, limit=COMPLETE_LIMIT, elements=COMPLETE_ELEMENTS
+    ).parts
     if not listed or len(listed) > MAX_PARTS:
         raise MalformedXML()
     for part in listed:

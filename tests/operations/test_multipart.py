@@ -18,6 +18,7 @@ from urllib.parse import quote
 import pytest
 
 from s3kit.app import S3App
+from s3kit.operations.multipart import read_parts
 from s3kit.profile import PROFILES
 from s3kit.profile import Profile
 from s3kit.wire import checksums
@@ -844,3 +845,14 @@ def test_an_oversize_list_is_refused_before_it_is_read(s3: Client, path: str) ->
     upload = begin(s3, path)
     answer = s3.post(path, b" " * (5 * MIB), f"uploadId={upload}")
     assert (answer.status, answer.code) == (400, "MaxMessageLengthExceeded")
+
+
+def test_ten_thousand_parts_with_several_checksums_fit() -> None:
+    rows = (
+        f"<Part><PartNumber>{number}</PartNumber><ETag>&quot;{'0' * 32}&quot;</ETag>"
+        f"<ChecksumCRC32>AAAAAA==</ChecksumCRC32><ChecksumCRC64NVME>{'A' * 11}="
+        f"</ChecksumCRC64NVME><ChecksumSHA256>{'A' * 43}=</ChecksumSHA256></Part>"
+        for number in range(1, 10_001)
+    )
+    data = f"<CompleteMultipartUpload>{''.join(rows)}</CompleteMultipartUpload>".encode()
+    assert len(read_parts(data)) == 10_000

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import enum
 import re
+import time
+import tracemalloc
 import xml.etree.ElementTree as ElementTree
 from dataclasses import dataclass
 from dataclasses import field
@@ -293,6 +295,44 @@ def test_an_oversized_document_is_refused_before_it_is_parsed() -> None:
     assert from_xml(Tagging, b"<Tagging/>", limit=10) == Tagging()
     with pytest.raises(MaxMessageLengthExceeded):
         from_xml(Tagging, b"<Tagging/> ", limit=10)
+
+
+def test_more_elements_than_a_document_may_have_are_refused_before_they_are_parsed() -> None:
+    for stuffing in (b"<a/>", b"<a></a>", b"<!---->", b"<?a?>"):
+        assert from_xml(Tagging, b"<Tagging>%s</Tagging>" % (stuffing * 9), elements=10)
+        with pytest.raises(MalformedXML):
+            from_xml(Tagging, b"<Tagging>%s</Tagging>" % (stuffing * 21), elements=10)
+        for encoding in ("utf-16", "utf-8-sig", "iso-8859-1", "cp1252"):
+            declared = f"<?xml version='1.0' encoding='{encoding.removesuffix('-sig')}'?>"
+            full = f"{declared}<Tagging>{stuffing.decode() * 21}</Tagging>"
+            with pytest.raises(MalformedXML):
+                from_xml(Tagging, full.encode(encoding), elements=10)
+
+
+def test_a_document_that_is_as_large_as_it_may_be_costs_little_to_refuse() -> None:
+    size = 8 << 20
+    names = b"".join(b' a%x=""' % number for number in range(size // 10))
+    spaced = b"".join(b"\na%x =\t'%x'" % (number, number) for number in range(size // 20))
+    for inner in (
+        b"<a/>" * (size // 4 - 10),
+        b"<a>" * (size // 3 - 10),
+        b"<a%s/>" % names[: size - 100],
+        b"<a%s/>" % spaced,
+        b"<a%s/>" % spaced.decode().encode("utf-16-le"),
+        b"=" * (size - 100),
+        b"= " * (size // 2 - 100),
+        b"=" + b" " * (size - 100),
+    ):
+        data = b"<Tagging>%s</Tagging>" % inner[: size - 19]
+        tracemalloc.start()
+        started = time.process_time()
+        try:
+            from_xml(Tagging, data, limit=size)
+        except MalformedXML:
+            pass
+        assert time.process_time() - started < 1
+        assert tracemalloc.get_traced_memory()[1] < 4 * size
+        tracemalloc.stop()
 
 
 @given(strategies.binary(max_size=200))
