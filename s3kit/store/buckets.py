@@ -43,18 +43,24 @@ class Buckets:
         :param fresh: read it now; another process may have changed it within the last second.
         :raises NoSuchBucket: there is none.
         """
-        cached = self._cache.get(name)
+        cache = self._cache
+        cached = cache.get(name)
         now = time.monotonic()
         if cached is not None and cached[0] > now and not fresh:
             return cached[1]
         bucket = self._backing.index.read(lambda c: bucket_rows.get(c, name))
         if bucket is None:
-            self._cache.pop(name, None)
+            cache.pop(name, None)
             raise NoSuchBucket(bucket_name=name)
-        if len(self._cache) >= CACHE_SIZE:
-            self._cache.clear()
-        self._cache[name] = (now + CACHE_SECONDS, bucket)
+        if len(cache) >= CACHE_SIZE:
+            cache.clear()
+        cache[name] = (now + CACHE_SECONDS, bucket)
         return bucket
+
+    def _forget(self) -> None:
+        """After a commit that changed a bucket."""
+        # A new one: who read a bucket before the commit remembers it in the old one.
+        self._cache = {}
 
     def confirm(self, bucket: Bucket) -> Bucket:
         """The bucket as it is now, for a caller whose answer hangs on it.
@@ -102,7 +108,7 @@ class Buckets:
             )
 
         bucket = self._backing.index.write(work)
-        self._cache.pop(name, None)
+        self._forget()
         emit(bucket_created, bucket_event("s3:BucketCreated", bucket, origin, created))
         return bucket
 
@@ -116,7 +122,7 @@ class Buckets:
             ask(before_bucket_removed, event)
         now = self._backing.now()
         self._backing.index.write(lambda c: bucket_rows.delete(c, bucket, now))
-        self._cache.pop(bucket.name, None)
+        self._forget()
         emit(bucket_removed, bucket_event("s3:BucketRemoved", bucket, origin, now))
 
     def page(self, account: str, *, prefix: str = "", after: str = "", limit: int) -> list[Bucket]:
@@ -128,7 +134,7 @@ class Buckets:
     def set_acl(self, bucket: Bucket, acl: Acl) -> Bucket:
         """Replace the bucket's ACL; it counts at once here and within a second elsewhere."""
         self._backing.index.write(lambda c: bucket_rows.set_acl(c, bucket.id, acl))
-        self._cache.pop(bucket.name, None)
+        self._forget()
         return replace(bucket, acl=acl)
 
     def setting(self, bucket: Bucket, name: str) -> bytes | None:
