@@ -42,7 +42,10 @@ def make_data(data: Path) -> None:
     :raises ConfigError: the folder cannot be made or written.
     """
     try:
+        new = [folder for folder in (data, *data.parents) if not folder.exists()]
         data.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for folder in new:
+            _sync(folder.parent)
         # In the form of cryptography's Fernet, which MultiFernet rotates.
         _make_once(data / "master.key", base64.urlsafe_b64encode(os.urandom(32)) + b"\n")
     except OSError as error:
@@ -107,8 +110,22 @@ def _make_once(path: Path, content: bytes) -> bool:
             os.fsync(file.fileno())
         # A link fails where a rename overwrites: of two first starts one wins, whole.
         os.link(temporary, path)
+        made = True
     except FileExistsError:
-        return False
+        made = False
     finally:
         os.unlink(temporary)
-    return True
+    # Also after another start that made it: keys must not be shown before they are there to stay.
+    _sync(path.parent)
+    return made
+
+
+def _sync(folder: Path) -> None:
+    """Put the folder's entries on the disk; Windows does that by itself."""
+    if os.name != "posix":
+        return
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import os
 import re
 import stat
 import threading
@@ -81,6 +82,47 @@ def test_first_starts_at_the_same_moment_agree_on_one_pair(tmp_path: Path) -> No
     assert len(found) == 8
     assert len(set(found)) == 1
     assert [path.name for path in tmp_path.iterdir()] == ["credentials"]
+
+
+def synced_folders(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Path, list[str]]]:
+    """The folders that are synced from here on, each with what was in it by then."""
+    seen: list[tuple[Path, list[str]]] = []
+    sync = os.fsync
+
+    def syncing(descriptor: int) -> None:
+        path = Path(os.readlink(f"/proc/self/fd/{descriptor}"))
+        if path.is_dir():
+            seen.append((path, sorted(each.name for each in path.iterdir() if each.name[0] != ".")))
+        sync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", syncing)
+    return seen
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="names of descriptors: Linux only")
+def test_a_power_cut_after_the_first_start_takes_neither_folder_nor_keys(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An entry of a folder is on the disk when the folder is synced, not when its file is."""
+    seen = synced_folders(monkeypatch)
+    data = tmp_path / "deep" / "data"
+    make_data(data)
+    assert (tmp_path, ["deep"]) in seen
+    assert (tmp_path / "deep", ["data"]) in seen
+    assert (data, ["master.key"]) in seen
+    first_credentials(data, "eu-west-1")
+    assert seen[-1] == (data, ["credentials", "master.key"])
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="names of descriptors: Linux only")
+def test_keys_that_another_start_made_at_that_moment_are_synced_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may not have come to that yet."""
+    make_data(tmp_path)
+    seen = synced_folders(monkeypatch)
+    make_data(tmp_path)
+    assert seen == [(tmp_path, ["master.key"])]
 
 
 def test_a_file_without_a_pair_is_refused_and_not_quoted(tmp_path: Path) -> None:
