@@ -23,7 +23,7 @@ from ..wire.response import xml_response
 from ..wire.routing import operation
 from ..wire.xml import document
 from .multipart import part_number_of
-from .multipart import upload_id_of
+from .multipart import upload_of
 from .objects import attributes_of
 
 SELF_COPY = (
@@ -184,7 +184,7 @@ def copy_object(call: Call) -> Response:
 def upload_part_copy(call: Call) -> Response:
     """Copy an object, or a range of it, into a part."""
     number = part_number_of(call)
-    upload = call.store.multipart.get(call.bucket, call.object_key, upload_id_of(call))
+    upload = upload_of(call)
     _, source = open_source(call)
     start, end = 0, source.size
     value = call.header("x-amz-copy-source-range")

@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..call import Call
+from ..errors import AccessDenied
 from ..errors import InvalidArgument
 from ..errors import InvalidRequest
 from ..errors import MalformedXML
 from ..errors import NoSuchUpload
+from ..model import Upload
 from ..store import WantedPart
 from ..store.multipart import default_checksum_algorithm
 from ..wire.checksums import ALGORITHMS
@@ -156,10 +158,27 @@ def upload_id_of(call: Call) -> str:
     return upload_id
 
 
+def upload_of(call: Call) -> Upload:
+    """The upload in progress that a request names, for who began it or owns the bucket.
+
+    :raises NoSuchUpload: it never was, or is aborted or complete.
+    :raises AccessDenied: it is another's; to be allowed to write here is not enough.
+    """
+    upload = call.store.multipart.get(call.bucket, call.object_key, upload_id_of(call))
+    if call.caller.account_id not in (call.bucket.account, upload.initiator):
+        raise AccessDenied()
+    return upload
+
+
 @operation("CreateMultipartUpload", "POST", "object", "uploads", action="s3:PutObject", body="none")
 def create_multipart_upload(call: Call) -> Response:
     """Begin an upload; metadata, tags and ACL are given here and not at the end."""
     key = call.object_key
+    initiator = call.caller.account_id
+    if initiator is None:
+        raise AccessDenied(
+            "Anonymous users cannot initiate multipart uploads. Please authenticate."
+        )
     algorithm = call.header("x-amz-checksum-algorithm")
     if algorithm is not None:
         algorithm = algorithm.upper()
@@ -172,7 +191,7 @@ def create_multipart_upload(call: Call) -> Response:
         attributes_of(call),
         checksum_algorithm=algorithm,
         checksum_type=None if checksum_type is None else checksum_type.upper(),
-        initiator=call.caller.account_id or "",
+        initiator=initiator,
     )
     headers = []
     if upload.checksum_algorithm is not None and upload.checksum_type is not None:
@@ -189,7 +208,7 @@ def create_multipart_upload(call: Call) -> Response:
 def upload_part(call: Call) -> Response:
     """Store one part."""
     number = part_number_of(call)
-    upload = call.store.multipart.get(call.bucket, call.object_key, upload_id_of(call))
+    upload = upload_of(call)
     expected = call.declared_checksum()
     algorithm = upload.checksum_algorithm
     if expected is not None and algorithm is not None and expected.algorithm != algorithm:
@@ -223,7 +242,11 @@ def complete_multipart_upload(call: Call) -> Response:
             raise InvalidArgument(argument_name="x-amz-mp-object-size", argument_value=size_text)
         size = int(size_text)
     checksum = declared_whole(call.environ)
-    call.store.multipart.check_known(call.bucket, key, upload_id)
+    try:
+        upload_of(call)
+    except NoSuchUpload:
+        # The answer to a Complete that was lost may be asked for again.
+        call.store.multipart.check_known(call.bucket, key, upload_id)
     # A checksum header belongs to the object here, never to this document.
     wanted = read_parts(call.document_bytes(limit=COMPLETE_LIMIT, declared=False))
     version = call.store.multipart.complete(
@@ -273,14 +296,14 @@ def read_parts(data: bytes) -> list[WantedPart]:
 @operation("AbortMultipartUpload", "DELETE", "object", "uploadId", action="s3:AbortMultipartUpload")
 def abort_multipart_upload(call: Call) -> Response:
     """End an upload and give up its parts (FB-06)."""
-    call.store.multipart.abort(call.bucket, call.object_key, upload_id_of(call))
+    call.store.multipart.abort(call.bucket, call.object_key, upload_of(call).id)
     return Response(204, [], ())
 
 
 @operation("ListParts", "GET", "object", "uploadId", action="s3:ListMultipartUploadParts")
 def list_parts(call: Call) -> Response:
     """A page of an upload's parts."""
-    upload = call.store.multipart.get(call.bucket, call.object_key, upload_id_of(call))
+    upload = upload_of(call)
     limit = max_keys_of(call, "max-parts")
     marker = call.query.integer("part-number-marker", 0, 0, 2**31 - 1)
     parts = call.store.multipart.parts(upload, marker, limit + 1)

@@ -309,6 +309,49 @@ def test_a062_an_upload_belongs_to_its_own_bucket_and_key(
     assert s3.get(target.key, f"uploadId={target.upload}").texts("Part/Size") == ["4"]
 
 
+@pytest.fixture
+def open_bucket(s3: Client) -> str:
+    path = f"/{fresh_name('open')}"
+    assert s3.put(path, x_amz_acl="public-read-write").status == 200
+    return path
+
+
+def test_a062_who_may_write_may_not_take_over_anothers_upload(
+    s3: Client, other: Client, anonymous: Client, open_bucket: str
+) -> None:
+    """The bucket's owner may, as on S3; whoever else began it may go on with it."""
+    path = f"{open_bucket}/k"
+    upload = s3.post(path, query="uploads").text("UploadId")
+    query = f"uploadId={upload}"
+    part = s3.put(path, b"mine", f"partNumber=1&{query}").headers["etag"].encode()
+    s3.put(f"{open_bucket}/evil", b"evil", x_amz_acl="public-read")
+    for stranger in (other, anonymous):
+        assert_denied(stranger.put(path, b"evil", f"partNumber=1&{query}"))
+        source = {"x_amz_copy_source": f"{open_bucket}/evil"}
+        assert_denied(stranger.put(path, b"", f"partNumber=1&{query}", **source))
+        assert_denied(stranger.get(path, query))
+        assert_denied(stranger.post(path, PARTS % part, query))
+        assert_denied(stranger.delete(path, query))
+    assert_absent(s3, path)
+    assert s3.get(path, query).texts("Part/Size") == ["4"]
+    theirs = other.post(path, query="uploads").text("UploadId")
+    part = other.put(path, b"theirs", f"partNumber=1&uploadId={theirs}").headers["etag"].encode()
+    for client in (other, s3):
+        assert client.get(path, f"uploadId={theirs}").texts("Part/Size") == ["6"]
+    for _ in range(2):
+        assert other.post(path, PARTS % part, f"uploadId={theirs}").status == 200
+    assert_holds(other, path, b"theirs")
+    assert s3.delete(path, query).status == 204
+    aborted = other.post(path, query="uploads").text("UploadId")
+    assert other.delete(path, f"uploadId={aborted}").status == 204
+
+
+def test_a062_nobody_begins_an_upload(anonymous: Client, open_bucket: str) -> None:
+    """It could not be told whose it is; AWS lets nobody either."""
+    assert_denied(anonymous.post(f"{open_bucket}/k", query="uploads"))
+    assert anonymous.put(f"{open_bucket}/k", b"x").status == 200
+
+
 def test_a063_an_account_lists_its_own_buckets_only(
     s3: Client, other: Client, anonymous: Client, target: Target
 ) -> None:
