@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ..auth.access import VERSION_ACTIONS
 from ..call import Call
 from ..errors import AccessDenied
 from ..errors import InvalidArgument
@@ -86,21 +87,28 @@ def directive(call: Call, name: str) -> str:
     return value
 
 
-def open_source(call: Call) -> tuple[Bucket, ObjectVersion]:
-    """The object that ``x-amz-copy-source`` names, which the caller must be allowed to read."""
+def open_source(call: Call) -> tuple[Bucket, ObjectVersion, str | None]:
+    """The object that ``x-amz-copy-source`` names, which the caller must be allowed to read.
+
+    :returns: its bucket, the version, and the version id if one was named.
+    """
     value = call.header("x-amz-copy-source") or ""
     bucket_name, key, version_id = parse_copy_source(value)
     bucket = call.store.buckets.get(bucket_name)
     expected_owner = call.header("x-amz-source-expected-bucket-owner")
     if expected_owner is not None and expected_owner != bucket.account:
         raise AccessDenied()
-    action = "s3:GetObject" if version_id is None else "s3:GetObjectVersion"
-    call.require(action, bucket, key, version_id)
+    call.require(read_action("s3:GetObject", version_id), bucket, key, version_id)
     version = call.version(bucket, key, version_id, inline=True)
     conditions = call.conditions("x-amz-copy-source-")
     if conditions is not None:
         check_copy_source(conditions, version.etag, version.modified)
-    return bucket, version
+    return bucket, version, version_id
+
+
+def read_action(action: str, version_id: str | None) -> str:
+    """What an action on the source is called; a named version has actions of its own."""
+    return action if version_id is None else VERSION_ACTIONS[action]
 
 
 def checksum_algorithm_of(call: Call) -> str | None:
@@ -129,7 +137,7 @@ def copy_object(call: Call) -> Response:
     fresh = attributes_of(call)
     conditions = call.conditions()
     call.store.objects.check_conditions(call.bucket, key, conditions)
-    source_bucket, source = open_source(call)
+    source_bucket, source, version_id = open_source(call)
     if (
         source_bucket.id == call.bucket.id
         and source.key == key
@@ -149,7 +157,9 @@ def copy_object(call: Call) -> Response:
     tags = fresh.tags
     if tagging == "COPY":
         if source.tags:
-            call.require("s3:GetObjectTagging", source_bucket, source.key, None)
+            reading = read_action("s3:GetObjectTagging", version_id)
+            call.require(reading, source_bucket, source.key, version_id)
+            call.require("s3:PutObjectTagging", call.bucket, key)
         tags = source.tags
     version = call.store.copying.copy(
         source,
@@ -185,7 +195,7 @@ def upload_part_copy(call: Call) -> Response:
     """Copy an object, or a range of it, into a part."""
     number = part_number_of(call)
     upload = upload_of(call)
-    _, source = open_source(call)
+    _, source, _ = open_source(call)
     start, end = 0, source.size
     value = call.header("x-amz-copy-source-range")
     if value is not None:

@@ -274,6 +274,25 @@ def test_a061_the_sources_tags_do_not_come_along_unasked(
     assert other.get(f"{bucket}/tagged", "tagging").texts("TagSet/Tag") == []
 
 
+def test_a061_a_copy_brings_no_tags_where_a_put_could_not(
+    s3: Client, other: Client, target: Target
+) -> None:
+    own, open_bucket = target.own, f"/{fresh_name('open')}"
+    assert s3.put(open_bucket, x_amz_acl="public-read-write").status == 200
+    path = f"{open_bucket}/tagged"
+    assert_denied(other.put(path, b"x", x_amz_tagging="a=b"))
+    assert other.put(own, query="tagging", body=TAGS).status == 200
+    for source in (own, f"{own}?versionId=null"):
+        assert_denied(other.put(path, x_amz_copy_source=source))
+        replaced = {"x_amz_tagging_directive": "REPLACE", "x_amz_tagging": "a=b"}
+        assert_denied(other.put(path, x_amz_copy_source=source, **replaced))
+    assert_absent(s3, path)
+    assert other.put(path, x_amz_copy_source=own, x_amz_tagging_directive="REPLACE").status == 200
+    assert other.delete(own, "tagging").status == 204
+    assert other.put(path, x_amz_copy_source=own).status == 200
+    assert s3.get(path, "tagging").texts("TagSet/Tag") == []
+
+
 @pytest.mark.parametrize("spelling", SPELLINGS)
 def test_a062_a_part_copy_needs_access_to_its_source(
     s3: Client, other: Client, target: Target, spelling: str

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import time
+from dataclasses import replace
 from email.utils import formatdate
 
 import pytest
 
 from s3kit.app import S3App
+from s3kit.auth.access import OwnerAccess
+from s3kit.model import Decision
+from s3kit.model import Question
 from s3kit.wire import checksums
 from tests.client import Answer
 from tests.client import Client
@@ -280,6 +284,36 @@ def test_a_public_object_may_be_copied_by_others_but_not_its_tags(
     assert got.body == TEXT
     assert other.get(theirs).text("Contents/Owner/ID") == OTHER_ID
     assert s3.get(f"{theirs}/copy").code == "AccessDenied"
+
+
+@pytest.mark.parametrize(
+    ("query", "suffix"), [("", ""), ("?versionId=null", "Version")], ids=["current", "named"]
+)
+def test_who_copies_tags_is_asked_about_at_both_ends(
+    app: S3App,
+    s3: Client,
+    bucket: str,
+    source: str,
+    query: str,
+    suffix: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked = []
+
+    class Listening(OwnerAccess):
+        def decide(self, question: Question) -> Decision:
+            asked.append((question.action, question.key, question.version_id))
+            return super().decide(question)
+
+    monkeypatch.setattr(app, "_site", replace(app._site, access=Listening()))
+    assert copy(s3, f"{source}{query}", f"{bucket}/copy").status == 200
+    version_id = "null" if query else None
+    assert asked == [
+        ("s3:PutObject", b"copy", None),
+        (f"s3:GetObject{suffix}", b"source", version_id),
+        (f"s3:GetObject{suffix}Tagging", b"source", version_id),
+        ("s3:PutObjectTagging", b"copy", None),
+    ]
 
 
 def test_expected_owners_of_both_ends_count(s3: Client, bucket: str, source: str) -> None:
