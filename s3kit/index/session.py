@@ -10,7 +10,6 @@ import time
 import weakref
 from collections.abc import Callable
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 from typing import Literal
 from typing import TypeVar
@@ -92,9 +91,10 @@ class Index:
             _use_write_ahead_log(path)
             lock_path = None if private else path + "-lock"
             self.recent = RecentRows(path + "-counters")
-            self._writer = SqliteWriter(
+            writer = self._writer = SqliteWriter(
                 self._connect_writer, lock_path, MOST_IN_A_COMMIT, self.recent
             )
+            writer.share_counters()
         else:
             self.path = ""
             self._writer = ServerWriter(self._pool)
@@ -254,7 +254,10 @@ class Index:
 
 
 def _complete(url: URL) -> URL:
-    """With the drivers that s3kit is tested with, and a path that outlives a chdir."""
+    """With the drivers that s3kit is tested with, and the path that SQLite itself makes of it.
+
+    That outlives a chdir, and whoever comes by another link shares the files beside the database.
+    """
     drivers = {
         "postgres": "postgresql+psycopg",
         "postgresql": "postgresql+psycopg",
@@ -265,7 +268,7 @@ def _complete(url: URL) -> URL:
     if url.get_backend_name() == "sqlite":
         if not url.database or url.database == ":memory:":
             raise ValueError("an index in memory is memory://")
-        url = url.set(database=str(Path(url.database).absolute()))
+        url = url.set(database=os.path.realpath(url.database))
     return url
 
 

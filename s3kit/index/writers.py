@@ -91,6 +91,16 @@ class SqliteWriter:
         self._leading = False
         self._leader = 0
 
+    def share_counters(self) -> None:
+        """Begin to keep rows; the counters are made where there are none."""
+        self._recent.attach(make=False)
+        if not self._recent.attached:
+            self._lock()
+            try:
+                self._recent.attach(make=True)
+            finally:
+                self._unlock()
+
     def write(self, work: Callable[[Connection], T]) -> T:
         ticket = _Ticket(work)
         with self._gate:

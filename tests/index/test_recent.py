@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import errno
+import itertools
 import multiprocessing
+import os
+import sys
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from multiprocessing.connection import Connection as Pipe
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,10 +21,14 @@ from s3kit.index import buckets
 from s3kit.index import objects
 from s3kit.index import recent as recent_module
 from s3kit.index.connections import Connection
+from s3kit.index.recent import COUNTERS
 from s3kit.index.recent import RecentRows
 from s3kit.index.schema import create_schema
 from s3kit.index.session import Index
+from s3kit.model import Acl
+from s3kit.model import Grant
 from s3kit.model import ObjectVersion
+from s3kit.model import Permission
 
 
 def version_of(bucket_id: int, body: bytes, key: bytes = b"key") -> ObjectVersion:
@@ -30,6 +42,18 @@ def put(index: Index, bucket_id: int, body: bytes, key: bytes = b"key") -> None:
         objects.put_version(connection, version, replaces=current, new_content=True)
 
     index.write(work)
+
+
+def attached(path: Path) -> RecentRows:
+    rows = RecentRows(str(path))
+    rows.attach(make=True)
+    return rows
+
+
+def body_of(index: Index) -> bytes | None:
+    found = objects.find_current(index, 1, b"key")
+    assert found is not None
+    return found.inline
 
 
 @pytest.fixture
@@ -129,7 +153,7 @@ def test_a_kept_row_ends_after_a_while(index: Index, monkeypatch: pytest.MonkeyP
 
 
 def test_nothing_is_kept_while_somebody_writes(tmp_path: Path) -> None:
-    rows = RecentRows(str(tmp_path / "counters"))
+    rows = attached(tmp_path / "counters")
     counter = rows.counter_of(1, b"key")
     value = rows.value(counter)
     rows.begin_write([counter])
@@ -145,11 +169,11 @@ def test_nothing_is_kept_while_somebody_writes(tmp_path: Path) -> None:
 
 
 def test_a_writer_that_died_switches_its_counters_off_until_the_next_write(tmp_path: Path) -> None:
-    path = str(tmp_path / "counters")
-    dead = RecentRows(path)
+    path = tmp_path / "counters"
+    dead = attached(path)
     counter = dead.counter_of(1, b"key")
     dead.begin_write([counter])
-    rows = RecentRows(path)
+    rows = attached(path)
     rows.keep(version_of(1, b"x"), counter, rows.value(counter))
     assert rows.find(1, b"key", counter, True) is None
     rows.begin_write([counter])
@@ -162,13 +186,194 @@ def test_the_kept_rows_stay_within_their_bytes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(recent_module, "LIMIT_BYTES", 100_000)
-    rows = RecentRows(str(tmp_path / "counters"))
+    rows = attached(tmp_path / "counters")
     for number in range(500):
         key = b"%d" % number
         counter = rows.counter_of(1, key)
         rows.keep(version_of(1, bytes(1000), key), counter, rows.value(counter))
         assert sum(len(row[2].inline or b"") for row in rows._rows.values()) <= 100_000
     assert rows._rows
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        {"headers": {"x-amz-meta-long": "v" * 10_000}},
+        {"headers": {f"x-amz-meta-{n}": "" for n in range(60)}},
+        {"tags": tuple((f"{n}" * 128, "\N{SNOWMAN}" * 256) for n in range(10))},
+        {"acl": Acl("owner", tuple(Grant("g" * 64, Permission.READ) for _ in range(50)))},
+    ],
+)
+def test_headers_tags_and_acl_count_among_a_rows_bytes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: dict[str, Any]
+) -> None:
+    monkeypatch.setattr(recent_module, "LIMIT_BYTES", 100_000)
+    rows = attached(tmp_path / "counters")
+    most = 0
+    for number in range(100):
+        key = b"%d" % number
+        counter = rows.counter_of(1, key)
+        rows.keep(replace(version_of(1, b"", key), **kind), counter, rows.value(counter))
+        most = max(most, len(rows._rows))
+    assert 2 <= most <= 100_000 // 9_000
+
+
+def test_a_row_of_many_bytes_is_not_kept(tmp_path: Path) -> None:
+    rows = attached(tmp_path / "counters")
+    counter = rows.counter_of(1, b"key")
+    for size, kept in ((1024 * 1024, False), (200_000, True)):
+        rows.keep(version_of(1, bytes(size)), counter, rows.value(counter))
+        assert (rows.find(1, b"key", counter, True) is not None) is kept
+
+
+def test_the_counters_have_their_place_on_the_disk_at_once(tmp_path: Path) -> None:
+    """A store to a page for which the disk has no room ends the process (SIGBUS)."""
+    path = tmp_path / "counters"
+    for before in (b"", b"short"):
+        path.write_bytes(before)
+        attached(path)
+        assert path.stat().st_size == 32768
+        assert path.stat().st_blocks * 512 >= 32768
+
+
+def test_counters_with_holes_are_filled_and_stay_what_they_are(tmp_path: Path) -> None:
+    path = tmp_path / "counters"
+    path.write_bytes((42).to_bytes(8, sys.byteorder))
+    os.truncate(path, 32768)
+    rows = attached(path)
+    assert path.stat().st_blocks * 512 >= 32768
+    assert (rows.value(0), rows.value(1)) == (42, 0)
+
+
+def test_new_counters_begin_anywhere_but_even(tmp_path: Path) -> None:
+    first, second = attached(tmp_path / "first"), attached(tmp_path / "second")
+    values = [rows.value(counter) for rows in (first, second) for counter in range(COUNTERS)]
+    assert len(set(values)) == 2 * COUNTERS
+    assert not any(value & 1 for value in values)
+
+
+def fill_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fill(file: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(recent_module, "_fill", fill)
+
+
+def test_on_a_full_disk_nothing_is_kept_until_there_is_room(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    url = f"sqlite:///{tmp_path}/index.db"
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        fill_disk(monkeypatch)
+        index = Index(url, durability="relaxed")
+        create_schema(index)
+        index.write(lambda connection: buckets.insert(connection, "bucket", "account", 1))
+        assert index.recent is not None
+        for body in (b"one", b"two"):
+            put(index, 1, body)
+            for _ in range(2):
+                assert body_of(index) == body
+            assert not index.recent._rows
+        assert caplog.text.count("no rows are kept in memory") == 1
+    put(index, 1, b"three")
+    assert body_of(index) == b"three"
+    assert index.recent._rows
+    index.close()
+
+
+def test_removed_counters_are_made_anew_and_no_process_trusts_the_old_ones(index: Index) -> None:
+    """Somebody tidies up beside the database while several processes run."""
+    other = Index(index.url.render_as_string(), durability="relaxed")
+    put(index, 1, b"one")
+    assert body_of(other) == b"one"
+    os.unlink(index.path + "-counters")
+    put(index, 1, b"two")
+    assert body_of(other) == b"two"
+    put(index, 1, b"three")
+    assert body_of(other) == b"three"
+    assert os.path.exists(index.path + "-counters")
+    other.close()
+
+
+def test_who_only_reads_finds_the_new_counters(
+    index: Index, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recent_module, "LOOK_SECONDS", 0.0)
+    other = Index(index.url.render_as_string(), durability="relaxed")
+    assert other.recent is not None
+    put(index, 1, b"one")
+    assert body_of(other) == b"one"
+    os.unlink(index.path + "-counters")
+    other.recent._rows.clear()
+    assert body_of(other) == b"one"
+    assert not other.recent._rows
+    assert not os.path.exists(index.path + "-counters")
+    put(index, 1, b"two")
+    assert body_of(other) == b"two"
+    assert body_of(other) == b"two"
+    assert other.recent._rows
+    put(index, 1, b"three")
+    assert body_of(other) == b"three"
+    other.close()
+
+
+def test_a_reader_that_misses_the_counters_first_switches_them_off_for_all(
+    index: Index, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = Index(index.url.render_as_string(), durability="relaxed")
+    put(index, 1, b"one")
+    assert body_of(other) == b"one"
+    os.unlink(index.path + "-counters")
+    monkeypatch.setattr(recent_module, "LOOK_SECONDS", 0.0)
+    assert body_of(index) == b"one"
+    monkeypatch.undo()
+    put(index, 1, b"two")
+    assert body_of(other) == b"two"
+    other.close()
+
+
+def test_counters_stay_in_use_where_numbers_of_files_change(
+    index: Index, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on some FUSE file systems."""
+    numbers = itertools.count()
+    monkeypatch.setattr(recent_module, "_identity", lambda path: (1, next(numbers)))
+    put(index, 1, b"one")
+    put(index, 1, b"two")
+    assert body_of(index) == b"two"
+    assert index.recent is not None
+    assert index.recent._rows
+
+
+def test_counters_are_made_by_nobody_who_does_not_hold_the_writers_lock(index: Index) -> None:
+    """Else a writer that has just looked would commit without those who see the new ones."""
+    fcntl = pytest.importorskip("fcntl")
+    os.unlink(index.path + "-counters")
+    with open(f"{index.path}-lock", "rb+") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        with ThreadPoolExecutor(1) as pool:
+            opening = pool.submit(Index, index.url.render_as_string())
+            time.sleep(0.2)
+            assert not os.path.exists(index.path + "-counters")
+            fcntl.flock(held, fcntl.LOCK_UN)
+            opening.result(30).close()
+    assert os.path.exists(index.path + "-counters")
+
+
+@pytest.mark.parametrize("what", ["index.db", "."])
+def test_processes_that_come_by_different_links_share_their_counters(
+    index: Index, tmp_path: Path, what: str
+) -> None:
+    """As a folder and a release's link to it."""
+    link = tmp_path / "link"
+    link.symlink_to(tmp_path / what)
+    path = link if what == "index.db" else link / "index.db"
+    other = Index(f"sqlite:///{path}", durability="relaxed")
+    put(index, 1, b"one")
+    assert body_of(other) == b"one"
+    put(index, 1, b"two")
+    assert body_of(other) == b"two"
+    other.close()
 
 
 def write_and_tell(url: str, pipe: Pipe) -> None:
