@@ -26,6 +26,9 @@ from .profile import PROFILES
 DEFAULT_ACCOUNT = "default"
 """The account that ``keys`` act for."""
 
+MOST_INLINE = 2**20
+"""Bytes that may lie in an index row: a request holds them whole, and MariaDB takes no 16 MiB."""
+
 SERVE_NAMES = frozenset(
     {
         "access_key",
@@ -83,7 +86,7 @@ class Config:
     :param place: bucket name pattern (``backups-*``) to storage name; the first match wins.
     :param durability: ``full`` survives a power cut at every acknowledged write, ``relaxed`` may
         lose the last moments but never corrupts.
-    :param inline_threshold: bytes; objects up to this size lie in the index row.
+    :param inline_threshold: bytes; objects up to this size lie in the index row; 1 MiB at most.
     :param grace_seconds: how long an unreferenced blob stays, so that slow readers end whole.
     :param orphan_seconds: how old an unknown blob must be before the sweep removes it.
     :param max_object_size: bytes, or None for the profile's limit.
@@ -119,6 +122,8 @@ class Config:
         for name in ("inline_threshold", "grace_seconds", "orphan_seconds"):
             if getattr(self, name) < 0:
                 raise ConfigError(f"{name} must not be negative.")
+        if self.inline_threshold > MOST_INLINE:
+            raise ConfigError(f"inline_threshold must not be above {MOST_INLINE} bytes (1 MiB).")
         if self.max_object_size is not None and self.max_object_size < 1:
             raise ConfigError("max_object_size must be at least 1 byte; leave it out for no limit.")
         if self.pool_size < 1:

@@ -40,6 +40,7 @@ def test_files_and_databases_are_not_in_memory() -> None:
         ({"pool_size": True}, "pool_size must be a whole number, not bool."),
         ({"pool_size": 0}, "pool_size must be at least 1."),
         ({"grace_seconds": -1}, "grace_seconds must not be negative."),
+        ({"inline_threshold": 2**20 + 1}, "inline_threshold must not be above 1048576"),
         ({"base_hosts": "s3.example.com"}, "base_hosts must be a list of texts, not str."),
         ({"base_hosts": ["http://s3/"]}, "is no host name"),
         ({"keys": [1]}, "keys must be a table, not list."),
