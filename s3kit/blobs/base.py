@@ -16,6 +16,9 @@ from typing import runtime_checkable
 BLOCK = 256 * 1024
 """Bytes in a block that ``open`` yields: as cheap under gunicorn as nginx's sendfile."""
 
+OWNER = "0" * 32
+"""The blob that names the index a storage belongs to. No object's: ``new_blob_id`` is random."""
+
 Buffer = bytes | bytearray | memoryview
 
 
@@ -99,6 +102,7 @@ class BlobStore(Protocol):
     def sweep(self) -> Iterator[tuple[str, float]]:
         """Every blob id with when it was last written (seconds since the epoch), in no order.
 
+        All but ``OWNER``, if the storage can leave it out; it is passed over otherwise.
         What a crash left of an unfinished write is among them, if it lies on the storage at all.
         """
 
@@ -122,5 +126,5 @@ def check_blob_id(blob_id: str) -> str:
 
 
 def is_blob_id(text: str) -> bool:
-    """Whether a name found on a storage is one of ours."""
-    return 32 <= len(text) <= 64 and not text.strip("0123456789abcdef")
+    """Whether a name found on a storage is that of an object's bytes."""
+    return 32 <= len(text) <= 64 and not text.strip("0123456789abcdef") and text != OWNER

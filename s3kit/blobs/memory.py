@@ -9,6 +9,7 @@ from .base import BLOCK
 from .base import Buffer
 from .base import Capabilities
 from .base import check_blob_id
+from .base import is_blob_id
 
 
 class MemoryBlobStore:
@@ -38,7 +39,8 @@ class MemoryBlobStore:
 
     def sweep(self) -> Iterator[tuple[str, float]]:
         for blob_id, (_, modified) in list(self._blobs.items()):
-            yield blob_id, modified
+            if is_blob_id(blob_id):
+                yield blob_id, modified
 
     def close(self) -> None:
         self._blobs.clear()

@@ -12,6 +12,7 @@ from sqlalchemy import delete
 from sqlalchemy import insert
 from sqlalchemy import select
 from sqlalchemy import union_all
+from sqlalchemy import update
 
 from s3kit.index.connections import Connection
 from s3kit.index.schema import contents
@@ -31,24 +32,26 @@ _ADD = Statement(
     .inline()
 )
 _DUE = Statement(
-    select(garbage.c.id, garbage.c.storage, garbage.c.blob)
-    .where(garbage.c.since < bindparam("before"))
+    select(garbage.c.id, garbage.c.blob)
+    .where(garbage.c.storage == bindparam("this_storage"), garbage.c.since < bindparam("before"))
     .order_by(garbage.c.since)
     .limit(bindparam("most"))
+)
+_POSTPONE = Statement(
+    update(garbage).where(garbage.c.id == bindparam("this_id")).values(since=bindparam("later"))
 )
 _FORGET = Statement(delete(garbage).where(garbage.c.id == bindparam("this_id")))
 
 
 def _known() -> Select[tuple[str]]:
     wanted: list[BindParameter[str]] = [bindparam(f"blob{number}") for number in range(_AT_ONCE)]
-    storage: BindParameter[str] = bindparam("this_storage")
     return select(
         union_all(
             select(contents.c.id.label("blob")).where(
-                contents.c.storage == storage, contents.c.parts == 0, contents.c.id.in_(wanted)
+                contents.c.parts == 0, contents.c.id.in_(wanted)
             ),
-            select(parts.c.blob).where(parts.c.storage == storage, parts.c.blob.in_(wanted)),
-            select(garbage.c.blob).where(garbage.c.storage == storage, garbage.c.blob.in_(wanted)),
+            select(parts.c.blob).where(parts.c.blob.in_(wanted)),
+            select(garbage.c.blob).where(garbage.c.blob.in_(wanted)),
         ).subquery("known")
     )
 
@@ -61,10 +64,15 @@ def add(connection: Connection, storage: str, blob: str, since: int) -> None:
     connection.run(_ADD, {"storage": storage, "blob": blob, "since": since})
 
 
-def due(connection: Connection, before: int, limit: int) -> list[tuple[int, str, str]]:
-    """(id, storage, blob) of those on the list since before ``before`` (ms), oldest first."""
-    rows = connection.all(_DUE, {"before": before, "most": limit})
-    return [(number, storage, blob) for number, storage, blob in rows]
+def due(connection: Connection, storage: str, before: int, limit: int) -> list[tuple[int, str]]:
+    """(id, blob) of a storage's on the list since before ``before`` (ms), oldest first."""
+    values = {"this_storage": storage, "before": before, "most": limit}
+    return [(number, blob) for number, blob in connection.all(_DUE, values)]
+
+
+def postpone(connection: Connection, ids: Iterable[int], since: int) -> None:
+    """Put entries on the list anew, from ``since`` (ms): their blobs cannot be removed now."""
+    connection.run_many(_POSTPONE, [{"this_id": each, "later": since} for each in ids])
 
 
 def forget(connection: Connection, ids: Iterable[int]) -> None:
@@ -72,13 +80,15 @@ def forget(connection: Connection, ids: Iterable[int]) -> None:
     connection.run_many(_FORGET, [{"this_id": each} for each in ids])
 
 
-def known(connection: Connection, storage: str, blobs: Sequence[str]) -> set[str]:
-    """Those of ``blobs`` that a content, a part or the garbage list names: the rest are orphans."""
+def known(connection: Connection, blobs: Sequence[str]) -> set[str]:
+    """Those of ``blobs`` that a content, a part or the garbage list names: the rest are orphans.
+
+    Whatever storage the row names: a storage may have had another name when it was written.
+    """
     found: set[str] = set()
     for start in range(0, len(blobs), _AT_ONCE):
         some = blobs[start : start + _AT_ONCE]
         # One statement for any number: the last id fills the places that are left.
         names = {f"blob{number}": some[min(number, len(some) - 1)] for number in range(_AT_ONCE)}
-        rows = connection.all(_KNOWN, {"this_storage": storage, **names})
-        found.update(row[0] for row in rows)
+        found.update(row[0] for row in connection.all(_KNOWN, names))
     return found

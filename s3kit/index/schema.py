@@ -7,6 +7,7 @@ Booleans are 0 and 1, so that no driver has its own idea of them.
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from collections.abc import Mapping
 from contextlib import contextmanager
@@ -44,7 +45,7 @@ from s3kit.model import Permission
 if TYPE_CHECKING:
     from s3kit.index.session import Index
 
-REVISIONS = ("0001",)
+REVISIONS = ("0001", "0002")
 """Every revision of the schema, oldest first; the last is what this s3kit works with."""
 
 metadata = MetaData()
@@ -233,7 +234,7 @@ garbage = _table(
     Column("since", BigInteger, nullable=False),
 )
 SqlIndex("s3kit_garbage_by_blob", garbage.c.blob)
-SqlIndex("s3kit_garbage_by_since", garbage.c.since)
+SqlIndex("s3kit_garbage_by_storage", garbage.c.storage, garbage.c.since)
 
 settings = _table(
     "settings",
@@ -244,6 +245,12 @@ settings = _table(
     ),
     Column("name", _word(64), primary_key=True),
     Column("document", _bytes(), nullable=False),
+)
+
+# One row: which index this is. It is also written into each storage that the index uses.
+identity = _table(
+    "identity",
+    Column("id", _word(64), primary_key=True),
 )
 
 schema_version = _table(
@@ -344,15 +351,19 @@ _LOCK_NUMBER = 0x733362
 @contextmanager
 def _alone(index: Index) -> Iterator[SqlConnection]:
     """A transaction in which no other process makes or changes the tables."""
-    with index.engine.begin() as connection:
-        if index.dialect == "postgresql":
-            connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_LOCK_NUMBER})")
+    with index.engine.connect() as connection:
         if index.dialect != "mysql":
-            yield connection
+            with connection.begin():
+                if index.dialect == "postgresql":
+                    connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_LOCK_NUMBER})")
+                yield connection
             return
         connection.exec_driver_sql("SELECT GET_LOCK('s3kit_schema', 60)")
+        connection.commit()
         try:
-            yield connection
+            # The lock is kept until what was done under it is seen by others.
+            with connection.begin():
+                yield connection
         finally:
             connection.exec_driver_sql("SELECT RELEASE_LOCK('s3kit_schema')")
 
@@ -381,6 +392,7 @@ def create_schema(index: Index) -> None:
         with _alone(index) as connection:
             if _revision(connection) is None:
                 metadata.create_all(connection)
+                connection.execute(identity.insert().values(id=os.urandom(16).hex()))
                 connection.execute(schema_version.insert().values(version_num=REVISIONS[-1]))
     check_schema(index)
 

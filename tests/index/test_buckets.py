@@ -100,16 +100,16 @@ def test_a_removed_bucket_takes_uploads_and_settings_with_it(index: Index, bucke
     remove(index, made)
     index.write(lambda c: buckets.delete(c, bucket, 77))
     # The parts of the copied object stay, though its upload was to the bucket that went.
-    assert {row[2] for row in index.read(lambda c: garbage.due(c, 78, 10))} == {
+    assert {row[1] for row in index.read(lambda c: garbage.due(c, "default", 78, 10))} == {
         "blob-u1",
         "blob-u2",
     }
-    assert index.read(lambda c: garbage.due(c, 77, 10)) == []
+    assert index.read(lambda c: garbage.due(c, "default", 77, 10)) == []
     assert index.read(lambda c: uploads.get(c, bucket.id, b"k", "u1")) is None
     assert index.read(lambda c: uploads.get(c, other.id, b"k", "u3")) is not None
     assert [p.blob for p in index.read(lambda c: uploads.parts(c, "done"))] == ["blob-done"]
     remove(index, copied)
-    assert len(index.read(lambda c: garbage.due(c, 10**15, 10))) == 3
+    assert len(index.read(lambda c: garbage.due(c, "default", 10**15, 10))) == 3
 
 
 def test_a_part_that_arrives_while_its_bucket_is_removed_becomes_garbage(
@@ -137,7 +137,7 @@ def test_a_part_that_arrives_while_its_bucket_is_removed_becomes_garbage(
         arriving.result(30)
         removing.result(30)
     assert index.read(lambda c: uploads.parts(c, upload.id)) == []
-    assert [row[2] for row in index.read(lambda c: garbage.due(c, 8, 10))] == ["blob"]
+    assert [row[1] for row in index.read(lambda c: garbage.due(c, "default", 8, 10))] == ["blob"]
 
 
 def test_buckets_are_paged_by_account_and_prefix(index: Index) -> None:

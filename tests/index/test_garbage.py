@@ -20,12 +20,35 @@ def test_what_is_due_comes_oldest_first_until_it_is_forgotten(index: Index) -> N
             garbage.add(c, "default", f"b{n}", n * 10)
 
     index.write(work)
-    due = index.read(lambda c: garbage.due(c, 90, 10))
-    assert [row[1:] for row in due] == [("default", "b1"), ("default", "b2"), ("default", "b3")]
-    assert index.read(lambda c: garbage.due(c, 90, 1)) == due[:1]
+    due = index.read(lambda c: garbage.due(c, "default", 90, 10))
+    assert [row[1] for row in due] == ["b1", "b2", "b3"]
+    assert index.read(lambda c: garbage.due(c, "default", 90, 1)) == due[:1]
     index.write(lambda c: garbage.forget(c, [row[0] for row in due[:2]]))
-    assert [row[2] for row in index.read(lambda c: garbage.due(c, 91, 10))] == ["b3", "b9"]
+    later = index.read(lambda c: garbage.due(c, "default", 91, 10))
+    assert [row[1] for row in later] == ["b3", "b9"]
     index.write(lambda c: garbage.forget(c, []))
+
+
+def test_what_cannot_be_removed_goes_to_the_end_of_the_list(index: Index) -> None:
+    def work(c: Connection) -> None:
+        for n in (1, 2, 3):
+            garbage.add(c, "default", f"b{n}", n)
+
+    def due(before: int) -> list[tuple[int, str]]:
+        return index.read(lambda c: garbage.due(c, "default", before, 10))
+
+    index.write(work)
+    index.write(lambda c: garbage.postpone(c, [row[0] for row in due(3)], 50))
+    assert [blob for _, blob in due(50)] == ["b3"]
+    assert sorted(blob for _, blob in due(51)) == ["b1", "b2", "b3"]
+
+
+def test_each_storage_has_a_list_of_its_own(index: Index) -> None:
+    index.write(lambda c: garbage.add(c, "default", "near", 1))
+    index.write(lambda c: garbage.add(c, "cold", "far", 1))
+    for storage, blobs in (("default", ["near"]), ("cold", ["far"]), ("gone", [])):
+        due = index.read(lambda c, name=storage: garbage.due(c, name, 9, 9))  # type: ignore[misc]
+        assert [blob for _, blob in due] == blobs
 
 
 def test_known_blobs_are_those_of_contents_parts_and_garbage(index: Index, bucket: Bucket) -> None:
@@ -41,12 +64,12 @@ def test_known_blobs_are_those_of_contents_parts_and_garbage(index: Index, bucke
     index.write(work)
     asked = ["content", "manifest", "part", "garbage", "elsewhere", "CONTENT", "orphan"]
 
-    def known(storage: str, blobs: list[str]) -> set[str]:
-        return index.read(lambda c: garbage.known(c, storage, blobs))
+    def known(blobs: list[str]) -> set[str]:
+        return index.read(lambda c: garbage.known(c, blobs))
 
-    assert known("default", asked) == {"content", "part", "garbage"}
-    assert known("cold", asked) == {"elsewhere"}
+    # On whatever storage: one that was given another name still holds what it held.
+    assert known(asked) == {"content", "part", "garbage", "elsewhere"}
     many = [f"orphan{n}" for n in range(200)]
-    assert known("default", [*many, "part"]) == {"part"}
-    assert known("default", ["part", *many]) == {"part"}
-    assert known("default", []) == set()
+    assert known([*many, "part"]) == {"part"}
+    assert known(["part", *many]) == {"part"}
+    assert known([]) == set()

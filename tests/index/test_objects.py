@@ -34,7 +34,7 @@ from tests.index.rows import version
 
 
 def garbage_of(index: Index) -> list[str]:
-    return sorted(row[2] for row in index.read(lambda c: garbage.due(c, 10**15, 1000)))
+    return sorted(row[1] for row in index.read(lambda c: garbage.due(c, "default", 10**15, 1000)))
 
 
 def test_a_version_is_read_as_it_was_written(index: Index, bucket: Bucket) -> None:
@@ -208,7 +208,7 @@ def test_a_refused_write_leaves_nothing_behind(index: Index, bucket: Bucket) -> 
     with pytest.raises(BucketNotEmpty):
         index.write(work)
     assert current(index, bucket, b"k") is None
-    assert index.read(lambda c: garbage.known(c, "default", ["b"])) == set()
+    assert index.read(lambda c: garbage.known(c, ["b"])) == set()
 
 
 def test_a_put_that_outlives_its_bucket_fails(index: Index, bucket: Bucket) -> None:

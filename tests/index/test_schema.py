@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
@@ -20,6 +21,7 @@ from sqlalchemy import create_mock_engine
 from sqlalchemy import text
 
 from s3kit.index import buckets
+from s3kit.index import garbage
 from s3kit.index import schema
 from s3kit.index.schema import SchemaMismatch
 from s3kit.index.schema import check_schema
@@ -118,6 +120,24 @@ def test_an_upgrade_of_a_current_database_changes_nothing(index: Index) -> None:
     assert definitions(index) == before
     check_schema(index)
     assert index.read(lambda c: buckets.get(c, "b")) is not None
+
+
+def test_an_older_database_is_upgraded_with_its_content(url: str) -> None:
+    index = Index(url)
+    config = Config()
+    config.set_main_option("script_location", "s3kit.index:migrations")
+    with index.engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0001")
+    index.write(lambda c: buckets.insert(c, "b", "alice", 1))
+    index.write(lambda c: garbage.add(c, "default", "old", 1))
+    with pytest.raises(SchemaMismatch, match="upgrade-index"):
+        create_schema(index)
+    upgrade(index)
+    check_schema(index)
+    assert index.read(lambda c: buckets.get(c, "b")) is not None
+    assert [row[1] for row in index.read(lambda c: garbage.due(c, "default", 2, 9))] == ["old"]
+    index.close()
 
 
 def test_the_list_of_revisions_is_that_of_the_migrations() -> None:

@@ -39,7 +39,7 @@ def store(index: Index, *parts: Part) -> None:
 
 
 def garbage_of(index: Index) -> list[str]:
-    return sorted(row[2] for row in index.read(lambda c: garbage.due(c, 10**15, 10**6)))
+    return sorted(row[1] for row in index.read(lambda c: garbage.due(c, "default", 10**15, 10**6)))
 
 
 def test_an_upload_is_read_as_it_was_made(index: Index, bucket: Bucket) -> None:

@@ -43,7 +43,7 @@ def compare(index: Index, bucket: Bucket, model: Model, blobs: set[str]) -> None
         seqs = [v.seq for v in history]
         assert seqs == sorted(seqs, reverse=True)
     used = {v.content.id for history in model.values() for v in history if v.content}
-    due = {row[2] for row in index.read(lambda c: garbage.due(c, 10**15, 10_000))}
+    due = {row[1] for row in index.read(lambda c: garbage.due(c, "default", 10**15, 10_000))}
     assert due == blobs - used
 
 
