@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from s3kit.blobs import local
 from s3kit.blobs.base import new_blob_id
 from s3kit.blobs.local import BLOCK
 from s3kit.blobs.local import LocalBlobStore
@@ -168,6 +169,20 @@ def test_a_writer_that_is_dropped_leaves_nothing(store: LocalBlobStore) -> None:
     assert files(store) == []
 
 
+@pytest.mark.parametrize("durability", ["full", "relaxed"])
+def test_a_blob_that_was_removed_while_it_was_written_is_not_committed(
+    tmp_path: Path, durability: Any
+) -> None:
+    """fsync of a file without a name succeeds."""
+    store = LocalBlobStore(tmp_path, durability=durability)
+    blob_id = new_blob_id()
+    writer = store.create(blob_id, None)
+    writer.write(b"bytes")
+    store.delete(blob_id)
+    with pytest.raises(FileNotFoundError, match="removed while it was written"):
+        writer.commit()
+
+
 def test_the_sweep_finds_what_a_crash_left_and_nothing_foreign(store: LocalBlobStore) -> None:
     left = new_blob_id()
     for name in (f"{left[:2]}/{left}", "00/README", "lost+found", f"00/{left}.part"):
@@ -276,8 +291,10 @@ except OSError as error:
     assert done.stdout == "OSError []\n"
 
 
-@pytest.mark.parametrize(("durability", "syncs"), [("full", ["file", "folder"]), ("relaxed", [])])
-def test_full_syncs_the_file_and_then_its_folder(
+@pytest.mark.parametrize(
+    ("durability", "syncs"), [("full", ["file", "folder"]), ("relaxed", ["file"])]
+)
+def test_full_syncs_the_file_and_then_its_folder_and_relaxed_the_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, durability: Any, syncs: list[str]
 ) -> None:
     store = LocalBlobStore(tmp_path, durability=durability)
@@ -289,6 +306,7 @@ def test_full_syncs_the_file_and_then_its_folder(
         assert path.name == (blob_id[:2] if path.is_dir() else blob_id)
 
     monkeypatch.setattr(os, "fsync", fsync)
+    monkeypatch.setattr(local, "_sync_data", fsync)
     blob_id = new_blob_id()
     writer = store.create(blob_id, None)
     writer.write(b"bytes")
