@@ -244,7 +244,12 @@ class S3App:
     def _handle(self, handler: Handler, call: Call) -> Response:
         for _ in range(ATTEMPTS):
             try:
-                self._admit(call)
+                try:
+                    self._authorize(call)
+                except AccessDenied:
+                    if not self._ask_again(call):
+                        raise
+                    self._authorize(call)
                 return handler(call)
             except ContentGone:
                 # Overwritten or removed between two looks at it; nothing is sent or stored yet.
@@ -257,22 +262,18 @@ class S3App:
                 raise
         raise SlowDown
 
-    def _admit(self, call: Call) -> None:
-        """Refuse the call unless Access allows all that the operation does."""
-        try:
-            self._authorize(call)
-        except AccessDenied:
-            bucket = call.maybe_bucket
-            if bucket is None or self.store.buckets.confirm(bucket) == bucket:
-                if bucket is not None and call.operation.name == "HeadBucket":
-                    # Clients find a bucket's region by it, without any right on the bucket.
-                    region = bucket.region or self.config.region
-                    raise AccessDenied(headers={"x-amz-bucket-region": region}) from None
-                raise
-            # Another process has just changed who may act here.
-            self._load_bucket(call)
-            call.forget_judged()
-            self._authorize(call)
+    def _ask_again(self, call: Call) -> bool:
+        """After a refusal: whether another process has just changed who may act here."""
+        bucket = call.maybe_bucket
+        if bucket is None or self.store.buckets.confirm(bucket) == bucket:
+            if bucket is not None and call.operation.name == "HeadBucket":
+                # Clients find a bucket's region by it, without any right on the bucket.
+                region = bucket.region or self.config.region
+                raise AccessDenied(headers={"x-amz-bucket-region": region}) from None
+            return False
+        self._load_bucket(call)
+        call.forget_judged()
+        return True
 
     def _operation(
         self, method: str, address: Address, query: Query, environ: WSGIEnvironment

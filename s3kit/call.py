@@ -242,15 +242,16 @@ class Call:
         """
         judged = self._judged
         if judged is None or (bucket.id, key, version_id) not in judged:
-            return self.store.objects.get(bucket, key, version_id, inline=inline)
-        version = judged[bucket.id, key, version_id]
+            version = self.store.objects.find(bucket, key, version_id, inline=inline)
+        else:
+            version = judged[bucket.id, key, version_id]
+            if inline and version is not None and version.inline is None and not version.content:
+                seq = version.seq
+                version = self.store.objects.find(bucket, key, version_id)
+                if version is None or version.seq != seq:
+                    raise VersionChanged(key)
         if version is None or version.delete_marker:
             raise absence(version, key, version_id)
-        if inline and version.inline is None and version.content is None:
-            found = self.store.objects.find(bucket, key, version_id)
-            if found is None or found.seq != version.seq:
-                raise VersionChanged(key)
-            return found
         return version
 
     def judged_seq(self, bucket: Bucket, key: bytes, version_id: str | None = None) -> int | None:

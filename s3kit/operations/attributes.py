@@ -14,6 +14,7 @@ from ..wire.response import xml_response
 from ..wire.routing import operation
 from ..wire.xml import document
 from ..wire.xml import field_xml
+from .objects import refuse_customer_key
 
 NAMES = frozenset({"ETag", "Checksum", "ObjectParts", "StorageClass", "ObjectSize"})
 MAX_PARTS = 1000
@@ -135,6 +136,7 @@ def get_object_attributes(call: Call) -> Response:
     names = wanted_attributes(call)
     version_id = call.version_id
     version = call.version(call.bucket, call.object_key, version_id)
+    refuse_customer_key(call.environ)
     answer = GetObjectAttributesResponse()
     if "ETag" in names:
         answer.etag = version.etag

@@ -25,8 +25,11 @@ from ..wire.routing import operation
 from ..wire.xml import document
 from .multipart import part_number_of
 from .multipart import upload_of
+from .objects import NOT_ENCRYPTED
 from .objects import attributes_of
+from .objects import refuse_unbuilt_headers
 
+CUSTOMER_KEY = "HTTP_X_AMZ_COPY_SOURCE_SERVER_SIDE_ENCRYPTION_CUSTOMER_"
 SELF_COPY = (
     "This copy request is illegal because it is trying to copy an object to itself without "
     "changing the object's metadata, storage class, website redirect location or encryption "
@@ -100,6 +103,8 @@ def open_source(call: Call) -> tuple[Bucket, ObjectVersion, str | None]:
         raise AccessDenied()
     call.require(read_action("s3:GetObject", version_id), bucket, key, version_id)
     version = call.version(bucket, key, version_id, inline=True)
+    if any(name.startswith(CUSTOMER_KEY) for name in call.environ):
+        raise InvalidRequest(NOT_ENCRYPTED)
     conditions = call.conditions("x-amz-copy-source-")
     if conditions is not None:
         check_copy_source(conditions, version.etag, version.modified)
@@ -194,6 +199,7 @@ def copy_object(call: Call) -> Response:
 def upload_part_copy(call: Call) -> Response:
     """Copy an object, or a range of it, into a part."""
     number = part_number_of(call)
+    refuse_unbuilt_headers(call)
     upload = upload_of(call)
     _, source, _ = open_source(call)
     start, end = 0, source.size

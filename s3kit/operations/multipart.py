@@ -31,6 +31,7 @@ from .listing import max_keys_of
 from .listing import text_of
 from .objects import attributes_of
 from .objects import checksum_header
+from .objects import refuse_unbuilt_headers
 from .service import Owner
 from .service import owner_of
 
@@ -208,6 +209,7 @@ def create_multipart_upload(call: Call) -> Response:
 def upload_part(call: Call) -> Response:
     """Store one part."""
     number = part_number_of(call)
+    refuse_unbuilt_headers(call)
     upload = upload_of(call)
     expected = call.declared_checksum()
     algorithm = upload.checksum_algorithm
@@ -234,6 +236,7 @@ def complete_multipart_upload(call: Call) -> Response:
     """Make one object of the parts; a repeat with the same parts answers the same."""
     key = call.object_key
     upload_id = upload_id_of(call)
+    refuse_unbuilt_headers(call)
     conditions = call.conditions()
     size_text = call.header("x-amz-mp-object-size")
     size = None

@@ -51,6 +51,7 @@ UNBUILT = (
     "HTTP_X_AMZ_GRANT_",
     "HTTP_X_AMZ_WRITE_OFFSET_BYTES",
 )
+NOT_ENCRYPTED = "The encryption parameters are not applicable to this object."
 
 
 def checksum_header(checksum: Checksum) -> tuple[str, str]:
@@ -72,6 +73,19 @@ def refuse_unbuilt_headers(call: Call) -> None:
             if name.startswith("HTTP_X_AMZ_GRANT_"):
                 raise NotImplementedByS3("Grants by x-amz-grant-* headers are not implemented.")
             raise InvalidRequest("Appending to an object is not available on this endpoint.")
+
+
+def refuse_customer_key(environ: Mapping[str, object]) -> None:
+    """Refuse a customer's own key for reading, for nothing here is encrypted with one.
+
+    :raises InvalidRequest: as AWS for an object that is not.
+    """
+    if (
+        "HTTP_X_AMZ_SERVER_SIDE_ENCRYPTION_CUSTOMER_ALGORITHM" in environ
+        or "HTTP_X_AMZ_SERVER_SIDE_ENCRYPTION_CUSTOMER_KEY" in environ
+        or "HTTP_X_AMZ_SERVER_SIDE_ENCRYPTION_CUSTOMER_KEY_MD5" in environ
+    ):
+        raise InvalidRequest(NOT_ENCRYPTED)
 
 
 def storage_class_of(call: Call) -> str:
@@ -194,6 +208,7 @@ def read_object(call: Call, *, head: bool) -> Response:
                 "Request specific response headers cannot be used for anonymous GET requests."
             )
     version = call.version(call.bucket, call.object_key, version_id, inline=not head)
+    refuse_customer_key(environ)
     conditions = call.conditions()
     headers = read_headers(version, overrides)
     if conditions is not None:
@@ -222,7 +237,8 @@ def read_object(call: Call, *, head: bool) -> Response:
             checksum = None
     if status == 206:
         headers.append(("Content-Range", f"bytes {start}-{end - 1}/{size}"))
-    if checksum is not None and environ.get("HTTP_X_AMZ_CHECKSUM_MODE", "").upper() == "ENABLED":
+    mode = environ.get("HTTP_X_AMZ_CHECKSUM_MODE")
+    if mode is not None and checksum is not None and mode.upper() == "ENABLED":
         headers.append(checksum_header(checksum))
         headers.append(("x-amz-checksum-type", checksum.type))
     if version_id is not None:

@@ -554,3 +554,17 @@ def test_botocore_copies(app: S3App, mount: str, bucket: str, s3: Client) -> Non
     client.copy_object(Bucket=name, Key="copy", CopySource={"Bucket": name, "Key": "ä b+c"})
     got = client.get_object(Bucket=name, Key="copy")
     assert (got["Body"].read(), got["Metadata"]) == (TEXT, {"a": "b"})
+
+
+@pytest.mark.parametrize("name", ["algorithm", "key", "key-MD5"])
+def test_a_customers_key_is_refused_at_both_ends(
+    s3: Client, bucket: str, source: str, name: str
+) -> None:
+    upload = s3.post(f"{bucket}/copy", query="uploads").text("UploadId")
+    for query in ("", f"partNumber=1&uploadId={upload}"):
+        for prefix in ("x-amz-", "x-amz-copy-source-"):
+            header = f"{prefix}server-side-encryption-customer-{name}"
+            answer = copy(s3, source, f"{bucket}/copy", query, **{header: "AES256"})
+            assert (answer.status, answer.code) == (400, "InvalidRequest")
+    assert s3.head(f"{bucket}/copy").status == 404
+    assert s3.get(f"{bucket}/copy", f"uploadId={upload}").texts("Part") == []

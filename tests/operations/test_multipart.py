@@ -291,6 +291,25 @@ def test_a_part_that_does_not_verify_is_not_there(s3: Client, path: str) -> None
     assert s3.get(path, f"uploadId={upload}").texts("Part") == []
 
 
+@pytest.mark.parametrize(
+    "header",
+    [
+        "x-amz-server-side-encryption",
+        "x-amz-server-side-encryption-customer-algorithm",
+        "x-amz-server-side-encryption-customer-key",
+    ],
+)
+def test_a_part_that_asks_for_encryption_is_refused(s3: Client, path: str, header: str) -> None:
+    upload = begin(s3, path)
+    for number, size in ((1, 3), (2, 2 * MIB)):
+        answer = send(s3, path, upload, number, b"x" * size, **{header: "AES256"})
+        assert (answer.status, answer.code) == (400, "InvalidRequest")
+    assert s3.get(path, f"uploadId={upload}").texts("Part") == []
+    parts = send_all(s3, path, upload, PIECES)
+    assert finish(s3, path, upload, parts, **{header: "AES256"}).code == "InvalidRequest"
+    assert finish(s3, path, upload, parts).status == 200
+
+
 def test_others_may_not_touch_an_upload(
     s3: Client, other: Client, anonymous: Client, path: str
 ) -> None:

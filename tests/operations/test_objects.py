@@ -357,6 +357,32 @@ def test_what_is_not_built_is_refused_and_not_ignored(s3: Client, bucket: str, h
     assert s3.head(f"{bucket}/k").status == 404
 
 
+CUSTOMER_KEY = "x-amz-server-side-encryption-customer-"
+
+
+@pytest.mark.parametrize("name", ["algorithm", "key", "key-MD5"])
+def test_a_customers_key_opens_nothing_that_it_has_not_closed(
+    s3: Client, key: str, name: str
+) -> None:
+    """Whoever sends one believes that the object is encrypted with it."""
+    headers = {CUSTOMER_KEY + name: "AES256", "x-amz-object-attributes": "ETag"}
+    for method, query in [
+        ("GET", ""),
+        ("HEAD", ""),
+        ("GET", "partNumber=1"),
+        ("GET", "attributes"),
+    ]:
+        answer = s3.request(method, key, query, headers)
+        assert answer.status == 400
+        assert not answer.body or answer.code == "InvalidRequest"
+        assert "etag" not in answer.headers
+
+
+def test_a_customers_key_for_what_is_not_there_is_still_a_404(s3: Client, bucket: str) -> None:
+    answer = s3.request("GET", f"{bucket}/none", "", {CUSTOMER_KEY + "algorithm": "AES256"})
+    assert (answer.status, answer.code) == (404, "NoSuchKey")
+
+
 def test_grants_in_headers_are_refused_and_not_ignored(s3: Client, bucket: str) -> None:
     answer = s3.put(f"{bucket}/k", TEXT, x_amz_grant_read=f'id="{OTHER_ID}"')
     assert (answer.status, answer.code) == (501, "NotImplemented")
