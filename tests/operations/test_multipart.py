@@ -192,6 +192,22 @@ def test_a_part_of_the_object_can_be_read_by_number(s3: Client, path: str) -> No
     assert answer.text("ActualPartCount") == "3"
 
 
+@pytest.mark.parametrize("pieces", [[b""], [b"full", b""]], ids=["alone", "last"])
+def test_an_empty_part_has_no_range_of_bytes(s3: Client, path: str, pieces: list[bytes]) -> None:
+    upload = begin(s3, path)
+    finish(s3, path, upload, send_all(s3, path, upload, pieces))
+    whole = b"".join(pieces)
+    for method in ("GET", "HEAD"):
+        answer = s3.request(method, path, f"partNumber={len(pieces)}")
+        assert answer.status == (206 if whole else 200)
+        assert answer.body == b""
+        assert answer.headers["content-length"] == "0"
+        assert "content-range" not in answer.headers
+        assert answer.headers["x-amz-mp-parts-count"] == str(len(pieces))
+    assert s3.get(path, "partNumber=1").body == pieces[0]
+    assert s3.get(path).body == whole
+
+
 def test_what_was_there_stays_until_the_upload_is_complete(s3: Client, path: str) -> None:
     s3.put(path, b"before")
     upload = begin(s3, path)
