@@ -2,10 +2,39 @@
 
 from __future__ import annotations
 
-from .app import S3App
-from .config import Config
-from .config import ConfigError
-from .middleware.mount import mount
+import importlib
+from typing import TYPE_CHECKING
+from typing import Any
+
+if TYPE_CHECKING:
+    from .app import S3App
+    from .config import Config
+    from .config import ConfigError
+    from .middleware.mount import mount
 
 __all__ = ["Config", "ConfigError", "S3App", "mount"]
 __version__ = "0.1.0"
+
+# Found at first use: pytest imports s3kit in every project that has it installed, and should not
+# load SQLAlchemy there.
+_WHERE = {
+    "Config": ".config",
+    "ConfigError": ".config",
+    "S3App": ".app",
+    "mount": ".middleware.mount",
+}
+_MODULES = ("errors", "signals")
+
+
+def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return importlib.import_module(f".{name}", __name__)
+    if name not in _WHERE:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    found = getattr(importlib.import_module(_WHERE[name], __name__), name)
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__, *_MODULES})
