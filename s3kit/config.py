@@ -6,6 +6,7 @@ import difflib
 import ipaddress
 import json
 import os
+import re
 import tomllib
 import types
 import typing
@@ -19,6 +20,7 @@ from pathlib import Path
 from typing import Any
 from typing import Literal
 
+from .blobs.registry import location
 from .model import Account
 from .model import Key
 from .profile import PROFILES
@@ -28,6 +30,12 @@ DEFAULT_ACCOUNT = "default"
 
 MOST_INLINE = 2**20
 """Bytes that may lie in an index row: a request holds them whole, and MariaDB takes no 16 MiB."""
+
+LEAST_GRACE = 60
+"""Seconds; an answer that has begun must find the bytes that it began with."""
+
+LEAST_ORPHAN = 3600
+"""Seconds; a blob is known to no row until its upload is complete."""
 
 SERVE_NAMES = frozenset(
     {
@@ -84,11 +92,15 @@ class Config:
     :param trusted_proxies: addresses or networks whose X-Forwarded-* headers count.
     :param public_prefix: what a proxy in front takes off the path, e.g. ``/s3``.
     :param place: bucket name pattern (``backups-*``) to storage name; the first match wins.
-    :param durability: ``full`` survives a power cut at every acknowledged write, ``relaxed`` may
-        lose the last moments but never corrupts.
+    :param durability: ``full``: every acknowledged write survives a power cut, on storages that
+        can (folders and object stores). ``relaxed``: a power cut may take back the last moments,
+        as if they had not been asked for, but leaves no object broken: bytes in a folder are
+        still synced, the index's commits are not waited for. A killed process loses nothing.
     :param inline_threshold: bytes; objects up to this size lie in the index row; 1 MiB at most.
-    :param grace_seconds: how long an unreferenced blob stays, so that slow readers end whole.
-    :param orphan_seconds: how old an unknown blob must be before the sweep removes it.
+    :param grace_seconds: how long an unreferenced blob stays, so that slow readers end whole;
+        at least 60.
+    :param orphan_seconds: how old an unknown blob must be before the sweep removes it; at least
+        3600, and more than an upload takes.
     :param max_object_size: bytes, or None for the profile's limit.
     :param plugins: modules imported at start, e.g. to connect signal receivers.
     :param pool_size: database connections per process at most.
@@ -119,9 +131,18 @@ class Config:
         _check_storages(self.storages)
         _check_accounts(self.accounts, self.keys)
         self._check_words()
-        for name in ("inline_threshold", "grace_seconds", "orphan_seconds"):
-            if getattr(self, name) < 0:
-                raise ConfigError(f"{name} must not be negative.")
+        if self.inline_threshold < 0:
+            raise ConfigError("inline_threshold must not be negative.")
+        if self.grace_seconds < LEAST_GRACE:
+            raise ConfigError(
+                f"grace_seconds must be at least {LEAST_GRACE}: whoever reads an object while it "
+                "is overwritten needs its bytes. For one run there is `s3kit gc --grace`."
+            )
+        if self.orphan_seconds < LEAST_ORPHAN:
+            raise ConfigError(
+                f"orphan_seconds must be at least {LEAST_ORPHAN}: younger blobs may be uploads in "
+                "progress."
+            )
         if self.inline_threshold > MOST_INLINE:
             raise ConfigError(f"inline_threshold must not be above {MOST_INLINE} bytes (1 MiB).")
         if self.max_object_size is not None and self.max_object_size < 1:
@@ -140,6 +161,11 @@ class Config:
                 raise ConfigError(
                     f'place["{pattern}"] names the storage "{storage}", which is not in storages. '
                     + nearest(storage, self.storages)
+                )
+            if _is_read_only(self.storages[storage]):
+                raise ConfigError(
+                    f'place["{pattern}"] names the storage "{storage}", which is read_only, so '
+                    "nothing could be stored in those buckets."
                 )
         for network in self.trusted_proxies:
             try:
@@ -211,13 +237,14 @@ class Config:
     @property
     def in_memory(self) -> bool:
         """Some blobs or the index live in one process's memory, so it must be the only one."""
-        return _is_memory(self.index) or any(
-            _is_memory(spec if isinstance(spec, str) else spec.get("url", ""))
+        return is_memory(self.index) or any(
+            is_memory(spec if isinstance(spec, str) else spec.get("url", ""))
             for spec in self.storages.values()
         )
 
 
-def _is_memory(url: str) -> bool:
+def is_memory(url: str) -> bool:
+    """Whether an index's or a storage's URL means one process's memory."""
     return url.startswith("memory:") or url in ("sqlite://", "sqlite:///:memory:")
 
 
@@ -270,13 +297,33 @@ def _check_names(where: str, entry: Any, known: tuple[str, ...]) -> None:
 def _check_storages(storages: Mapping[str, Any]) -> None:
     if "default" not in storages:
         raise ConfigError('storages must name one "default": buckets go there unless placed.')
+    places: dict[tuple[str, str], str] = {}
     for name, spec in storages.items():
+        if isinstance(spec, str | Mapping):
+            place = location(spec)
+            if place is not None and places.setdefault(place, name) != name:
+                raise ConfigError(
+                    f'The storages "{places[place]}" and "{name}" are the same place. '
+                    "Leave one of them out."
+                )
         if isinstance(spec, str):
             continue
         where = f'storages["{name}"]'
         _check_names(where, spec, ("url", "use", "options", "read_only"))
         if ("url" in spec) == ("use" in spec):
             raise ConfigError(f'{where} needs either "url" or "use" ("module:Class").')
+        read_only = spec.get("read_only", False)
+        if not isinstance(read_only, bool):
+            kind = type(read_only).__name__
+            raise ConfigError(f"{where}: read_only must be true or false, not {kind}.")
+    if _is_read_only(storages["default"]):
+        raise ConfigError(
+            'storages["default"] must not be read_only: what is stored goes there unless placed.'
+        )
+
+
+def _is_read_only(spec: StorageSpec) -> bool:
+    return not isinstance(spec, str) and bool(spec.get("read_only"))
 
 
 def _check_accounts(accounts: Sequence[Any], keys: Mapping[str, Any]) -> None:
@@ -343,13 +390,16 @@ def environment_values(environ: Mapping[str, str]) -> dict[str, Any]:
 
     Lists are separated by commas, tables are JSON: ``S3KIT_STORAGES='{"default": "/srv/s3"}'``.
     ``S3KIT_ACCOUNTS`` is an accounts file, or JSON.
-    ``S3KIT_TEST_*`` belongs to the test suite and is passed over.
+    ``S3KIT_TEST_*`` belongs to the test suite and is passed over, and so is what Kubernetes adds
+    for a Service named ``s3kit`` (``S3KIT_SERVICE_HOST``, ``S3KIT_PORT=tcp://...``).
 
     :raises ConfigError: an unknown name, or a value that cannot be read.
     """
     values: dict[str, Any] = {}
     for variable, text in environ.items():
         if not variable.startswith("S3KIT_") or variable.startswith("S3KIT_TEST_"):
+            continue
+        if _is_of_kubernetes(variable, text):
             continue
         name = variable.removeprefix("S3KIT_").lower()
         if name in SERVE_NAMES:
@@ -362,6 +412,18 @@ def environment_values(environ: Mapping[str, str]) -> dict[str, Any]:
             close = nearest(name, {*_KINDS, *SERVE_NAMES})
             raise ConfigError(f"Unknown variable {variable}. {close}")
     return values
+
+
+# S3KIT_FILES_... are of a Service named s3kit-files.
+_OF_KUBERNETES = re.compile(
+    r"S3KIT_(\w+_)?(SERVICE_(HOST|PORT(_\w+)?)|PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)"
+)
+
+
+def _is_of_kubernetes(variable: str, text: str) -> bool:
+    if _OF_KUBERNETES.fullmatch(variable):
+        return True
+    return variable.endswith("_PORT") and text.startswith(("tcp://", "udp://", "sctp://"))
 
 
 def _from_text(variable: str, text: str, kind: Any) -> Any:

@@ -39,7 +39,10 @@ def test_files_and_databases_are_not_in_memory() -> None:
         ({"pin_region": "yes"}, "pin_region must be true or false, not str."),
         ({"pool_size": True}, "pool_size must be a whole number, not bool."),
         ({"pool_size": 0}, "pool_size must be at least 1."),
-        ({"grace_seconds": -1}, "grace_seconds must not be negative."),
+        ({"inline_threshold": -1}, "inline_threshold must not be negative."),
+        ({"grace_seconds": 0}, "grace_seconds must be at least 60"),
+        ({"grace_seconds": -1}, "grace_seconds must be at least 60"),
+        ({"orphan_seconds": 3599}, "orphan_seconds must be at least 3600"),
         ({"inline_threshold": 2**20 + 1}, "inline_threshold must not be above 1048576"),
         ({"base_hosts": "s3.example.com"}, "base_hosts must be a list of texts, not str."),
         ({"base_hosts": ["http://s3/"]}, "is no host name"),
@@ -58,6 +61,21 @@ def test_files_and_databases_are_not_in_memory() -> None:
         (
             {"storages": {"default": "/x", "cold": "/y"}, "place": {"b-*": "clod"}},
             'place["b-*"] names the storage "clod", which is not in storages. Did you mean "cold"?',
+        ),
+        (
+            {"storages": {"default": {"url": "/x", "read_only": True}}},
+            'storages["default"] must not be read_only',
+        ),
+        (
+            {
+                "storages": {"default": "/x", "cold": {"url": "/y", "read_only": True}},
+                "place": {"b-*": "cold"},
+            },
+            'place["b-*"] names the storage "cold", which is read_only',
+        ),
+        (
+            {"storages": {"default": "/x", "cold": {"url": "/y", "read_only": "yes"}}},
+            'storages["cold"]: read_only must be true or false, not str.',
         ),
         ({"trusted_proxies": ["10.0.0.0/99"]}, '"10.0.0.0/99" is no address or network'),
         ({"public_prefix": "s3"}, 'public_prefix "s3" must start with "/".'),
@@ -81,6 +99,54 @@ def test_a_mistake_names_the_setting_and_the_remedy(values: dict[str, Any], mess
     with pytest.raises(ConfigError) as caught:
         Config.from_mapping(values)
     assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "cold",
+    [
+        "{}/o",
+        "{}/x/../o/",
+        "file://{}/o",
+        "file://{}/%6f",
+        {"url": "{}/o", "read_only": True},
+        "{}/link",
+        "~/o",
+        "o",
+    ],
+)
+def test_one_folder_under_two_names_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cold: Any
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "link").symlink_to(tmp_path / "o")
+    if isinstance(cold, str):
+        cold = cold.format(tmp_path)
+    else:
+        cold = {**cold, "url": cold["url"].format(tmp_path)}
+    with pytest.raises(ConfigError, match='"default" and "cold" are the same place'):
+        Config(storages={"default": f"{tmp_path}/o", "cold": cold})
+
+
+def test_one_url_under_two_names_is_refused() -> None:
+    with pytest.raises(ConfigError, match='"a" and "b" are the same place'):
+        Config(storages={"default": "/x", "a": "s3://b/p", "b": {"url": "s3://b/p/"}})
+
+
+def test_storages_that_only_look_alike_are_two() -> None:
+    there, here = ({"endpoint_url": f"http://{name}"} for name in ("there", "here"))
+    Config(
+        storages={
+            "default": "memory://",
+            "more": "memory://",
+            "folder": "/x",
+            "below": "/x/y",
+            "there": {"url": "s3://b", "options": there},
+            "here": {"url": "s3://b", "options": here},
+            "own": {"use": "acme:Tape"},
+            "own2": {"use": "acme:Tape"},
+        }
+    )
 
 
 def test_lists_become_tuples() -> None:
@@ -132,12 +198,14 @@ def test_from_file_reads_toml_and_leaves_the_serve_table(tmp_path: Path) -> None
     path = tmp_path / "s3kit.toml"
     path.write_text(
         'index = "sqlite:////srv/s3kit.db"\nbase_hosts = ["s3.example.com"]\n'
-        '[storages]\ndefault = "/srv/objects"\ncold = {url = "s3://cold", read_only = true}\n'
+        '[storages]\ndefault = "/srv/objects"\ncold = {url = "s3://cold"}\n'
+        'old = {url = "/srv/old", read_only = true}\n'
         '[place]\n"backups-*" = "cold"\n[serve]\nport = 9000\n'
     )
     config = Config.from_file(path)
     assert config.place == {"backups-*": "cold"}
-    assert config.storages["cold"] == {"url": "s3://cold", "read_only": True}
+    assert config.storages["cold"] == {"url": "s3://cold"}
+    assert config.storages["old"] == {"url": "/srv/old", "read_only": True}
 
 
 @pytest.mark.parametrize(
@@ -180,9 +248,27 @@ def test_from_env_reads_every_kind() -> None:
     assert config.keys == {"AK": "s"}
 
 
+@pytest.mark.parametrize("service", ["S3KIT", "S3KIT_FILES"])
+def test_what_kubernetes_tells_of_a_service_named_s3kit_is_passed_over(service: str) -> None:
+    assert environment_values(
+        {
+            f"{service}_SERVICE_HOST": "10.0.0.7",
+            f"{service}_SERVICE_PORT": "9000",
+            f"{service}_SERVICE_PORT_S3": "9000",
+            f"{service}_PORT": "tcp://10.0.0.7:9000",
+            f"{service}_PORT_9000_TCP": "tcp://10.0.0.7:9000",
+            f"{service}_PORT_9000_TCP_PROTO": "tcp",
+            f"{service}_PORT_9000_TCP_PORT": "9000",
+            f"{service}_PORT_9000_TCP_ADDR": "10.0.0.7",
+            "S3KIT_REGION": "eu-central-1",
+        }
+    ) == {"region": "eu-central-1"}
+
+
 @pytest.mark.parametrize(
     ("environ", "message"),
     [
+        ({"S3KIT_REPORT": "9000"}, 'Did you mean "port"?'),
         ({"S3KIT_REGIO": "x"}, 'Unknown variable S3KIT_REGIO. Did you mean "region"?'),
         ({"S3KIT_PRT": "1"}, 'Did you mean "port"?'),
         ({"S3KIT_POOL_SIZE": "many"}, "S3KIT_POOL_SIZE must be a whole number"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import json
 import os
 from collections.abc import Iterator
 from collections.abc import Mapping
@@ -31,7 +32,6 @@ def open_store(
     spec: str | Mapping[str, Any] | BlobStore,
     *,
     durability: Literal["full", "relaxed"] = "full",
-    shared: bool = False,
 ) -> BlobStore:
     """Make the storage that a configuration describes.
 
@@ -40,23 +40,9 @@ def open_store(
         URL (``s3://bucket/folder``), a mapping of ``url`` or ``use`` (``"module:Class"``, called
         with the name and the options) with ``options`` and ``read_only``, or a ready store.
     :param durability: ``full`` or ``relaxed``, for storages in a local folder.
-    :param shared: more than one process will use it, which memory cannot serve.
     :raises StorageError: the description is wrong, or a package that it needs is missing.
     :raises OSError: a local folder cannot be made.
     """
-    store = _open(name, spec, durability)
-    if shared and not store.capabilities.shared:
-        store.close()
-        raise StorageError(
-            f"Storage {name!r} lives in the memory of one process, so it cannot serve several. "
-            "Use one process (--workers 1) or a folder."
-        )
-    return store
-
-
-def _open(
-    name: str, spec: str | Mapping[str, Any] | BlobStore, durability: Literal["full", "relaxed"]
-) -> BlobStore:
     if isinstance(spec, str):
         return _from_url(name, spec, {}, False, durability)
     if not isinstance(spec, Mapping):
@@ -104,17 +90,11 @@ def _from_url(
             )
         if scheme == "memory" and separator:
             return MemoryBlobStore(name)
-        path = url
-        if separator:
-            if not rest.startswith("/"):
-                raise StorageError(
-                    f"Storage {name!r}: {url!r} names a host. "
-                    f"A local folder is written file:///{rest}"
-                )
-            path = unquote(urlsplit(url).path)
-        return LocalBlobStore(
-            os.path.expanduser(path), name, durability=durability, read_only=read_only
-        )
+        if separator and not rest.startswith("/"):
+            raise StorageError(
+                f"Storage {name!r}: {url!r} names a host. A local folder is written file:///{rest}"
+            )
+        return LocalBlobStore(_folder(url), name, durability=durability, read_only=read_only)
     try:
         # Here and not above: fsspec is heavy, and a server on a local folder needs none of it.
         from .filesystem import FilesystemBlobStore
@@ -122,6 +102,28 @@ def _from_url(
         return FilesystemBlobStore(url, name, options=options)
     except (ImportError, ValueError) as error:
         raise StorageError(f"Storage {name!r} ({scheme}://): {error}") from error
+
+
+def _folder(url: str) -> str:
+    path = unquote(urlsplit(url).path) if url.startswith("file://") else url
+    return os.path.expanduser(path)
+
+
+def location(spec: str | Mapping[str, Any]) -> tuple[str, str] | None:
+    """What two descriptions of the same place have in common; None where nobody can tell.
+
+    Links are followed. Options belong to a URL's location: they may hold its server's address.
+    """
+    options: Mapping[str, Any] = {}
+    if not isinstance(spec, str):
+        options = spec.get("options") or {}
+        spec = str(spec.get("url", ""))
+    scheme, separator, _ = spec.partition("://")
+    if not spec or (separator and scheme == "memory"):
+        return None
+    if not separator or scheme == "file":
+        return os.path.realpath(_folder(spec)), ""
+    return spec.rstrip("/"), json.dumps(options, sort_keys=True, default=repr)
 
 
 def _from_class(name: str, use: str, options: Mapping[str, Any]) -> BlobStore:

@@ -88,16 +88,6 @@ def test_a_third_party_class_gets_the_name_and_its_options() -> None:
     assert (store.name, store.drive) == ("tape", 2)
 
 
-def test_memory_refuses_to_serve_several_processes() -> None:
-    for spec in ("memory://", {"use": f"{__name__}:Tape", "options": {"drive": 1}}):
-        with pytest.raises(StorageError, match="one process"):
-            open_store("default", spec, shared=True)
-
-
-def test_a_folder_serves_several_processes(tmp_path: Path) -> None:
-    open_store("default", str(tmp_path), shared=True)
-
-
 def test_a_read_only_storage_is_read_and_never_written(tmp_path: Path) -> None:
     blob_id = put(open_store("default", str(tmp_path)), b"bytes")
     store = open_store("old", {"url": str(tmp_path), "read_only": True})
