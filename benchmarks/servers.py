@@ -148,8 +148,7 @@ def start_s3kit(kit: Kit, name: str, *, listed: bool, pages: bool) -> Server:
 
     def sweep() -> None:
         subprocess.run(
-            [sys.executable, "-m", "s3kit", "gc", "--data", str(folder)],
-            env={**os.environ, "S3KIT_GRACE_SECONDS": "0"},
+            [sys.executable, "-m", "s3kit", "gc", "--grace", "0", "--data", str(folder)],
             cwd=ROOT,
             stdout=subprocess.DEVNULL,
             check=True,

@@ -412,13 +412,12 @@ class Crashes:
 
     def sweep(self) -> None:
         """Collect garbage and orphans of any age, then compare blobs with the index."""
-        environment = {"S3KIT_GRACE_SECONDS": "0", "S3KIT_ORPHAN_SECONDS": "0"}
-        store = open_store_of(gather({"data": str(self._data)}, environment).config)
+        store = open_store_of(gather({"data": str(self._data)}, {}).config)
         try:
             # Later than every row's time, which is in milliseconds.
             time.sleep(0.01)
-            self.report.collected += store.collect_garbage()
-            self.report.orphans += store.sweep_orphans()
+            self.report.collected += store.janitor.collect_garbage(grace_seconds=0)
+            self.report.orphans += store.janitor.sweep_orphans(orphan_seconds=0)
             present = {blob for blob, _ in store.storages["default"].sweep()}
             with store.index.engine.connect() as connection:
                 known = set(connection.scalars(select(contents.c.id).where(contents.c.parts == 0)))

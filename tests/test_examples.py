@@ -19,6 +19,8 @@ import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
+from s3kit.blobs.base import is_blob_id
+
 ROOT = Path(__file__).parent.parent
 EXAMPLES = ROOT / "examples"
 
@@ -96,7 +98,7 @@ def test_swap_backend_stores_the_same_in_memory_and_on_disk(tmp_path: Path) -> N
         store_and_read(url, "backups-1", "key", b"x" * 5000)
         store_and_read(url, "photos", "key", b"y" * 5000)
     for folder, byte in (("cold", b"x"), ("objects", b"y")):
-        (blob,) = (path for path in (tmp_path / folder).rglob("*") if path.is_file())
+        (blob,) = (path for path in (tmp_path / folder).rglob("*") if is_blob_id(path.name))
         assert blob.read_bytes() == byte * 5000
 
 

@@ -17,6 +17,7 @@ from blinker import Signal
 
 from s3kit import signals
 from s3kit.app import S3App
+from s3kit.blobs.base import is_blob_id
 from s3kit.signals import Event
 from s3kit.signals import Veto
 from tests.client import Answer
@@ -52,7 +53,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def app(folder: Path) -> Iterator[S3App]:
-    made = make_app("file", folder, grace_seconds=0)
+    made = make_app("file", folder)
     yield made
     made.close()
 
@@ -107,7 +108,7 @@ def blobs(folder: Path) -> set[str]:
         str(path)
         for storage in ("near", "far")
         for path in (folder / storage).rglob("*")
-        if path.is_file() and "lock" not in path.name
+        if path.is_file() and is_blob_id(path.name)
     }
 
 

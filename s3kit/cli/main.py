@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from .. import __version__
+from ..blobs.registry import StorageError
 from ..config import ConfigError
 from ..index.schema import SchemaMismatch
 from .gc import gc
@@ -22,7 +23,7 @@ class _Group(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
-        except (ConfigError, SchemaMismatch) as error:
+        except (ConfigError, SchemaMismatch, StorageError) as error:
             raise _Refusal(str(error)) from None
 
 

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from s3kit.blobs.local import LocalBlobStore
+from s3kit.index import garbage
+from s3kit.index.session import Index
+from s3kit.testing.blob_contract import put
 from tests.cli.conftest import environment
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
@@ -99,6 +104,74 @@ def test_gc_and_upgrade_index_work_on_a_data_folder(run: Run, tmp_path: Path) ->
     result = run("gc", "--orphans")
     assert result.returncode == 0, result.stderr
     assert result.stdout == "Removed 0 blobs.\nSwept 0 orphans.\n"
+
+
+def test_gc_makes_no_index(run: Run, tmp_path: Path) -> None:
+    """To a new index every blob would be an orphan."""
+    (tmp_path / "data").mkdir()
+    for variables in ({}, {"S3KIT_INDEX": f"sqlite:///{tmp_path}/lost.db"}):
+        result = run("gc", "--orphans", **variables)
+        assert result.returncode == 2
+        assert "No index " in result.stderr
+        assert len(result.stderr.splitlines()) == 1, result.stderr
+    assert list(tmp_path.iterdir()) == [tmp_path / "data"]
+    assert list((tmp_path / "data").iterdir()) == []
+    (tmp_path / "data" / "s3kit.db").touch()
+    result = run("gc")
+    assert result.returncode == 2
+    assert "The index has no tables yet." in result.stderr
+    assert "memory" in run("gc", "--data", "memory").stderr
+
+
+def test_gc_sweeps_no_storage_of_another_index(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    other = {"S3KIT_INDEX": f"sqlite:///{tmp_path}/other.db"}
+    for variables in ({}, other):
+        assert run("upgrade-index", **variables).returncode == 0
+    assert run("gc", "--orphans").returncode == 0
+    result = run("gc", "--orphans", **other)
+    assert result.returncode == 2
+    assert 'Storage "default" belongs to another index' in result.stderr
+    assert len(result.stderr.splitlines()) == 1, result.stderr
+
+
+def test_the_grace_period_of_one_gc_may_be_nothing(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    assert run("upgrade-index").returncode == 0
+    index = Index(f"sqlite:///{tmp_path}/data/s3kit.db")
+    blob = put(LocalBlobStore(tmp_path / "data" / "blobs"), b"bytes")
+    index.write(lambda c: garbage.add(c, "default", blob, int(time.time() * 1000) - 1))
+    index.close()
+    assert run("gc").stdout == "Removed 0 blobs.\n"
+    assert run("gc", "--grace", "-1").returncode == 2
+    assert run("gc", "--grace", "0").stdout == "Removed 1 blobs.\n"
+
+
+TAPE = """
+from s3kit.blobs.memory import MemoryBlobStore
+
+class Tape(MemoryBlobStore):
+    pass
+"""
+
+
+def test_workers_do_not_share_a_storage_that_only_one_process_sees(
+    run: Run, tmp_path: Path
+) -> None:
+    (tmp_path / "tape.py").write_text(TAPE)
+    storages = '{"default": {"use": "tape:Tape"}}'
+    result = run("serve", "--workers", "2", "--port", "0", S3KIT_STORAGES=storages)
+    assert result.returncode == 2
+    assert '2 workers cannot share the storage "default"' in result.stderr
+    assert "Give --workers 1." in result.stderr
+    assert len(result.stderr.splitlines()) == 1, result.stderr
+
+
+def test_a_storage_that_cannot_be_opened_is_one_line(run: Run) -> None:
+    result = run("serve", "--port", "0", S3KIT_STORAGES='{"cold": "sb3://bucket"}')
+    assert result.returncode == 2
+    assert "Storage 'cold' (sb3://)" in result.stderr
+    assert len(result.stderr.splitlines()) == 1, result.stderr
 
 
 @pytest.mark.parametrize("command", ["gc", "upgrade-index"])

@@ -16,6 +16,7 @@ import boto3
 import pytest
 from botocore.config import Config
 
+from s3kit.blobs.base import is_blob_id
 from tests.cli.conftest import Serving
 from tests.client import Signer
 from tests.clients.certificate import make_certificate
@@ -65,7 +66,8 @@ class Endpoint(Serving):
 
     def blobs(self) -> set[Path]:
         """The files in which the objects' bytes lie, half-written ones included."""
-        return {path for path in (self.folder / "data" / "blobs").glob("*/*") if path.is_file()}
+        found = (self.folder / "data" / "blobs").glob("*/*")
+        return {path for path in found if is_blob_id(path.name)}
 
     def close(self) -> None:
         super().close()

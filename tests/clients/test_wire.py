@@ -277,11 +277,11 @@ def test_chunks_beyond_the_announced_length_store_nothing(plain: Endpoint, bucke
 # Slow clients
 
 
-def run_gc(endpoint: Endpoint, **variables: str) -> str:
+def run_gc(endpoint: Endpoint, *options: str) -> str:
     done = subprocess.run(
-        [sys.executable, "-m", "s3kit", "gc", "--data", "data", "--orphans"],
+        [sys.executable, "-m", "s3kit", "gc", "--data", "data", "--orphans", *options],
         cwd=endpoint.folder,
-        env=environment(**variables),
+        env=environment(),
         capture_output=True,
         text=True,
         check=True,
@@ -326,7 +326,7 @@ def test_a_slow_get_of_three_parts_ends_whole_after_overwrite_delete_and_gc(
         whole.update(slow.read(3 * size - len(start)))
         assert whole.digest() == hashlib.sha256(b"".join(parts)).digest()
     # After the grace period nothing of it is left.
-    run_gc(plain, S3KIT_GRACE_SECONDS="0")
+    run_gc(plain, "--grace", "0")
     assert plain.blobs() <= before
 
 
