@@ -5,11 +5,15 @@ from __future__ import annotations
 import os
 import shlex
 import sys
+from collections.abc import Mapping
 from typing import Any
 
 import click
 
+from ..blobs.base import Capabilities
+from ..config import Config
 from ..config import ConfigError
+from ..config import is_memory
 from .first_start import Credentials
 from .first_start import first_credentials
 from .first_start import is_private
@@ -74,7 +78,7 @@ def serve(**options: Any) -> None:
     host = serve_values.get("host") or DEFAULT_HOST
     socket = listen(host, _number(serve_values, "port", DEFAULT_PORT, 0, 65535))
     port = socket.getsockname()[1]
-    prepare(settings.config)
+    _check_storages(settings, prepare(settings.config), workers)
     listening = Listening(host, port, socket, workers, threads, certfile, keyfile)
     scheme = "https" if certfile else "http"
     announce(settings, credentials, f"{scheme}://{_shown_host(host)}:{port}", server, workers)
@@ -159,6 +163,30 @@ def _workers(settings: Settings, server: str) -> int:
             f"objects. Give --workers 1, or a folder instead of {MEMORY}."
         )
     return 1 if server == "werkzeug" else workers
+
+
+def _check_storages(settings: Settings, storages: Mapping[str, Capabilities], workers: int) -> None:
+    """Say what a storage cannot do that the settings count on."""
+    config = settings.config
+    for name, capabilities in storages.items():
+        if workers > 1 and not capabilities.shared:
+            raise ConfigError(
+                f'{workers} workers cannot share the storage "{name}", which only one process '
+                "sees: each would hold a part of the objects. Give --workers 1."
+            )
+        # Who keeps all in memory knows it.
+        if config.durability == "full" and not capabilities.durable and not _keeps_nothing(config):
+            print(
+                f'Warning: the storage "{name}" may lose acknowledged objects in a power cut, '
+                'though durability is "full".',
+                file=sys.stderr,
+            )
+
+
+def _keeps_nothing(config: Config) -> bool:
+    return is_memory(config.index) and all(
+        isinstance(spec, str) and is_memory(spec) for spec in config.storages.values()
+    )
 
 
 def _cores() -> int:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import logging
 import typing
+from collections.abc import Mapping
 
 from ..app import S3App
+from ..blobs.base import Capabilities
 from ..config import Config
 from ..index.schema import check_schema
 from ..middleware.health import health
@@ -36,6 +38,13 @@ class Worker:
         self.s3.close()
 
 
-def prepare(config: Config) -> None:
-    """Make the schema and try the whole configuration, before any worker is forked."""
-    S3App(config).close()
+def prepare(config: Config) -> Mapping[str, Capabilities]:
+    """Make the schema and try the whole configuration, before any worker is forked.
+
+    :returns: what each storage can do.
+    """
+    app = S3App(config)
+    try:
+        return {name: store.capabilities for name, store in app.store.storages.items()}
+    finally:
+        app.close()

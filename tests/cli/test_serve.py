@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import ipaddress
+import json
 import os
 import re
 import shlex
@@ -399,6 +400,28 @@ def test_a_config_file_and_variables_set_everything(serve: Start, tmp_path: Path
     server.client("AKIAFILE", "from-file").create_bucket(Bucket="first")
     assert (tmp_path / "elsewhere" / "s3kit.db").exists()
     assert not (tmp_path / "data").exists()
+
+
+@pytest.mark.parametrize(
+    ("storages", "durability", "warned"),
+    [
+        ({"scratch": "memory://"}, "full", ["scratch"]),
+        ({"scratch": "memory://"}, "relaxed", []),
+        ({"far": "local://far"}, "full", ["far"]),
+        ({}, "full", []),
+    ],
+)
+def test_a_storage_less_durable_than_asked_for_is_warned_of(
+    serve: Start, storages: dict[str, str], durability: str, warned: list[str]
+) -> None:
+    server = serve(S3KIT_STORAGES=json.dumps(storages), S3KIT_DURABILITY=durability)
+    found = re.findall('Warning: the storage "(.*)" may lose', server.errors.read_text())
+    assert found == warned
+
+
+def test_who_keeps_all_in_memory_is_not_warned(serve: Start) -> None:
+    server = serve("--data", "memory")
+    assert server.errors.read_text() == ""
 
 
 def test_credentials_that_others_can_read_are_warned_of(serve: Start, tmp_path: Path) -> None:
