@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import click
@@ -19,12 +21,19 @@ class _Refusal(click.ClickException):
     exit_code = 2
 
 
+@contextmanager
+def refusing() -> Iterator[None]:
+    """What is wrong with the configuration becomes one line and exit code 2."""
+    try:
+        yield
+    except (ConfigError, SchemaMismatch, StorageError) as error:
+        raise _Refusal(str(error)) from None
+
+
 class _Group(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
-        try:
+        with refusing():
             return super().invoke(ctx)
-        except (ConfigError, SchemaMismatch, StorageError) as error:
-            raise _Refusal(str(error)) from None
 
 
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})

@@ -71,6 +71,11 @@ def gather(options: Mapping[str, Any], environ: Mapping[str, str]) -> Settings:
     :param options: by field name of Config or ``SERVE_NAMES``; None and () mean not given.
     :raises ConfigError: an unknown name, a wrong value, or two that contradict each other.
     """
+    context = click.get_current_context(silent=True)
+    hosted = None if context is None else context.find_object(Config)
+    if hosted is not None:
+        # The command of a host app: its own settings are the whole truth, see cli.hosted.
+        return Settings(hosted, None, {}, True)
     given = {name: value for name, value in options.items() if value not in (None, ())}
     variables = environment_values(environ)
     path = given.pop("config", None) or variables.pop("config", None)

@@ -64,6 +64,11 @@ def raw_target(environ: Environ) -> Target:
     """
     raw = environ.get("RAW_URI") or environ.get("REQUEST_URI")
     if not raw:
+        raw_path = _asgi_path(environ)
+        if raw_path:
+            if raw_path[:1] != "/":
+                raw_path = _without_authority(raw_path)
+            return Target(raw_path, environ.get("QUERY_STRING", ""))
         return _rebuilt_target(environ)
     path, _, query = raw.partition("?")
     if path[:1] != "/":
@@ -75,7 +80,19 @@ def raw_target(environ: Environ) -> Target:
 
 def gives_raw_target(environ: Environ) -> bool:
     """Whether this server tells the request target as it was sent."""
-    return bool(environ.get("RAW_URI") or environ.get("REQUEST_URI"))
+    return bool(environ.get("RAW_URI") or environ.get("REQUEST_URI") or _asgi_path(environ))
+
+
+def _asgi_path(environ: Environ) -> str:
+    """The raw path that an ASGI server gave to a2wsgi, without the query; "" where there is none.
+
+    uvicorn, granian and hypercorn tell it byte for byte; the ASGI specification lets others not.
+    """
+    scope = environ.get("asgi.scope")
+    raw_path = scope.get("raw_path") if isinstance(scope, Mapping) else None
+    if not isinstance(raw_path, bytes):
+        return ""
+    return raw_path.partition(b"?")[0].decode("latin-1")
 
 
 def _without_authority(path: str) -> str:

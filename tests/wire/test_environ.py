@@ -115,6 +115,31 @@ def test_alternatives_stay_few_however_deep_the_key() -> None:
     assert len(raw_target({"PATH_INFO": "/b" + "/x" * 500}).alternatives) == 4
 
 
+@pytest.mark.parametrize(
+    ("raw_path", "path"),
+    [
+        (b"/s3/b/a%2Fb//c%20d+e%ff", "/s3/b/a%2Fb//c%20d+e%ff"),
+        (b"//b/k", "//b/k"),
+        (b"http://host/b/k", "/b/k"),
+        (b"/b/k?old=servers", "/b/k"),
+    ],
+)
+def test_under_asgi_the_servers_raw_path_is_the_target(raw_path: bytes, path: str) -> None:
+    """a2wsgi hands the ASGI scope over; its own PATH_INFO is decoded and lossy."""
+    environ = {"asgi.scope": {"raw_path": raw_path}, "PATH_INFO": "/x", "QUERY_STRING": "a=%20"}
+    target = raw_target(environ)
+    assert (target.path, target.query, target.exact) == (path, "a=%20", True)
+    assert gives_raw_target(environ)
+
+
+@pytest.mark.parametrize("scope", [{}, {"raw_path": None}, {"raw_path": b""}])
+def test_an_asgi_server_may_know_no_raw_path(scope: dict[str, Any]) -> None:
+    environ = {"asgi.scope": scope, "PATH_INFO": "/b/a b"}
+    assert raw_target(environ).path == "/b/a%20b"
+    assert not raw_target(environ).exact
+    assert not gives_raw_target(environ)
+
+
 def test_one_warning_tells_that_the_server_gives_no_raw_target(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
