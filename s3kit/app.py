@@ -9,10 +9,12 @@ import importlib
 import logging
 import random
 import time
+from collections.abc import Callable
 from collections.abc import Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 from typing import Any
+from typing import TypeVar
 
 from . import operations
 from .auth.access import VERSION_ACTIONS
@@ -25,6 +27,8 @@ from .auth.sigv4 import identify
 from .blobs.registry import open_store
 from .call import Call
 from .call import Site
+from .client import Client
+from .config import DEFAULT_ACCOUNT
 from .config import Config
 from .errors import AccessDenied
 from .errors import AccessForbidden
@@ -58,7 +62,6 @@ from .wire.query import parse_query
 from .wire.response import STATUS_LINES
 from .wire.response import Response
 from .wire.response import render_error
-from .wire.routing import Handler
 from .wire.routing import Operation
 from .wire.routing import resolve
 from .wire.service_model import Level
@@ -67,7 +70,11 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse
     from _typeshed.wsgi import WSGIEnvironment
 
+    from .middleware.record import RequestRecord
+
 logger = logging.getLogger("s3kit")
+
+Answer = TypeVar("Answer")
 
 operations.load()
 
@@ -156,7 +163,12 @@ class S3App:
         )
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        request_id = f"{random.getrandbits(64):016X}"
+        # Only there when somebody asks what is known of this request.
+        record: RequestRecord | None = environ.get("s3kit.request")
+        if record is None or not record.request_id:
+            request_id = f"{random.getrandbits(64):016X}"
+        else:
+            request_id = record.request_id
         method: str = environ["REQUEST_METHOD"]
         received: list[Input] = []
         try:
@@ -168,6 +180,8 @@ class S3App:
             response = self._refusal(environ, InternalError(), request_id)
         if received and received[0].remaining != 0:
             received[0].drain()
+        if record is not None:
+            record.answered(request_id)
         headers = response.headers
         headers.append(("x-amz-request-id", request_id))
         headers.append(("x-amz-id-2", self._host_id))
@@ -181,6 +195,15 @@ class S3App:
             return []
         # A list is sent at once; granian streams anything else block by block through a thread.
         return list(body) if type(body) is tuple else body
+
+    @property
+    def site(self) -> Site:
+        """What all requests share: store, key ring, access, profile."""
+        return self._site
+
+    def client(self, account: str = DEFAULT_ACCOUNT) -> Client:
+        """A client in this process that acts as one account, without HTTP or signatures."""
+        return Client(self, account)
 
     def close(self) -> None:
         """Close the database connections and the storages."""
@@ -208,6 +231,9 @@ class S3App:
         # Where the path is not sure, nothing may be concluded from it before the signature is.
         sure = not target.alternatives
         operation = self._operation(method, address, query, environ) if sure else None
+        record: RequestRecord | None = environ.get("s3kit.request")
+        if record is not None:
+            record.addressed(address.bucket, address.key, operation)
         identity = identify(
             Request(method, address.canonical, query, environ, scheme, host),
             self._key_ring,
@@ -230,18 +256,29 @@ class S3App:
             address.bucket,
             address.key,
         )
-        if address.key is not None:
-            check_key(address.key)
-        if operation.level != "service" and operation.name != "CreateBucket":
-            self._load_bucket(call)
+        if "s3kit.request" in environ:
+            environ["s3kit.request"].called(call)
         handler = operation.handler
         assert handler is not None, "resolve() refuses what is not built"
-        response = self._handle(handler, call)
+        return self.perform(call, handler)
+
+    def perform(self, call: Call, work: Callable[[Call], Answer]) -> Answer:
+        """Do what is done for every request once its sender is known, ``work`` at the end of it.
+
+        :raises S3Error: whatever a request would be refused with.
+        """
+        if call.key is not None:
+            check_key(call.key)
+        operation = call.operation
+        if operation.level != "service" and operation.name != "CreateBucket":
+            self._load_bucket(call)
+        answer = self._handle(work, call)
+        method = call.method
         if method != "GET" and method != "HEAD":
             self.store.janitor.nudge()
-        return response
+        return answer
 
-    def _handle(self, handler: Handler, call: Call) -> Response:
+    def _handle(self, handler: Callable[[Call], Answer], call: Call) -> Answer:
         for _ in range(ATTEMPTS):
             try:
                 try:
@@ -286,9 +323,16 @@ class S3App:
         else:
             level = "object"
         operation = resolve(method, level, query, environ)
+        self.refuse_disabled(operation)
+        return operation
+
+    def refuse_disabled(self, operation: Operation) -> None:
+        """Refuse what the profile has switched off (FB-07).
+
+        :raises NotImplemented:
+        """
         if operation.name in self._site.profile.disabled:
             raise NotImplementedByS3(f"The operation {operation.name} is switched off here.")
-        return operation
 
     def _preflight(self, environ: WSGIEnvironment) -> Response:
         """No bucket can have CORS rules yet, so every preflight gets S3's refusal."""
@@ -336,6 +380,9 @@ class S3App:
     # -- refusals
 
     def _refusal(self, environ: WSGIEnvironment, error: S3Error, request_id: str) -> Response:
+        record: RequestRecord | None = environ.get("s3kit.request")
+        if record is not None:
+            record.refused(error)
         resource = resource_of(environ)
         status, headers, body = render_error(error, request_id, self._host_id, resource)
         return Response(status, headers, (body,) if body else ())
