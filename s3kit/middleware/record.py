@@ -36,6 +36,9 @@ logger = logging.getLogger("s3kit.middleware")
 RECORD: Final = "s3kit.request"
 """The environ key of the :class:`RequestRecord`."""
 
+Begin = Callable[["WSGIEnvironment", "RequestRecord"], object]
+"""Called once per request, before the app."""
+
 End = Callable[["WSGIEnvironment", "RequestRecord"], object]
 """Called once per request, when the last byte of its answer was handed to the server."""
 
@@ -178,9 +181,7 @@ def _brief(error: BaseException) -> str:
     return f"{type(error).__name__}: {error}"[:1000]
 
 
-def watched(
-    app: WSGIApplication, end: End, begin: Callable[[WSGIEnvironment], object] | None = None
-) -> WSGIApplication:
+def watched(app: WSGIApplication, end: End, begin: Begin | None = None) -> WSGIApplication:
     """``app``, with ``end`` called when an answer has ended.
 
     An answer ends with its last block, or where its client went away. An answer in one piece, a
@@ -194,7 +195,7 @@ def watched(
         if record is None:
             record = environ[RECORD] = RequestRecord()
         if begin is not None:
-            begin(environ)
+            begin(environ, record)
         if record.ends is not None:
             record.ends.append(end)
             return app(environ, start_response)
