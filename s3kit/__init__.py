@@ -8,20 +8,26 @@ from typing import Any
 
 if TYPE_CHECKING:
     from .app import S3App
+    from .client import Client
     from .config import Config
     from .config import ConfigError
     from .middleware.mount import mount
+    from .presigning import presign
+    from .presigning import presign_post
 
-__all__ = ["Config", "ConfigError", "S3App", "mount"]
+__all__ = ["Client", "Config", "ConfigError", "S3App", "mount", "presign", "presign_post"]
 __version__ = "0.1.0"
 
 # Found at first use: pytest imports s3kit in every project that has it installed, and should not
 # load SQLAlchemy there.
 _WHERE = {
+    "Client": ".client",
     "Config": ".config",
     "ConfigError": ".config",
     "S3App": ".app",
     "mount": ".middleware.mount",
+    "presign": ".presigning",
+    "presign_post": ".presigning",
 }
 _MODULES = ("errors", "signals")
 

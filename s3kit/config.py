@@ -19,6 +19,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 from typing import Literal
+from urllib.parse import urlsplit
 
 from .blobs.registry import location
 from .model import Account
@@ -91,6 +92,8 @@ class Config:
     :param base_hosts: hosts under which ``bucket.host`` names a bucket.
     :param trusted_proxies: addresses or networks whose X-Forwarded-* headers count.
     :param public_prefix: what a proxy in front takes off the path, e.g. ``/s3``.
+    :param public_endpoint: the URL under which clients reach this endpoint, a mount's path
+        included, e.g. ``https://files.example.com/s3``: presigned URLs and forms point there.
     :param place: bucket name pattern (``backups-*``) to storage name; the first match wins.
     :param durability: ``full``: every acknowledged write survives a power cut, on storages that
         can (folders and object stores). ``relaxed``: a power cut may take back the last moments,
@@ -115,6 +118,7 @@ class Config:
     base_hosts: tuple[str, ...] = ()
     trusted_proxies: tuple[str, ...] = ()
     public_prefix: str = ""
+    public_endpoint: str = ""
     place: Mapping[str, str] = field(default_factory=dict)
     profile: str = "aws"
     durability: Literal["full", "relaxed"] = "full"
@@ -179,6 +183,8 @@ class Config:
                 raise ConfigError(f'base_hosts: "{host}" is no host name such as s3.example.com.')
         if self.public_prefix and not self.public_prefix.startswith("/"):
             raise ConfigError(f'public_prefix "{self.public_prefix}" must start with "/".')
+        if self.public_endpoint:
+            check_endpoint("public_endpoint", self.public_endpoint)
 
     @classmethod
     def from_mapping(cls, values: Mapping[str, Any]) -> Config:
@@ -240,6 +246,24 @@ class Config:
         return is_memory(self.index) or any(
             is_memory(spec if isinstance(spec, str) else spec.get("url", ""))
             for spec in self.storages.values()
+        )
+
+
+def check_endpoint(name: str, url: str) -> None:
+    """Refuse what can be no endpoint's URL.
+
+    :param name: the setting or argument that the message names.
+    :raises ConfigError:
+    """
+    try:
+        parts = urlsplit(url)
+        good = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        good = False
+    if not good or parts.query or parts.fragment or parts.username is not None or not url.isascii():
+        raise ConfigError(
+            f'{name} "{url}" must be a URL such as https://files.example.com/s3, in ASCII, without '
+            "a user, query or fragment."
         )
 
 

@@ -27,7 +27,9 @@ FLOORS = {
     "operations": (5, 0),
     "middleware": (6, 0),
     "config": (7, 0),
-    "app": (7, 1),
+    "presigning": (7, 1),
+    "client": (7, 2),
+    "app": (7, 3),
     "cli": (8, 0),
     "testing": (8, 0),
 }

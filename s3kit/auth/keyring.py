@@ -25,17 +25,26 @@ class KeyRing(Protocol):
         ...
 
 
+class SigningKeyRing(KeyRing, Protocol):
+    """A KeyRing that can also find a key to sign with, for presigned URLs and forms."""
+
+    def key_of(self, account_id: str) -> Key | None:
+        """A key that acts for this account, None where it has none."""
+        ...
+
+
 class DictKeyRing:
     """Keys held in memory, fixed when it is made.
 
     :raises ValueError: two keys share an access key, or a key has an empty id or secret.
     """
 
-    __slots__ = ("_accounts", "_keys")
+    __slots__ = ("_accounts", "_keys", "_of_account")
 
     def __init__(self, keys: Iterable[Key] = ()) -> None:
         self._keys: dict[str, Key] = {}
         self._accounts: dict[str, Account] = {}
+        self._of_account: dict[str, Key] = {}
         for key in keys:
             if not key.access_key or not key.secret_key:
                 # An empty secret would let anyone sign.
@@ -44,6 +53,7 @@ class DictKeyRing:
                 raise ValueError(f"the access key {key.access_key} is given twice")
             self._keys[key.access_key] = key
             self._accounts.setdefault(key.account.id, key.account)
+            self._of_account.setdefault(key.account.id, key)
 
     def lookup(self, access_key: str) -> Key | None:
         """The key of this id."""
@@ -52,3 +62,7 @@ class DictKeyRing:
     def account(self, account_id: str) -> Account | None:
         """The account of this id, if it has a key here."""
         return self._accounts.get(account_id)
+
+    def key_of(self, account_id: str) -> Key | None:
+        """The account's first key."""
+        return self._of_account.get(account_id)

@@ -10,16 +10,21 @@ import binascii
 import datetime
 import hmac
 import json
+import time
 from collections.abc import Mapping
+from collections.abc import Sequence
 from typing import Final
 from typing import NamedTuple
 
 from ..errors import AccessDenied
 from ..errors import InvalidArgument
 from ..errors import InvalidPolicyDocument
+from ..model import Key
+from .canonical import ALGORITHM
 from .canonical import ANONYMOUS_IDENTITY
 from .canonical import UNSIGNED_PAYLOAD
 from .canonical import Identity
+from .canonical import SigningKey
 from .canonical import check_session_token
 from .canonical import find_key
 from .canonical import keep_signing_key
@@ -28,6 +33,7 @@ from .canonical import signature_v2_refused
 from .canonical import signing_key
 from .keyring import KeyRing
 from .presigned import check_parameters
+from .presigned import new_credential
 
 _REQUIRED: Final = {
     "policy": "Policy",
@@ -225,3 +231,39 @@ def _holds(operator: str, name: str, wanted: str, value: str) -> bool:
         # Source: "Creating a POST Policy": of a list of types each one must begin so.
         return all(part.strip().startswith(wanted) for part in value.split(","))
     return value.startswith(wanted)
+
+
+def sign_form(
+    fields: Mapping[str, str],
+    conditions: Sequence[object],
+    key: Key,
+    *,
+    expires: int,
+    region: str = "us-east-1",
+    now: float | None = None,
+) -> dict[str, str]:
+    """Make a form's signed fields: those given, the policy and its signature.
+
+    :param fields: what the form will send besides; a condition for each must be in ``conditions``.
+    :param conditions: the policy's, as S3 writes them; those on the signature's own fields are
+        added.
+    :param expires: seconds that the form may be sent for, from ``now`` on.
+    :param now: seconds since the epoch, by default the clock's.
+    """
+    moment = time.time() if now is None else now
+    amz_date, credential = new_credential(key, region, moment)
+    signed = {
+        "x-amz-algorithm": ALGORITHM,
+        "x-amz-credential": f"{key.access_key}/{credential.scope}",
+        "x-amz-date": amz_date,
+    }
+    if key.session_token is not None:
+        signed["x-amz-security-token"] = key.session_token
+    until = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(moment + expires))
+    document = {
+        "expiration": until,
+        "conditions": [*conditions, *({name: value} for name, value in signed.items())],
+    }
+    policy = base64.b64encode(json.dumps(document).encode()).decode()
+    signature = SigningKey(key, credential).sign(policy.encode())
+    return {**fields, **signed, "policy": policy, "x-amz-signature": signature}

@@ -186,6 +186,14 @@ def _payload(request: Request) -> tuple[tuple[str, ...], str]:
     return (sent, UNSIGNED_PAYLOAD), check_payload_word(sent)
 
 
+def new_credential(key: Key, region: str, now: float) -> tuple[str, Credential]:
+    """The ``X-Amz-Date`` of this moment, and the credential that signs with ``key`` on its day."""
+    amz_date = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(now))
+    date = amz_date[:8]
+    scope = f"{date}/{region}/{SERVICE}/{TERMINATOR}"
+    return amz_date, Credential(key.access_key, date, region, SERVICE, TERMINATOR, scope)
+
+
 def presign(
     method: str,
     url: str,
@@ -207,9 +215,8 @@ def presign(
     if not 1 <= expires <= LONGEST_LIFE:
         raise ValueError(f"a presigned URL lives from 1 to {LONGEST_LIFE} seconds, not {expires}")
     parts = urlsplit(url)
-    amz_date = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(time.time() if now is None else now))
-    scope = f"{amz_date[:8]}/{region}/{SERVICE}/{TERMINATOR}"
-    credential = Credential(key.access_key, amz_date[:8], region, SERVICE, TERMINATOR, scope)
+    amz_date, credential = new_credential(key, region, time.time() if now is None else now)
+    scope = credential.scope
     sent = {**(headers or {}), "host": parts.netloc.rpartition("@")[2]}
     sent = {name.lower(): value for name, value in sent.items()}
     parameters = {

@@ -134,7 +134,21 @@ def checksum_algorithm_of(call: Call) -> str | None:
     "CopyObject", "PUT", "object", header="x-amz-copy-source", action="s3:PutObject", body="none"
 )
 def copy_object(call: Call) -> Response:
-    """Copy an object; both ends are asked about, and the source's conditions hold."""
+    """Copy an object."""
+    version = store_copy(call)
+    checksum = version.checksum
+    return xml_response(
+        CopyObjectResult(
+            iso8601(version.modified),
+            f'"{version.etag}"',
+            checksum_type=None if checksum is None else checksum.type,
+            **checksum_field(checksum),
+        )
+    )
+
+
+def store_copy(call: Call) -> ObjectVersion:
+    """CopyObject; both ends are asked about, and the source's conditions hold."""
     key = call.object_key
     metadata = directive(call, "x-amz-metadata-directive")
     tagging = directive(call, "x-amz-tagging-directive")
@@ -166,7 +180,7 @@ def copy_object(call: Call) -> Response:
             call.require(reading, source_bucket, source.key, version_id)
             call.require("s3:PutObjectTagging", call.bucket, key)
         tags = source.tags
-    version = call.store.copying.copy(
+    return call.store.copying.copy(
         source,
         call.bucket,
         key,
@@ -174,15 +188,6 @@ def copy_object(call: Call) -> Response:
         checksum_algorithm=algorithm,
         conditions=conditions,
         origin=call.origin,
-    )
-    checksum = version.checksum
-    return xml_response(
-        CopyObjectResult(
-            iso8601(version.modified),
-            f'"{version.etag}"',
-            checksum_type=None if checksum is None else checksum.type,
-            **checksum_field(checksum),
-        )
     )
 
 

@@ -143,7 +143,18 @@ def require_new_acl(call: Call) -> None:
 
 @operation("PutObject", "PUT", "object", action="s3:PutObject", body="stream")
 def put_object(call: Call) -> Response:
-    """Store an object. All that the headers can decide is decided before the body is read."""
+    """Store an object."""
+    version = store_object(call)
+    headers = [("ETag", f'"{version.etag}"'), ("Content-Length", "0")]
+    checksum = version.checksum
+    if checksum is not None:
+        headers.append(checksum_header(checksum))
+        headers.append(("x-amz-checksum-type", checksum.type))
+    return Response(200, headers, ())
+
+
+def store_object(call: Call) -> ObjectVersion:
+    """PutObject. All that the headers can decide is decided before the body is read."""
     key = call.object_key
     attributes = attributes_of(call)
     body = call.body(compute=default_checksum_algorithm())
@@ -151,15 +162,9 @@ def put_object(call: Call) -> Response:
     objects = call.store.objects
     if conditions is not None:
         objects.check_conditions(call.bucket, key, conditions)
-    version = objects.put(
+    return objects.put(
         call.bucket, key, body, attributes, conditions=conditions, origin=call.origin
     )
-    headers = [("ETag", f'"{version.etag}"'), ("Content-Length", "0")]
-    checksum = version.checksum
-    if checksum is not None:
-        headers.append(checksum_header(checksum))
-        headers.append(("x-amz-checksum-type", checksum.type))
-    return Response(200, headers, ())
 
 
 def read_headers(
