@@ -6,15 +6,11 @@ import os
 from typing import Any
 
 import click
-from sqlalchemy import make_url
 
 from ..app import S3App
-from ..config import Config
 from ..config import ConfigError
-from ..config import is_memory
-from ..index.schema import check_schema
-from ..index.session import Index
 from ..store.janitor import ForeignStorage
+from .settings import check_index
 from .settings import data_options
 from .settings import gather_existing
 
@@ -35,7 +31,7 @@ def gc(orphans: bool, grace: int | None, **options: Any) -> None:
     The endpoint may run meanwhile.
     """
     config = gather_existing(options, os.environ)
-    _check_index(config)
+    check_index(config)
     app = S3App(config)
     try:
         removed = app.store.janitor.collect_garbage(grace_seconds=grace)
@@ -46,23 +42,3 @@ def gc(orphans: bool, grace: int | None, **options: Any) -> None:
         raise ConfigError(str(error)) from None
     finally:
         app.close()
-
-
-def _check_index(config: Config) -> None:
-    """Refuse to make an index: to a new one every blob is an orphan.
-
-    :raises ConfigError: there is none, or it is one in memory.
-    :raises SchemaMismatch: it has no tables, or other ones.
-    """
-    if is_memory(config.index):
-        raise ConfigError("An index in memory is its own process's: no other can clean up there.")
-    url = make_url(config.index)
-    if url.get_backend_name() == "sqlite" and not os.path.isfile(str(url.database)):
-        raise ConfigError(
-            f"No index {url.database}. Name the endpoint's own, as `s3kit serve` has it."
-        )
-    index = Index(config.index)
-    try:
-        check_schema(index)
-    finally:
-        index.close()

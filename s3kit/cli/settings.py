@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,14 +12,18 @@ from typing import Any
 from typing import TypeVar
 
 import click
+from sqlalchemy import make_url
 
 from ..config import SERVE_NAMES
 from ..config import Config
 from ..config import ConfigError
 from ..config import environment_values
+from ..config import is_memory
 from ..config import nearest
 from ..config import read_accounts
 from ..config import read_toml
+from ..index.schema import check_schema
+from ..index.session import Index
 
 MEMORY = "memory"
 """The value of --data that keeps everything in this process and nothing on disk."""
@@ -110,6 +115,26 @@ def gather_existing(options: Mapping[str, Any], environ: Mapping[str, str]) -> C
     if settings.data is not None and not settings.data.is_dir():
         raise ConfigError(f"No folder {settings.data}. Name the endpoint's own with --data.")
     return settings.config
+
+
+def check_index(config: Config) -> None:
+    """Refuse to make an index: to a new one every blob is an orphan.
+
+    :raises ConfigError: there is none, or it is one in memory.
+    :raises SchemaMismatch: it has no tables, or other ones.
+    """
+    if is_memory(config.index):
+        raise ConfigError("An index in memory is its own process's: no other can work on it.")
+    url = make_url(config.index)
+    if url.get_backend_name() == "sqlite" and not os.path.isfile(str(url.database)):
+        raise ConfigError(
+            f"No index {url.database}. Name the endpoint's own, as `s3kit serve` has it."
+        )
+    index = Index(config.index)
+    try:
+        check_schema(index)
+    finally:
+        index.close()
 
 
 def _file_values(path: str) -> dict[str, Any]:
