@@ -13,6 +13,7 @@ retries or resources of its own is sent the same way by :func:`route_to_wsgi`.
 from __future__ import annotations
 
 import io
+import os
 import sys
 import threading
 from collections.abc import Iterable
@@ -24,8 +25,7 @@ from urllib.parse import unquote_to_bytes
 from urllib.parse import urlsplit
 
 if TYPE_CHECKING:
-    from types import TracebackType
-
+    from _typeshed import OptExcInfo as ExcInfo
     from _typeshed.wsgi import WSGIApplication
 
 ENDPOINT = "http://testserver"
@@ -63,8 +63,8 @@ def boto3_client(
     if access_key is None:
         wanted = wanted.merge(Config(signature_version=UNSIGNED))
     if config is not None:
-        style = {"s3": {"addressing_style": "path", **(config.s3 or {})}}
-        wanted = wanted.merge(config).merge(Config(**style))
+        style = {"addressing_style": "path", **(config.s3 or {})}
+        wanted = wanted.merge(config).merge(Config(s3=style))
     with _making:
         client = session.client(
             "s3",
@@ -99,29 +99,44 @@ def _session() -> Any:
         raise ImportError(
             "boto3 is not installed. Install it with: pip install 's3kit[pytest]'"
         ) from error
-    return boto3.session.Session()
+    from botocore.session import Session
+
+    # No file of the developer's changes what a test sees.
+    variables = {
+        "profile": (None, None, None, None),
+        "config_file": (None, None, os.devnull, None),
+        "credentials_file": (None, None, os.devnull, None),
+    }
+    return boto3.session.Session(botocore_session=Session(variables))
 
 
 def _answer(app: WSGIApplication, request: Any) -> Any:
     """Run one of botocore's prepared requests through the app, as far as its headers."""
     from botocore.awsrequest import AWSResponse
-    from botocore.awsrequest import HeadersDict
+    from botocore.exceptions import ConnectionClosedError
+    from urllib3 import HTTPHeaderDict
     from urllib3 import HTTPResponse
+    from urllib3.exceptions import ProtocolError
 
     answer = _Answer(app, _environ(request))
-    headers = HeadersDict(answer.headers)
     raw = HTTPResponse(
         body=answer,
-        headers=answer.headers,
+        headers=HTTPHeaderDict(answer.headers),
         status=answer.status,
         preload_content=False,
         decode_content=False,
+        enforce_content_length=False,
         request_method=request.method,
     )
-    response = AWSResponse(request.url, answer.status, headers, raw)
+    response = AWSResponse(request.url, answer.status, raw.headers, raw)
     if not request.stream_output:
-        # As botocore does, so that a body that breaks off counts as a failed request.
-        response.content  # noqa: B018
+        # Read at once, as botocore's own sender does: a body that breaks off is tried again.
+        try:
+            _ = response.content
+        except ProtocolError as error:
+            raise ConnectionClosedError(
+                error=error, request=request, endpoint_url=request.url
+            ) from error
     return response
 
 
@@ -180,14 +195,16 @@ class _Answer(io.RawIOBase):
         self._started = False
         self._head: list[bytes] = []
         self._rest = b""
-        self._result: Iterable[bytes] = app(environ, self._start)
+        self._result: Iterable[bytes] = ()
+        self._result = app(environ, self._start)
         try:
             self._blocks: Iterator[bytes] = iter(self._result)
             # An app may start its answer as late as with its first block.
             while not self._started:
-                self._head.append(next(self._blocks, b""))
-                if not self._head[-1] and not self._started:
+                block = next(self._blocks, None)
+                if block is None:
                     break
+                self._head.append(block)
         except BaseException:
             self._end()
             raise
@@ -203,7 +220,7 @@ class _Answer(io.RawIOBase):
         self,
         status: str,
         headers: list[tuple[str, str]],
-        exc_info: tuple[type[BaseException], BaseException, TracebackType] | tuple[None, ...] | None = None,
+        exc_info: ExcInfo | None = None,
     ) -> Any:
         if self._started and exc_info is None:
             raise RuntimeError("The WSGI app has called start_response twice.")
