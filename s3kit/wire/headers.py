@@ -514,8 +514,9 @@ def _bad_copy_source(message: str, value: str) -> InvalidArgument:
 def parse_copy_source(value: str) -> tuple[str, bytes, str | None]:
     """Return bucket, key and version id that x-amz-copy-source names.
 
-    A leading slash is optional. The path is percent-decoded once and only then split; ``+`` is a
-    plus sign. Whoever asks for access and whoever reads must use this one result (A067).
+    A leading slash is optional. The path is decoded once and only then split. As on AWS ``+`` is a
+    space here (aws-cli issue 614; s5cmd sends spaces so), and a plus sign is ``%2B``. Whoever asks
+    for access and whoever reads must use this one result (A067).
 
     :raises InvalidArgument: empty, no key, an ARN, other parameters, or not UTF-8 (A104).
     """
@@ -528,6 +529,7 @@ def parse_copy_source(value: str) -> tuple[str, bytes, str | None]:
         raise _bad_copy_source("Unsupported copy source parameter.", value)
     if _BAD_ESCAPE.search(path) or _BAD_ESCAPE.search(version):
         raise _bad_copy_source("Invalid copy source encoding.", value)
+    path = path.replace("+", " ")
     try:
         raw = unquote_to_bytes(path.encode("latin-1"))
     except UnicodeEncodeError:
