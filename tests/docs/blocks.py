@@ -187,8 +187,9 @@ def missing_programs(blocks: list[Block]) -> Iterator[str]:
     """What a page's shell blocks call that is not on this machine."""
     for program in ("aws", "curl", "rclone"):
         used = any(
-            block.language == "sh" and re.search(rf"^\s*{program} ", block.body, re.MULTILINE)
+            re.search(rf"^\s*{program} ", block.body, re.MULTILINE)
             for block in blocks
+            if block.language == "sh" and block.mark in ("", "server")
         )
         if used and shutil.which(program) is None:
             yield program
