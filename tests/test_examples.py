@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -16,7 +17,10 @@ from typing import Any
 
 import boto3
 import pytest
+from botocore.auth import S3SigV4Auth
+from botocore.awsrequest import AWSRequest
 from botocore.config import Config
+from botocore.credentials import Credentials
 from botocore.exceptions import ClientError
 
 from s3kit.blobs.base import is_blob_id
@@ -115,3 +119,32 @@ def test_thumbnails_are_made_and_other_files_refused(tmp_path: Path) -> None:
         while thumbnail.stat().st_size < 17:
             time.sleep(0.02)
     assert thumbnail.read_bytes() == b"P6\n2 1\n255\n" + bytes([0, 1, 2, 12, 13, 14])
+
+
+def test_components_guard_and_watch_an_app_of_ones_own(tmp_path: Path) -> None:
+    log = tmp_path / "access.log"
+    with running("components.py", "0", str(log)) as url:
+        signed = AWSRequest("PUT", url + "/own/a%20b", data=b"hello")
+        signed.context["payload_signing_enabled"] = True
+        S3SigV4Auth(Credentials("AKIAEXAMPLE", "secret"), "s3", "us-east-1").add_auth(signed)
+        request = urllib.request.Request(
+            signed.url, b"hello", dict(signed.headers.items()), method="PUT"
+        )
+        with urllib.request.urlopen(request, timeout=10) as response:
+            assert response.read() == b"AKIAEXAMPLE sent 5 bytes to /own/a b\n"
+        page = {"Origin": "https://www.example.com", "X-Request-Id": "outer-1"}
+        with pytest.raises(urllib.error.HTTPError, match="403") as refused:
+            urllib.request.urlopen(urllib.request.Request(url + "/own", headers=page), timeout=10)
+        assert refused.value.headers["x-amz-request-id"] == "outer-1"
+        assert refused.value.headers["Access-Control-Allow-Origin"] == page["Origin"]
+        refused.value.close()
+        asked = {**page, "Access-Control-Request-Method": "PUT"}
+        request = urllib.request.Request(url + "/own", headers=asked, method="OPTIONS")
+        with urllib.request.urlopen(request, timeout=10) as response:
+            assert response.headers["Access-Control-Allow-Methods"] == "GET, PUT"
+        until = time.monotonic() + 10
+        while (lines := log.read_text().splitlines())[2:] == [] and time.monotonic() < until:
+            time.sleep(0.02)
+    upload, stranger, _ = map(json.loads, lines)
+    assert (upload["access_key"], upload["bytes_received"]) == ("AKIAEXAMPLE", 5)
+    assert (stranger["request_id"], stranger["error"]) == ("outer-1", "AccessDenied")

@@ -1,0 +1,91 @@
+"""CORS as S3 has it: which rule lets a web page of another origin in, and what its browser is told.
+
+Source: Amazon S3 User Guide, "Using cross-origin resource sharing (CORS)".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from .environ import TOKEN
+
+
+@dataclass(frozen=True)
+class CorsRule:
+    """Who may ask for what.
+
+    :param allowed_origins: such as ``https://www.example.com``; one ``*`` may stand for anything.
+    :param allowed_methods: of GET, HEAD, PUT, POST and DELETE.
+    :param allowed_headers: that a page may send; one ``*`` may stand for anything, case is nothing.
+    :param expose_headers: of the answer that a page's script may see.
+    :param max_age_seconds: how long a browser may remember the answer to a preflight.
+    """
+
+    allowed_origins: tuple[str, ...]
+    allowed_methods: tuple[str, ...]
+    allowed_headers: tuple[str, ...] = ()
+    expose_headers: tuple[str, ...] = ()
+    max_age_seconds: int | None = None
+    id: str = ""
+
+    def allows(self, origin: str, method: str, headers: Iterable[str] = ()) -> bool:
+        """May a page of ``origin`` send this method with these headers?"""
+        return (
+            method in self.allowed_methods
+            and any(matches(pattern, origin) for pattern in self.allowed_origins)
+            and all(
+                any(matches(pattern.lower(), name) for pattern in self.allowed_headers)
+                for name in headers
+            )
+        )
+
+    def answer(self, origin: str, headers: Iterable[str] = ()) -> list[tuple[str, str]]:
+        """The headers that tell a browser so.
+
+        :param headers: those that a preflight asked for.
+        """
+        # S3 names the origin itself unless any is let in, and then allows no credentials.
+        anyone = "*" in self.allowed_origins
+        found = [
+            ("Access-Control-Allow-Origin", "*" if anyone else origin),
+            ("Access-Control-Allow-Methods", ", ".join(self.allowed_methods)),
+        ]
+        names = ", ".join(headers)
+        if names:
+            found.append(("Access-Control-Allow-Headers", names))
+        if self.expose_headers:
+            found.append(("Access-Control-Expose-Headers", ", ".join(self.expose_headers)))
+        if self.max_age_seconds is not None:
+            found.append(("Access-Control-Max-Age", str(self.max_age_seconds)))
+        if not anyone:
+            found.append(("Access-Control-Allow-Credentials", "true"))
+        found.append(("Vary", VARY))
+        return found
+
+
+VARY = "Origin, Access-Control-Request-Headers, Access-Control-Request-Method"
+"""What a cache must tell apart, also where no rule matched."""
+
+
+def matches(pattern: str, text: str) -> bool:
+    """Does ``text`` have the form of ``pattern``, whose first ``*`` stands for anything?"""
+    head, star, tail = pattern.partition("*")
+    if not star:
+        return text == pattern
+    return len(text) >= len(head) + len(tail) and text.startswith(head) and text.endswith(tail)
+
+
+def requested_headers(value: str | None) -> list[str]:
+    """The lower-case names in an ``Access-Control-Request-Headers`` header."""
+    names = (name.strip().lower() for name in (value or "").split(","))
+    # They are sent back: what is no name of a header must not become one.
+    return [name for name in names if TOKEN.fullmatch(name)]
+
+
+def find_rule(
+    rules: Iterable[CorsRule], origin: str, method: str, headers: Iterable[str] = ()
+) -> CorsRule | None:
+    """The first rule that lets this in: S3 looks no further."""
+    wanted = tuple(headers)
+    return next((rule for rule in rules if rule.allows(origin, method, wanted)), None)
