@@ -614,3 +614,7 @@ def test_a_plan_works_in_front_of_a_mounted_app_without_a_socket(
     with pytest.raises(ConnectionError):
         client.put("/s3/photos/cat.jpg", b"meow")
     assert client.get("/s3/photos/cat.jpg").body == b"meow"
+    s3kit_faults.fail(operation="PutObject", inside_ok=True)
+    answer = client.put("/s3/photos/cat.jpg", b"woof")
+    assert (answer.status, answer.code) == (200, "InternalError")
+    assert client.get("/s3/photos/cat.jpg").body == b"meow"
