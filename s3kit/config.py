@@ -21,7 +21,9 @@ from typing import Any
 from typing import Literal
 from urllib.parse import urlsplit
 
+from .blobs.registry import FIELDS as STORAGE_FIELDS
 from .blobs.registry import location
+from .blobs.registry import urls
 from .model import Account
 from .model import Key
 from .profile import PROFILES
@@ -82,8 +84,10 @@ class Config:
     Secrets (keys, accounts, URLs that may hold a password) never show in ``repr``.
 
     :param storages: where bytes lie: a name to a folder, an fsspec URL such as
-        ``s3://bucket/prefix``, ``{"url", "options", "read_only"}`` or
-        ``{"use": "module:Class", "options"}``. ``default`` must be among them.
+        ``s3://bucket/prefix``, or ``{"url", "options"}``, ``{"use": "module:Class", "options"}``
+        or ``{"mirror": [storage, storage], "quorum"}``, each with ``prefix``, ``throttle`` and
+        ``read_only`` if wanted; see :func:`s3kit.blobs.registry.open_store`. ``default`` must be
+        among them.
     :param index: where facts lie: an SQLAlchemy URL, or ``memory://``.
     :param keys: access key to secret key, for the account ``default``.
     :param accounts: ``{"id", "name", "email", "keys": [{"access_key", "secret_key"}]}`` each.
@@ -244,8 +248,7 @@ class Config:
     def in_memory(self) -> bool:
         """Some blobs or the index live in one process's memory, so it must be the only one."""
         return is_memory(self.index) or any(
-            is_memory(spec if isinstance(spec, str) else spec.get("url", ""))
-            for spec in self.storages.values()
+            is_memory(url) for spec in self.storages.values() for url in urls(spec)
         )
 
 
@@ -330,20 +333,29 @@ def _check_storages(storages: Mapping[str, Any]) -> None:
                     f'The storages "{places[place]}" and "{name}" are the same place. '
                     "Leave one of them out."
                 )
-        if isinstance(spec, str):
-            continue
-        where = f'storages["{name}"]'
-        _check_names(where, spec, ("url", "use", "options", "read_only"))
-        if ("url" in spec) == ("use" in spec):
-            raise ConfigError(f'{where} needs either "url" or "use" ("module:Class").')
-        read_only = spec.get("read_only", False)
-        if not isinstance(read_only, bool):
-            kind = type(read_only).__name__
-            raise ConfigError(f"{where}: read_only must be true or false, not {kind}.")
+        _check_storage(f'storages["{name}"]', spec)
     if _is_read_only(storages["default"]):
         raise ConfigError(
             'storages["default"] must not be read_only: what is stored goes there unless placed.'
         )
+
+
+def _check_storage(where: str, spec: Any) -> None:
+    """Refuse what is misspelt; the values are looked at when the storage is opened."""
+    if isinstance(spec, str):
+        return
+    _check_names(where, spec, STORAGE_FIELDS)
+    if sum(kind in spec for kind in ("url", "use", "mirror")) != 1:
+        raise ConfigError(f'{where} needs either "url" or "use" ("module:Class") or "mirror".')
+    read_only = spec.get("read_only", False)
+    if not isinstance(read_only, bool):
+        kind = type(read_only).__name__
+        raise ConfigError(f"{where}: read_only must be true or false, not {kind}.")
+    members = spec.get("mirror", ())
+    if not isinstance(members, list | tuple):
+        raise ConfigError(f"{where}: mirror must be a list of storages.")
+    for number, member in enumerate(members, 1):
+        _check_storage(f"{where}, member {number}", member)
 
 
 def _is_read_only(spec: StorageSpec) -> bool:

@@ -29,11 +29,13 @@ class Capabilities:
     :param durable: a committed blob survives a power cut.
     :param shared: other processes see the same blobs.
     :param native_copy: the storage can copy without the bytes passing through here.
+    :param read_only: nothing is ever written or deleted here.
     """
 
     durable: bool
     shared: bool
     native_copy: bool = False
+    read_only: bool = False
 
 
 class BlobWriter(Protocol):

@@ -6,39 +6,44 @@ import difflib
 import importlib
 import json
 import os
+from collections.abc import Iterable
 from collections.abc import Iterator
 from collections.abc import Mapping
 from typing import Any
 from typing import Literal
+from urllib.parse import quote
 from urllib.parse import unquote
 from urllib.parse import urlsplit
 
-from .base import BlobReader
 from .base import BlobStore
-from .base import BlobWriter
-from .base import Capabilities
 from .local import LocalBlobStore
 from .memory import MemoryBlobStore
 
-_FIELDS = ("url", "use", "options", "read_only")
+FIELDS = ("url", "use", "mirror", "options", "prefix", "quorum", "read_only", "throttle")
+"""What the description of a storage may hold."""
+
+Durability = Literal["full", "relaxed"]
+Spec = str | Mapping[str, Any] | BlobStore
 
 
 class StorageError(ValueError):
     """A storage's configuration that cannot be used; the text says what would mend it."""
 
 
-def open_store(
-    name: str,
-    spec: str | Mapping[str, Any] | BlobStore,
-    *,
-    durability: Literal["full", "relaxed"] = "full",
-) -> BlobStore:
+def open_store(name: str, spec: Spec, *, durability: Durability = "full") -> BlobStore:
     """Make the storage that a configuration describes.
 
     :param name: its name in the configuration.
     :param spec: a folder (``/srv/objects``, ``file:///srv/objects``), ``memory://``, any fsspec
-        URL (``s3://bucket/folder``), a mapping of ``url`` or ``use`` (``"module:Class"``, called
-        with the name and the options) with ``options`` and ``read_only``, or a ready store.
+        URL (``s3://bucket/folder``), a ready store, or a mapping of one of
+
+        * ``url``, with ``options`` for the fsspec file system;
+        * ``use``: ``"module:Class"``, called with the name and the ``options``;
+        * ``mirror``: a list of descriptions, all of which are written, or ``quorum`` of them;
+
+        and, for each of them, ``prefix`` (a folder below the URL; for storages without folders a
+        part that is kept apart), ``throttle`` (``read`` and ``write``, in bytes per second) and
+        ``read_only``.
     :param durability: ``full`` or ``relaxed``, for storages in a local folder.
     :raises StorageError: the description is wrong, or a package that it needs is missing.
     :raises OSError: a local folder cannot be made.
@@ -51,26 +56,122 @@ def open_store(
         raise StorageError(
             f"Storage {name!r} is a folder, a URL or a mapping, not {type(spec).__name__}."
         )
-    for field in spec:
-        if field not in _FIELDS:
-            near = difflib.get_close_matches(str(field), _FIELDS, 1)
-            hint = f"Did you mean {near[0]!r}?" if near else f"Known are {', '.join(_FIELDS)}."
-            raise StorageError(f"Storage {name!r} has an unknown field {field!r}. {hint}")
+    _check_fields(f"Storage {name!r}", spec, FIELDS)
     options = spec.get("options") or {}
     read_only = spec.get("read_only", False)
     if not isinstance(options, Mapping):
         raise StorageError(f"The options of storage {name!r} are no mapping.")
     if not isinstance(read_only, bool):
         raise StorageError(f"read_only of storage {name!r} is {read_only!r}, not true or false.")
-    url, use = spec.get("url"), spec.get("use")
-    if (url is None) == (use is None):
-        raise StorageError(f"Storage {name!r} needs either a url or a use, and one of them only.")
-    store = (
-        _from_url(name, str(url), options, read_only, durability)
-        if use is None
-        else _from_class(name, str(use), options)
-    )
-    return ReadOnlyBlobStore(store) if read_only else store
+    if sum(spec.get(kind) is not None for kind in ("url", "use", "mirror")) != 1:
+        raise StorageError(
+            f"Storage {name!r} needs either a url or a use (or a mirror), and one of them only."
+        )
+    prefix = _prefix(name, spec.get("prefix"))
+    if spec.get("url") is not None:
+        url = str(spec["url"])
+        if prefix and not url.startswith("memory:"):
+            url, prefix = below(url, prefix), ""
+        store = _from_url(name, url, options, read_only, durability)
+    elif spec.get("use") is not None:
+        store = _from_class(name, str(spec["use"]), options)
+    else:
+        store = _mirror(name, spec, durability)
+    if spec.get("mirror") is None and spec.get("quorum") is not None:
+        raise StorageError(f"Storage {name!r} has a quorum, but no mirror.")
+    return _wrapped(name, store, prefix, spec.get("throttle"), read_only)
+
+
+def below(url: str, prefix: str) -> str:
+    """The folder ``prefix`` below a folder or URL."""
+    scheme = url.partition("://")[0]
+    inner = prefix.strip("/")
+    return f"{url.rstrip('/')}/{quote(inner) if scheme == 'file' else inner}"
+
+
+def urls(spec: Any) -> Iterator[str]:
+    """Every URL in a description, those of a mirror's members included."""
+    if isinstance(spec, str):
+        yield spec
+    elif isinstance(spec, Mapping):
+        if isinstance(spec.get("url"), str):
+            yield spec["url"]
+        members = spec.get("mirror")
+        for member in members if isinstance(members, list | tuple) else ():
+            yield from urls(member)
+
+
+def _check_fields(where: str, given: Mapping[str, Any], known: Iterable[str]) -> None:
+    names = list(known)
+    for field in given:
+        if field not in names:
+            near = difflib.get_close_matches(str(field), names, 1)
+            hint = f"Did you mean {near[0]!r}?" if near else f"Known are {', '.join(names)}."
+            raise StorageError(f"{where} has an unknown field {field!r}. {hint}")
+
+
+def _prefix(name: str, prefix: Any) -> str:
+    if prefix is None:
+        return ""
+    parts = prefix.strip("/").split("/") if isinstance(prefix, str) else [""]
+    if any(each in ("", ".", "..") or "::" in each or not each.isprintable() for each in parts):
+        raise StorageError(
+            f"The prefix of storage {name!r} is {prefix!r}; it is written like 'tenant-7/objects'."
+        )
+    return "/".join(parts)
+
+
+def _mirror(name: str, spec: Mapping[str, Any], durability: Durability) -> BlobStore:
+    from .wrappers import Mirrored
+
+    members = spec["mirror"]
+    if not isinstance(members, list | tuple):
+        raise StorageError(f"The mirror of storage {name!r} is no list of storages.")
+    if spec.get("options"):
+        raise StorageError(f"Storage {name!r}: options belong to the members of the mirror.")
+    places = [place for each in members if (place := location(each)) is not None]
+    if len(places) != len(set(places)):
+        raise StorageError(f"Two members of the mirror of storage {name!r} are the same place.")
+    quorum = spec.get("quorum")
+    if quorum is not None and (not isinstance(quorum, int) or isinstance(quorum, bool)):
+        raise StorageError(f"The quorum of storage {name!r} is {quorum!r}, not a whole number.")
+    stores: list[BlobStore] = []
+    try:
+        for number, member in enumerate(members, 1):
+            stores.append(open_store(f"{name}, member {number}", member, durability=durability))
+        return Mirrored(name, stores, quorum=quorum)
+    except BaseException as error:
+        for store in stores:
+            store.close()
+        if type(error) is ValueError:
+            raise StorageError(f"Storage {name!r}: {error}") from None
+        raise
+
+
+def _wrapped(name: str, store: BlobStore, prefix: str, throttle: Any, read_only: bool) -> BlobStore:
+    if not (prefix or throttle is not None or read_only):
+        return store
+    from .wrappers import Prefixed
+    from .wrappers import ReadOnly
+    from .wrappers import Throttled
+
+    if prefix:
+        store = Prefixed(store, prefix)
+    if throttle is not None:
+        if not isinstance(throttle, Mapping):
+            raise StorageError(
+                f"The throttle of storage {name!r} is {throttle!r}; it is written "
+                '{"read": 1000000, "write": 1000000}, in bytes per second.'
+            )
+        _check_fields(f"The throttle of storage {name!r}", throttle, ("read", "write"))
+        for direction, rate in throttle.items():
+            if not isinstance(rate, int | float) or isinstance(rate, bool) or not rate > 0:
+                raise StorageError(
+                    f"The throttle of storage {name!r}: {direction} is {rate!r}, not a number of "
+                    "bytes per second above 0."
+                )
+        store = Throttled(store, **throttle)
+    return ReadOnly(store) if read_only else store
 
 
 def _from_url(
@@ -78,7 +179,7 @@ def _from_url(
     url: str,
     options: Mapping[str, Any],
     read_only: bool,
-    durability: Literal["full", "relaxed"],
+    durability: Durability,
 ) -> BlobStore:
     if not url:
         raise StorageError(f"The URL of storage {name!r} is empty.")
@@ -109,15 +210,18 @@ def _folder(url: str) -> str:
     return os.path.expanduser(path)
 
 
-def location(spec: str | Mapping[str, Any]) -> tuple[str, str] | None:
+def location(spec: Spec) -> tuple[str, str] | None:
     """What two descriptions of the same place have in common; None where nobody can tell.
 
     Links are followed. Options belong to a URL's location: they may hold its server's address.
     """
     options: Mapping[str, Any] = {}
-    if not isinstance(spec, str):
+    if isinstance(spec, Mapping):
         options = spec.get("options") or {}
-        spec = str(spec.get("url", ""))
+        url, prefix = str(spec.get("url", "")), spec.get("prefix")
+        spec = below(url, prefix) if url and isinstance(prefix, str) else url
+    if not isinstance(spec, str):
+        return None
     scheme, separator, _ = spec.partition("://")
     if not spec or (separator and scheme == "memory"):
         return None
@@ -151,36 +255,3 @@ def _from_class(name: str, use: str, options: Mapping[str, Any]) -> BlobStore:
             f"Storage {name!r}: {use} is no BlobStore; see s3kit.blobs.base for what it needs."
         )
     return store
-
-
-class ReadOnlyBlobStore:
-    """A storage that is read from and never written to, e.g. one that is being left.
-
-    :raises PermissionError: at any attempt to write or delete.
-    """
-
-    __slots__ = ("_store", "capabilities", "name")
-
-    def __init__(self, store: BlobStore) -> None:
-        self._store = store
-        self.name: str = store.name
-        self.capabilities: Capabilities = store.capabilities
-
-    def create(self, blob_id: str, size_hint: int | None = None) -> BlobWriter:
-        raise PermissionError(f"Storage {self.name!r} is read-only.")
-
-    def open(self, blob_id: str, start: int, end: int) -> BlobReader:
-        return self._store.open(blob_id, start, end)
-
-    def delete(self, blob_id: str) -> None:
-        raise PermissionError(f"Storage {self.name!r} is read-only.")
-
-    def size(self, blob_id: str) -> int:
-        return self._store.size(blob_id)
-
-    def sweep(self) -> Iterator[tuple[str, float]]:
-        # There is nothing to sweep where nothing may be deleted.
-        return iter(())
-
-    def close(self) -> None:
-        self._store.close()

@@ -14,7 +14,6 @@ from itertools import islice
 from ..blobs.base import OWNER
 from ..blobs.base import BlobStore
 from ..blobs.base import is_blob_id
-from ..blobs.registry import ReadOnlyBlobStore
 from ..index import garbage as garbage_rows
 from ..index import identity
 from ..index import uploads as upload_rows
@@ -128,7 +127,7 @@ class Janitor:
             self._make_sure_of(name, store)
         count = 0
         for name, store in self._writable():
-            old = (blob for blob, modified in _blobs(store) if modified <= oldest)
+            old = (blob for blob, modified in blobs_of(store) if modified <= oldest)
             while batch := list(islice(old, BATCH)):
                 known = self._known(batch)
                 orphans = [blob for blob in batch if blob not in known]
@@ -160,9 +159,9 @@ class Janitor:
     def _make_sure_of(self, name: str, store: BlobStore) -> None:
         """Raises ForeignStorage unless the storage's blobs are this index's to judge."""
         mine = self._backing.index.read(identity.get)
-        owner = _owner(store)
+        owner = owner_of(store)
         if not owner:
-            blobs = (blob for blob, _ in _blobs(store))
+            blobs = (blob for blob, _ in blobs_of(store))
             strange = False
             while batch := list(islice(blobs, BATCH)):
                 strange = not self._known(batch)
@@ -188,7 +187,7 @@ class Janitor:
         return [
             (name, store)
             for name, store in self._backing.storages.items()
-            if not isinstance(store, ReadOnlyBlobStore)
+            if not store.capabilities.read_only
         ]
 
     def nudge(self) -> None:
@@ -248,11 +247,13 @@ class Janitor:
         self._thread = None
 
 
-def _blobs(store: BlobStore) -> Iterator[tuple[str, float]]:
-    return (found for found in store.sweep() if found[0] != OWNER)
+def blobs_of(store: BlobStore) -> Iterator[tuple[str, float]]:
+    """The blobs of a storage that are objects' bytes, with when they were last written."""
+    # Longer ids than ours are those of a Prefixed storage on the same one.
+    return (found for found in store.sweep() if found[0] != OWNER and len(found[0]) == len(OWNER))
 
 
-def _owner(store: BlobStore) -> str | None:
+def owner_of(store: BlobStore) -> str | None:
     """The id of the index that a storage belongs to; None if it is not marked, "" if only half."""
     try:
         size = store.size(OWNER)
@@ -264,7 +265,7 @@ def _owner(store: BlobStore) -> str | None:
 
 def _mark(store: BlobStore, mine: str) -> str:
     """Write ``mine`` into a storage that belongs to nobody yet; answers whose it is."""
-    owner = _owner(store)
+    owner = owner_of(store)
     if owner:
         return owner
     if owner is not None:
@@ -280,11 +281,11 @@ def _mark(store: BlobStore, mine: str) -> str:
             raise
     except OSError:
         # Another process may just have been faster.
-        owner = _owner(store)
+        owner = owner_of(store)
         if not owner:
             raise
         return owner
-    return _owner(store) or mine
+    return owner_of(store) or mine
 
 
 _OPEN: weakref.WeakSet[Janitor] = weakref.WeakSet()

@@ -20,7 +20,7 @@ from s3kit.blobs.base import OWNER
 from s3kit.blobs.base import BlobStore
 from s3kit.blobs.local import LocalBlobStore
 from s3kit.blobs.memory import MemoryBlobStore
-from s3kit.blobs.registry import ReadOnlyBlobStore
+from s3kit.blobs.wrappers import ReadOnly
 from s3kit.errors import NoSuchBucket
 from s3kit.index import garbage
 from s3kit.index import identity
@@ -167,7 +167,7 @@ def test_the_first_write_marks_every_storage_that_can_be_written(
 ) -> None:
     near, frozen = MemoryBlobStore(), MemoryBlobStore()
     far = LocalBlobStore(tmp_path / "far")
-    store = make({"default": near, "far": far, "old": ReadOnlyBlobStore(frozen)})
+    store = make({"default": near, "far": far, "old": ReadOnly(frozen)})
     run_in_background(store)
     mine = store.index.read(identity.get).encode()
     assert get(near, OWNER, 0, 32) == get(far, OWNER, 0, 32) == mine
@@ -256,7 +256,7 @@ def test_garbage_of_storages_that_are_gone_or_read_only_waits_in_silence(
 ) -> None:
     frozen, near = MemoryBlobStore(), MemoryBlobStore()
     kept, gone = put(frozen, b"x"), put(near, b"x")
-    store = make({"default": near, "old": ReadOnlyBlobStore(frozen)})
+    store = make({"default": near, "old": ReadOnly(frozen)})
     waste(store, kept, storage="old")
     waste(store, kept, storage="removed")
     waste(store, gone, since=2)
