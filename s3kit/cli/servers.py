@@ -14,6 +14,7 @@ import signal
 import socket
 import sys
 import threading
+import typing
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -22,10 +23,15 @@ from typing import Any
 
 from ..config import Config
 from ..config import ConfigError
+from ..wire.environ import keep_metadata
 from .late_continue import before_request
 from .late_continue import closing_unasked
 from .late_continue import take_any_expectation
+from .metadata_names import keep_metadata_names
 from .worker import Worker
+
+if typing.TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIEnvironment
 
 GRACE_SECONDS = 29
 """How long a stopping server lets running requests finish: it is to be gone within 30."""
@@ -107,6 +113,7 @@ def run_gunicorn(config: Config, listening: Listening) -> None:
 
         def load(self) -> Any:
             take_any_expectation()
+            keep_metadata_names()
             self.worker = Worker(config)
             return self.worker.app
 
@@ -135,7 +142,7 @@ def gunicorn_settings(listening: Listening) -> dict[str, Any]:
         "limit_request_line": 8190,
         "limit_request_field_size": 65536,
         "limit_request_fields": 1000,
-        # "dangerous" would join X_Amz_Acl to X-Amz-Acl.
+        # "dangerous" would join X_Amz_Acl to X-Amz-Acl. See keep_metadata_names for what stays.
         "header_map": "drop",
         # s3kit decides itself which proxies to trust (trusted_proxies).
         "forwarded_allow_ips": "",
@@ -232,6 +239,11 @@ def run_werkzeug(config: Config, listening: Listening) -> None:
     from werkzeug.serving import make_server
 
     class Handler(WSGIRequestHandler):
+        def make_environ(self) -> WSGIEnvironment:
+            environ = super().make_environ()
+            keep_metadata(environ, self.headers.items())
+            return environ
+
         def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
             """Nothing: a presigned URL in a log is a password in a log."""
 

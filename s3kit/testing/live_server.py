@@ -16,10 +16,13 @@ from typing import Any
 from werkzeug.serving import WSGIRequestHandler
 from werkzeug.serving import make_server
 
+from ..wire.environ import keep_metadata
+
 if typing.TYPE_CHECKING:
     import ssl
 
     from _typeshed.wsgi import WSGIApplication
+    from _typeshed.wsgi import WSGIEnvironment
 
 
 class LiveServer:
@@ -68,5 +71,10 @@ class LiveServer:
 
 
 class _QuietHandler(WSGIRequestHandler):
+    def make_environ(self) -> WSGIEnvironment:
+        environ = super().make_environ()
+        keep_metadata(environ, self.headers.items())
+        return environ
+
     def log(self, type: str, message: str, *args: Any) -> None:
         """Nothing: tests read answers, and a presigned URL is no matter for a log."""

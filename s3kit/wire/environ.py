@@ -188,6 +188,23 @@ def environ_key(name: str) -> str:
     return key if key in ("CONTENT_TYPE", "CONTENT_LENGTH") else "HTTP_" + key
 
 
+def is_metadata_with_underscore(name: str) -> bool:
+    """Whether this is metadata such as ``x-amz-meta-a_b``, whose name S3 takes as it is.
+
+    Servers leave out every header with an underscore, because WSGI cannot tell it from the same
+    name with a hyphen; then its signature is wrong. This one may stay: the prefix has hyphens, so
+    nothing but metadata is named, and two spellings of one name break the signature (A028).
+    """
+    return name[:11].lower() == "x-amz-meta-" and "_" in name
+
+
+def keep_metadata(environ: dict[str, Any], headers: Iterable[tuple[str, str]]) -> None:
+    """Add the metadata that a server left out of ``environ`` for the underscore in its name."""
+    for name, value in headers:
+        if is_metadata_with_underscore(name):
+            environ.setdefault(environ_key(name), value)
+
+
 def header(environ: Environ, name: str) -> str | None:
     """A request header by its lower-case name, without outer blanks; None where it is absent.
 

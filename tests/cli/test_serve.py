@@ -18,6 +18,7 @@ import time
 import urllib.parse
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
@@ -34,10 +35,10 @@ def mode(path: Path) -> int:
     return stat.S_IMODE(path.stat().st_mode)
 
 
-def upload_head(server: Serving, key: str, size: int) -> bytes:
+def upload_head(server: Serving, key: str, size: int, **parameters: Any) -> bytes:
     """The head of a presigned PUT of ``size`` bytes to the bucket "first"."""
     url = server.client().generate_presigned_url(
-        "put_object", Params={"Bucket": "first", "Key": key}
+        "put_object", Params={"Bucket": "first", "Key": key, **parameters}
     )
     target = url.removeprefix(server.url)
     host = f"{server.host}:{server.port}"
@@ -330,6 +331,30 @@ def test_underscore_headers_are_dropped_by_gunicorn(serve: Start) -> None:
     assert server.exchange(head + extra).startswith(b"HTTP/1.1 200 OK")
     assert b" 403 " in server.exchange(b"GET /first/k HTTP/1.0\r\n\r\n").split(b"\r\n")[0]
     assert server.client().get_object(Bucket="first", Key="k")["Body"].read() == b"hello"
+
+
+@pytest.mark.parametrize("server", SERVERS)
+def test_metadata_names_may_have_underscores(serve: Start, server: str) -> None:
+    """As S3 takes them; the servers leave every other such header out."""
+    running = serve("--server", server)
+    client = running.client()
+    client.create_bucket(Bucket="first")
+    metadata = {"a_b": "c", "d-e": "f", "g.h": "i", "_": "j"}
+    client.put_object(Bucket="first", Key="k", Body=b"hello", Metadata=metadata)
+    assert client.head_object(Bucket="first", Key="k")["Metadata"] == metadata
+
+
+def test_metadata_with_an_underscore_cannot_join_what_was_signed(serve: Start) -> None:
+    """A028."""
+    server = serve("--server", "gunicorn")
+    server.client().create_bucket(Bucket="first")
+    head = upload_head(server, "k", 5, Metadata={"a-b": "good"}).removesuffix(b"\r\n")
+    head += b"x-amz-meta-a-b: good\r\n"
+    end = b"Connection: close\r\n\r\nhello"
+    assert b"403" in server.exchange(head + b"x-amz-meta-a_b: bad\r\n" + end)
+    assert server.exchange(head + end).startswith(b"HTTP/1.1 200 OK")
+    got = server.client().head_object(Bucket="first", Key="k")
+    assert got["Metadata"] == {"a-b": "good"}
 
 
 def test_variables_of_the_process_are_not_headers_under_granian(serve: Start) -> None:
