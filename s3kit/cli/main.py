@@ -13,6 +13,7 @@ from ..blobs.registry import StorageError
 from ..config import ConfigError
 from ..index.schema import SchemaMismatch
 from .gc import gc
+from .scrub import scrub
 from .serve import serve
 from .upgrade_index import upgrade_index
 
@@ -48,4 +49,5 @@ def cli() -> None:
 
 cli.add_command(serve)
 cli.add_command(gc)
+cli.add_command(scrub)
 cli.add_command(upgrade_index)

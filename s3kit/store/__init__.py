@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from collections.abc import Collection
 from collections.abc import Mapping
 from collections.abc import Sequence
 from time import time
+from typing import TYPE_CHECKING
 
 from ..blobs.base import BlobStore
 from ..index import listing
@@ -24,6 +26,9 @@ from .multipart import WantedPart
 from .objects import Attributes
 from .objects import Objects
 from .objects import Removal
+
+if TYPE_CHECKING:
+    from .scrub import Scrub
 
 
 class Store:
@@ -132,6 +137,18 @@ class Store:
     def sweep_orphans(self) -> int:
         """Delete old blobs that no row knows; how many were deleted."""
         return self.janitor.sweep_orphans()
+
+    def scrub(
+        self,
+        *,
+        storages: Collection[str] | None = None,
+        rate: int | None = None,
+        advance: Callable[[int], object] = lambda size: None,
+    ) -> Scrub:
+        """A reading of everything that is stored, see :class:`s3kit.store.scrub.Scrub`."""
+        from .scrub import Scrub
+
+        return Scrub(self._backing, storages=storages, rate=rate, advance=advance)
 
     def close(self) -> None:
         """Close the index and the storages."""

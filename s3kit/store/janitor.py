@@ -143,7 +143,7 @@ class Janitor:
             if name in self._marked:
                 continue
             try:
-                owner = _mark(store, mine)
+                owner = mark(store, mine)
             except Exception:
                 logger.warning("Storage %r cannot be marked as this index's.", name, exc_info=True)
                 continue
@@ -172,7 +172,7 @@ class Janitor:
                     f'Storage "{name}" holds blobs, and this index knows none of them, so they '
                     "are not swept. Is it the endpoint's own index?"
                 )
-            owner = _mark(store, mine)
+            owner = mark(store, mine)
         if owner != mine:
             raise ForeignStorage(
                 f'Storage "{name}" belongs to another index ({owner}), so nothing is swept: to '
@@ -263,7 +263,7 @@ def owner_of(store: BlobStore) -> str | None:
     return text if is_blob_id(text) else ""
 
 
-def _mark(store: BlobStore, mine: str) -> str:
+def mark(store: BlobStore, mine: str) -> str:
     """Write ``mine`` into a storage that belongs to nobody yet; answers whose it is."""
     owner = owner_of(store)
     if owner:
