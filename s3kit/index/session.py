@@ -159,6 +159,14 @@ class Index:
         """
         return self._writer.write(work)
 
+    def watch_commits(self, committed: Callable[[int], object]) -> None:
+        """Have ``committed`` called after each commit with the number of writes that it carried.
+
+        Only SQLite's carry several; elsewhere it is never called.
+        """
+        if isinstance(self._writer, SqliteWriter):
+            self._writer.committed = committed
+
     def close(self) -> None:
         """Close every connection that is not in use; a ``memory://`` index is gone then."""
         self._writer.close()

@@ -90,6 +90,8 @@ class SqliteWriter:
         self._queue: deque[_Ticket[Any]] = deque()
         self._leading = False
         self._leader = 0
+        self.committed: Callable[[int], object] | None = None
+        """Called after each commit with the number of works that it carried."""
 
     def share_counters(self) -> None:
         """Begin to keep rows; the counters are made where there are none."""
@@ -185,6 +187,10 @@ class SqliteWriter:
             raise
         finally:
             self._unlock()
+        if self.committed is not None:
+            # Whatever it does, the works are committed.
+            with suppress(Exception):
+                self.committed(len(batch))
 
     def _run(self, connection: SqliteConnection, batch: list[_Ticket[Any]]) -> None:
         """Run the first work and all that wait by then, each undone alone when it fails."""
