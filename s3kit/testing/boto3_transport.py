@@ -82,13 +82,15 @@ def boto3_client(
 def route_to_wsgi(client: Any, app: WSGIApplication) -> None:
     """Send all further requests of a boto3 or botocore client into ``app``.
 
-    Of a resource it is ``resource.meta.client``.
+    :param client: of a resource it is ``resource.meta.client``; or a boto3 Session, for all S3
+        clients that it will make.
     """
 
     def send(request: Any, **_: Any) -> Any:
         return _answer(app, request)
 
-    client.meta.events.register("before-send.s3", send)
+    events = client.events if hasattr(client, "events") else client.meta.events
+    events.register("before-send.s3", send)
 
 
 @cache
