@@ -11,8 +11,10 @@ The raw request target survives: uvicorn, granian and hypercorn tell it as ``raw
 - a client that goes away ends its download, instead of all of it being read for nobody; with a2wsgi
   alone some servers leave the thread waiting for ever;
 - an upload in chunks that breaks off is known as broken (a2wsgi alone: such uploads are refused);
-- header names with an underscore are dropped, as gunicorn does: WSGI would take ``X_Amz_Acl`` for
+- header names with an underscore are dropped, but for metadata: WSGI would take ``X_Amz_Acl`` for
   ``X-Amz-Acl``;
+- after an upload that was refused unasked (``Expect: 100-continue``) the connection is closed, as
+  ``s3kit serve`` does: clients would mistake what follows;
 - enough threads: a slow client holds one of them.
 
 uvicorn rewrites scheme and client address by ``X-Forwarded-*`` from 127.0.0.1; give it
@@ -29,6 +31,7 @@ from collections.abc import Callable
 from collections.abc import Iterable
 from collections.abc import Iterator
 from collections.abc import MutableMapping
+from types import BuiltinFunctionType
 from typing import TYPE_CHECKING
 from typing import Any
 from urllib.parse import quote
@@ -139,8 +142,13 @@ class _Bridge:
         if scope["type"] != "http":
             await self._inner(scope, receive, send)
             return
-        exchange = _Exchange(receive, send)
-        headers = [(name, value) for name, value in scope["headers"] if b"_" not in name]
+        headers = [
+            (name, value)
+            for name, value in scope["headers"]
+            if b"_" not in name or name.startswith(b"x-amz-meta-")
+        ]
+        expects = any(name == b"expect" for name, _ in headers)
+        exchange = _Exchange(receive, send, expects)
         query: bytes = scope["query_string"]
         if not query.isascii():
             # a2wsgi fails at such bytes; signed they were in this form.
@@ -155,6 +163,8 @@ class _Bridge:
         # receive() tells a body that broke off from one that ended.
         environ["wsgi.input_terminated"] = True
         exchange: _Exchange = environ["asgi.scope"]["s3kit.exchange"]
+        # s3kit then leaves a body unread that it did not ask for.
+        environ["wsgi.input"].lazy_continue = exchange.asks_late
         body = self._app(environ, start_response)
         return _until_gone(body, exchange)
 
@@ -171,13 +181,25 @@ def _until_gone(body: Iterable[bytes], exchange: _Exchange) -> Iterator[bytes]:
             close()
 
 
+def _asks_late(receive: Receive) -> bool:
+    """Whether this server sends ``100 Continue`` only when the body is asked for.
+
+    uvicorn's function and granian's, which is built in; hypercorn and daphne send it at once.
+    """
+    module = getattr(receive, "__module__", None) or ""
+    return module.startswith("uvicorn.") or isinstance(receive, BuiltinFunctionType)
+
+
 class _Exchange:
     """One request's two ends; ``gone`` is True once the client has left."""
 
-    def __init__(self, receive: Receive, send: Send) -> None:
+    def __init__(self, receive: Receive, send: Send, expects: bool) -> None:
         self.gone = False
+        self.asks_late = _asks_late(receive)
         self._receive = receive
         self._send = send
+        # Whether the client waits for "100 Continue", which the first receive() sends.
+        self._unasked = expects
         self._ahead: asyncio.Queue[Message] = asyncio.Queue(1)
         self._watch: asyncio.Task[None] | None = None
 
@@ -186,6 +208,7 @@ class _Exchange:
 
         :raises ConnectionError: the client went away before its end.
         """
+        self._unasked = False
         message = await (self._receive() if self._watch is None else self._ahead.get())
         if message["type"] == "http.disconnect":
             self.gone = True
@@ -194,17 +217,21 @@ class _Exchange:
 
     async def send(self, message: Message) -> None:
         """Pass a part of the answer on, or drop it when nobody is there to take it."""
-        if self._watch is None:
-            # Only now: before the answer begins the app itself reads.
-            self._watch = asyncio.create_task(self._look())
         if self.gone:
             return
+        if self._unasked and message["type"] == "http.response.start":
+            # botocore gives the status of an answer that came unasked to every later one.
+            headers = [*message.get("headers", ()), (b"connection", b"close")]
+            message = {**message, "headers": headers}
         try:
             await self._send(message)
         except Exception as error:
             # a2wsgi's thread would wait for ever for a sender that has ended.
             logger.debug("The answer could not be sent: %r", error)
             self.gone = True
+        if self._watch is None and not self._unasked:
+            # Not before the answer has begun: until then the app itself reads.
+            self._watch = asyncio.create_task(self._look())
 
     def end(self) -> None:
         if self._watch is not None:

@@ -36,7 +36,12 @@ class S3RequestHandler(WSGIRequestHandler):
 
     def get_environ(self) -> dict[str, Any]:
         """The environ, with the raw target and without an invented Content-Type."""
+        sent = self.headers.items()
         environ: dict[str, Any] = super().get_environ()
+        for name, value in sent:
+            # Django leaves out what has an underscore; in metadata it is part of the name.
+            if "_" in name and name[:11].lower() == "x-amz-meta-":
+                environ.setdefault("HTTP_" + name.upper().replace("-", "_"), value)
         # Not self.path: several leading slashes are one there.
         target = self.requestline.split()[1]
         environ["REQUEST_URI"] = environ["RAW_URI"] = target
