@@ -43,15 +43,21 @@ LEAST_ORPHAN = 3600
 SERVE_NAMES = frozenset(
     {
         "access_key",
+        "access_log",
         "certfile",
         "config",
         "data",
         "host",
         "keyfile",
+        "metrics",
+        "metrics_from",
+        "metrics_token",
         "port",
+        "request_id_header",
         "secret_key",
         "server",
         "threads",
+        "tracing",
         "workers",
     }
 )
