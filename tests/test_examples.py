@@ -148,3 +148,17 @@ def test_components_guard_and_watch_an_app_of_ones_own(tmp_path: Path) -> None:
     upload, stranger, _ = map(json.loads, lines)
     assert (upload["access_key"], upload["bytes_received"]) == ("AKIAEXAMPLE", 5)
     assert (stranger["request_id"], stranger["error"]) == ("outer-1", "AccessDenied")
+
+
+def test_tasks_read_and_store_without_http_and_sign_urls() -> None:
+    text = b"so it is\nand so it was\n"
+    with running("tasks.py", "0") as url, client_of(url) as client:
+        client.put_object(Bucket="texts", Key="a b", Body=text)
+        until = time.monotonic() + 10
+        while client.list_objects_v2(Bucket="reports")["KeyCount"] == 0:
+            assert time.monotonic() < until
+            time.sleep(0.02)
+        report = client.get_object(Bucket="reports", Key="a b")
+        assert report["Body"].read().startswith(b"2\tso\n2\tit\n1\tis\n")
+        with urllib.request.urlopen(report["Metadata"]["text"], timeout=10) as response:
+            assert response.read() == text
