@@ -35,16 +35,23 @@ def running(name: str, *arguments: str) -> Iterator[str]:
     environ = {key: value for key, value in os.environ.items() if not key.startswith("S3KIT_")}
     with subprocess.Popen(
         [sys.executable, str(EXAMPLES / name), *arguments],
-        env={**environ, "PYTHONPATH": str(ROOT)},
+        env={
+            **environ,
+            "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'contrib'}",
+            "PYTHONUNBUFFERED": "1",
+        },
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,
     ) as process:
         try:
             assert process.stdout is not None
-            line = process.stdout.readline()
-            found = re.search(r"http://[0-9.:]+", line)
-            assert found, f"{name} printed {line!r}"
+            printed = ""
+            found = None
+            while found is None and (line := process.stdout.readline()):
+                printed += line
+                found = re.search(r"http://[0-9.:]+", line)
+            assert found, f"{name} printed {printed!r}"
             yield found.group()
         finally:
             process.terminate()
@@ -85,14 +92,31 @@ def test_standalone_serves_s3() -> None:
         store_and_read(url, "first", "a/b", b"hello")
 
 
+def page(url: str) -> str:
+    with urllib.request.urlopen(url, timeout=10) as response:
+        found: str = response.read().decode()
+        return found
+
+
 def test_flask_app_serves_its_page_and_s3_beside_it() -> None:
     with running("flask_app.py", "0") as url:
         store_and_read(url + "/s3", "first", "a//b%2F", b"hello")
-        with urllib.request.urlopen(url + "/", timeout=10) as response:
-            assert response.read() == b"Buckets: first"
+        assert page(url + "/") == "Buckets: first. Stored: first/a//b%2F"
         request = urllib.request.Request(url + "/", headers={"Host": "first.s3.localhost"})
         with pytest.raises(urllib.error.HTTPError, match="403"):
             urllib.request.urlopen(request, timeout=10)
+
+
+def test_django_app_serves_its_page_and_s3_beside_it() -> None:
+    with running("django_app.py", "runserver", "--noreload", "127.0.0.1:0") as url:
+        store_and_read(url + "/s3", "first", "a//b%2F", b"hello" * 100_000)
+        assert page(url + "/") == "Buckets: first"
+
+
+def test_asgi_app_serves_its_page_and_s3_beside_it() -> None:
+    with running("asgi_app.py", "0") as url:
+        store_and_read(url + "/s3", "first", "a//b%2F", b"hello" * 100_000)
+        assert page(url + "/") == "Buckets: first"
 
 
 def test_swap_backend_stores_the_same_in_memory_and_on_disk(tmp_path: Path) -> None:

@@ -8,8 +8,8 @@
 The raw request target survives: uvicorn, granian and hypercorn tell it as ``raw_path``, and
 :mod:`s3kit.wire.environ` reads it. What ``as_asgi`` adds to a bare ``a2wsgi.WSGIMiddleware``:
 
-- a client that goes away ends its download, instead of all of it being read for nobody; with a2wsgi
-  alone some servers leave the thread waiting for ever;
+- a client that goes away ends its download, instead of all of it being read for nobody; and where
+  the server's ``send`` raises then (ASGI 2.4), no thread of a2wsgi's waits for ever;
 - an upload in chunks that breaks off is known as broken (a2wsgi alone: such uploads are refused);
 - header names with an underscore are dropped, but for metadata: WSGI would take ``X_Amz_Acl`` for
   ``X-Amz-Acl``;

@@ -103,7 +103,6 @@ def test_an_upload_that_breaks_off_is_not_stored(host: Host) -> None:
 
 
 def test_clients_that_go_away_hold_no_thread(host: Host) -> None:
-    """With a2wsgi alone a thread reads on for nobody, on some servers for ever."""
     client = host.client()
     client.create_bucket(Bucket="away")
     client.put_object(Bucket="away", Key="big", Body=bytes(30_000_000))
@@ -167,6 +166,17 @@ def connect(host: Host) -> socket.socket:
 # Without a server
 
 
+SCOPE = {
+    "type": "http",
+    "http_version": "1.1",
+    "method": "GET",
+    "path": "/",
+    "raw_path": b"/",
+    "query_string": b"",
+    "headers": [],
+}
+
+
 def ask(app: Any, scope: dict[str, Any], *received: dict[str, Any]) -> list[dict[str, Any]]:
     """What an ASGI app sends for these messages; afterwards the client waits."""
     sent: list[dict[str, Any]] = []
@@ -180,17 +190,7 @@ def ask(app: Any, scope: dict[str, Any], *received: dict[str, Any]) -> list[dict
     async def send(message: dict[str, Any]) -> None:
         sent.append(message)
 
-    full = {
-        "type": "http",
-        "http_version": "1.1",
-        "method": "GET",
-        "path": "/",
-        "raw_path": b"/",
-        "query_string": b"",
-        "headers": [],
-        **scope,
-    }
-    asyncio.run(asyncio.wait_for(app(full, receive, send), 10))
+    asyncio.run(asyncio.wait_for(app({**SCOPE, **scope}, receive, send), 10))
     return sent
 
 
@@ -227,6 +227,29 @@ def test_a_body_is_not_read_on_for_a_client_that_has_left() -> None:
     ask(as_asgi(app), {}, body, {"type": "http.disconnect"})
     assert len(blocks) < 100
     assert closed == [True]
+
+
+def test_a_server_that_cannot_send_any_more_holds_no_thread() -> None:
+    """ASGI 2.4: send() raises OSError after a disconnect. a2wsgi alone would wait for ever."""
+    blocks: list[int] = []
+
+    def app(environ: dict[str, Any], start_response: Any) -> Iterator[bytes]:
+        start_response("200 OK", [])
+        for number in range(1000):
+            blocks.append(number)
+            yield b"block"
+
+    async def receive() -> dict[str, Any]:
+        await asyncio.sleep(3600)
+        raise AssertionError
+
+    async def send(message: dict[str, Any]) -> None:
+        if message["type"] == "http.response.body":
+            raise OSError("gone")
+
+    scope = {**SCOPE, "headers": []}
+    asyncio.run(asyncio.wait_for(as_asgi(app)(scope, receive, send), 10))
+    assert len(blocks) < 100
 
 
 def test_a_body_may_be_read_after_the_answer_has_begun() -> None:
