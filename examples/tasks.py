@@ -1,7 +1,7 @@
 """Background work on stored objects, in the process that serves them: app.client() needs no HTTP.
 
 Run it:  python examples/tasks.py
-Then:    store texts in the bucket "texts"; for each, a count of its words soon lies in "reports", and
+Then:    store texts in the bucket "texts"; a count of the words of each soon lies in "reports", and
          its metadata names a URL by which anybody may read the text for an hour.
 """
 

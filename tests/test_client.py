@@ -204,6 +204,30 @@ def test_a_file_that_shrinks_meanwhile_is_not_stored(s3: s3kit.Client, bucket: s
     assert not s3.exists(bucket, "key")
 
 
+def test_of_a_file_that_grows_meanwhile_what_was_there_is_stored(
+    s3: s3kit.Client, bucket: str
+) -> None:
+    class Growing(io.BytesIO):
+        def read(self, size: int | None = -1) -> bytes:
+            return b"x" * (size or 0)
+
+    for size in (10, 100_000):
+        assert s3.put(bucket, "key", Growing(bytes(size))).size == size
+        assert s3.get(bucket, "key") == b"x" * size
+
+
+def test_writes_and_not_reads_set_the_janitor_to_work(
+    s3: s3kit.Client, app: S3App, bucket: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nudged: list[bool] = []
+    monkeypatch.setattr(type(app.store.janitor), "nudge", lambda janitor: nudged.append(True))
+    s3.put(bucket, "key", b"x")
+    s3.delete(bucket, "key")
+    assert len(nudged) == 2
+    s3.exists(bucket, "key")
+    assert len(nudged) == 2
+
+
 def test_headers_metadata_and_tags_are_those_that_a_request_would_show(
     s3: s3kit.Client, requests: Requests, bucket: str
 ) -> None:
