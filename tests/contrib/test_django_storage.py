@@ -54,6 +54,8 @@ if not settings.configured:
             "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
         },
         USE_TZ=True,
+        # Here and not in a test: to override it would change the whole process's.
+        TIME_ZONE="Africa/Algiers",
         SECRET_KEY="of these tests",
     )
     django.setup()
@@ -145,7 +147,7 @@ def test_the_time_of_a_file_is_aware_or_naive_as_django_says(
     storage: S3KitStorage, use_tz: bool
 ) -> None:
     """test_file_get_modified_time, test_file_get_created_time and their timezone twins"""
-    with override_settings(USE_TZ=use_tz, TIME_ZONE="Africa/Algiers"):
+    with override_settings(USE_TZ=use_tz):
         name = storage.save("test.file", ContentFile("custom contents"))
         for moment in (storage.get_modified_time(name), storage.get_created_time(name)):
             assert (moment.tzinfo is not None) == use_tz
