@@ -26,9 +26,7 @@ from tests.cli.conftest import environment
 from tests.client import Signer
 from tests.clients.conftest import KEY
 from tests.clients.conftest import program
-from tests.clients.doors import free_port
-from tests.clients.doors import stop
-from tests.clients.doors import wait_for
+from tests.wire.test_servers import free_port
 
 GUNICORN = ("-m", "gunicorn", "-k", "gthread", "--threads", "8", "--bind", "127.0.0.1:{port}")
 
@@ -64,10 +62,17 @@ class Host:
         self.s3_url = self.url + "/s3"
         self._clients: list[Any] = []
         try:
-            wait_for(self.url + "/", self.process, self.log)
+            wait_until(self._answers, f"{arguments} does not answer", 30)
         except BaseException:
-            stop(self.process)
+            self.close()
+            print(self.log.read_text())
             raise
+
+    def _answers(self) -> bool:
+        assert self.process.poll() is None, self.log.read_text()
+        with contextlib.suppress(OSError, http.client.HTTPException):
+            return self.request("GET", "/")[0] == 200
+        return False
 
     def client(self, **settings: Any) -> Any:
         """A boto3 client of the mounted endpoint."""
@@ -110,7 +115,12 @@ class Host:
     def close(self) -> None:
         for client in self._clients:
             client.close()
-        stop(self.process)
+        self.process.terminate()
+        try:
+            self.process.wait(20)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
 
 
 @contextlib.contextmanager
