@@ -22,6 +22,9 @@ from .memory import MemoryBlobStore
 FIELDS = ("url", "use", "mirror", "options", "prefix", "quorum", "read_only", "throttle")
 """What the description of a storage may hold."""
 
+_EXTRAS = {"s3": "s3", "s3a": "s3", "sftp": "sftp", "ssh": "sftp", "webdav": "webdav"}
+"""The extras of s3kit that bring the package behind a scheme."""
+
 Durability = Literal["full", "relaxed"]
 Spec = str | Mapping[str, Any] | BlobStore
 
@@ -201,7 +204,11 @@ def _from_url(
         from .filesystem import FilesystemBlobStore
 
         return FilesystemBlobStore(url, name, options=options)
-    except (ImportError, ValueError) as error:
+    except ImportError as error:
+        extra = _EXTRAS.get(scheme)
+        mend = f" Install it with: pip install 's3kit[{extra}]'" if extra else ""
+        raise StorageError(f"Storage {name!r} ({scheme}://): {error}.{mend}") from error
+    except ValueError as error:
         raise StorageError(f"Storage {name!r} ({scheme}://): {error}") from error
 
 

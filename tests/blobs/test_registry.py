@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -149,3 +150,19 @@ def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     )
     with pytest.raises(StorageError, match="Install acme-fs"):
         open_store("cold", "acme://bucket")
+
+
+@pytest.mark.parametrize(("url", "package"), [("sftp", "paramiko"), ("webdav", "webdav4")])
+def test_the_extra_that_brings_a_missing_package_is_named(
+    url: str, package: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # fsspec.registry, the attribute, is a view of this dict and hides the module.
+    monkeypatch.delitem(sys.modules["fsspec.registry"]._registry, url, raising=False)
+    for name in [
+        each for each in sys.modules if each.startswith((package, f"fsspec.implementations.{url}"))
+    ]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(StorageError) as caught:
+        open_store("cold", f"{url}://host/folder")
+    assert f"pip install 's3kit[{url}]'" in str(caught.value)

@@ -1,0 +1,170 @@
+"""Real file servers for the storages that need one: OpenSSH's sftp, and WsgiDAV over cheroot.
+
+Each runs on a free port of this machine, for the current user, and is gone afterwards.
+"""
+
+from __future__ import annotations
+
+import getpass
+import importlib.util
+import os
+import shutil
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+
+@dataclass(frozen=True)
+class SshServer:
+    """A running sshd.
+
+    :param root: an empty folder to keep things in.
+    :param options: what fsspec needs to come in.
+    :param process: the listening sshd; each connection has a process of its own.
+    """
+
+    port: int
+    root: Path
+    options: dict[str, Any]
+    process: subprocess.Popen[bytes]
+
+    @property
+    def url(self) -> str:
+        return f"sftp://127.0.0.1:{self.port}{self.root}"
+
+    def drop_connections(self) -> None:
+        """End every connection, as a restarted server or a lost line does."""
+        children = subprocess.run(
+            ["ps", "-o", "pid=", "--ppid", str(self.process.pid)],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        for child in children.stdout.split():
+            subprocess.run(["kill", child], check=False)
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        return int(free.getsockname()[1])
+
+
+@contextmanager
+def ssh_server(folder: Path) -> Iterator[SshServer]:
+    """An sshd that lets the current user in by a key made for this test."""
+    program = shutil.which("sshd") or shutil.which("sshd", path="/usr/sbin:/usr/local/sbin")
+    if program is None or shutil.which("ssh-keygen") is None:
+        pytest.skip("needs sshd: apt-get install openssh-server")
+    if importlib.util.find_spec("paramiko") is None:
+        pytest.skip("needs paramiko: pip install 's3kit[sftp]'")
+    if os.geteuid() == 0:
+        # Debian's service makes it at its start, and sshd will not run as root without.
+        os.makedirs("/run/sshd", mode=0o755, exist_ok=True)
+    for name in ("host_key", "user_key"):
+        subprocess.run(
+            ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "test", "-f", folder / name],
+            check=True,
+        )
+    shutil.copy(folder / "user_key.pub", folder / "authorized_keys")
+    port = free_port()
+    configuration = folder / "sshd_config"
+    configuration.write_text(
+        f"Port {port}\nListenAddress 127.0.0.1\nHostKey {folder}/host_key\n"
+        f"AuthorizedKeysFile {folder}/authorized_keys\nStrictModes no\nUsePAM no\n"
+        "PasswordAuthentication no\nKbdInteractiveAuthentication no\nPermitRootLogin yes\n"
+        f"PidFile none\nSubsystem sftp internal-sftp\n"
+    )
+    host_key = (folder / "host_key.pub").read_text().split()
+    known_hosts = folder / "known_hosts"
+    known_hosts.write_text(f"[127.0.0.1]:{port} {host_key[0]} {host_key[1]}\n")
+    root = folder / "files"
+    root.mkdir()
+    with (folder / "sshd.log").open("wb") as log:
+        process = subprocess.Popen([program, "-D", "-e", "-f", configuration], stderr=log)
+    try:
+        _wait_for(port, process, folder / "sshd.log")
+        options = {
+            "username": getpass.getuser(),
+            "key_filename": str(folder / "user_key"),
+            "known_hosts": str(known_hosts),
+            "allow_agent": False,
+            "look_for_keys": False,
+        }
+        server = SshServer(port, root, options, process)
+        yield server
+    finally:
+        server.drop_connections()
+        process.terminate()
+        process.wait(30)
+
+
+@dataclass(frozen=True)
+class DavServer:
+    """A running WebDAV server.
+
+    :param root: the folder that it serves.
+    :param options: what fsspec needs to come in.
+    """
+
+    root: Path
+    options: dict[str, Any]
+
+    @property
+    def url(self) -> str:
+        return "webdav://blobs"
+
+
+@contextmanager
+def dav_server(folder: Path) -> Iterator[DavServer]:
+    """WsgiDAV with one user and password, in threads of this process."""
+    for module in ("wsgidav", "cheroot", "webdav4"):
+        if importlib.util.find_spec(module) is None:
+            pytest.skip(f"needs {module}: pip install 's3kit[test]'")
+    from cheroot.wsgi import Server
+    from wsgidav.wsgidav_app import WsgiDAVApp
+
+    root = folder / "dav"
+    root.mkdir()
+    app = WsgiDAVApp(
+        {
+            "provider_mapping": {"/": str(root)},
+            "simple_dc": {"user_mapping": {"*": {"dora": {"password": "secret"}}}},
+            "http_authenticator": {"accept_digest": False, "default_to_digest": False},
+            "logging": {"enable": False},
+            "verbose": 0,
+        }
+    )
+    server = Server(("127.0.0.1", 0), app, numthreads=16)
+    server.prepare()
+    thread = threading.Thread(target=server.serve, daemon=True)
+    thread.start()
+    try:
+        options = {
+            "base_url": f"http://127.0.0.1:{server.bind_addr[1]}",
+            "auth": ["dora", "secret"],
+        }
+        yield DavServer(root, options)
+    finally:
+        server.stop()
+        thread.join(30)
+
+
+def _wait_for(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
+    until = time.monotonic() + 20
+    while time.monotonic() < until:
+        if process.poll() is not None:
+            break
+        try:
+            socket.create_connection(("127.0.0.1", port), 5).close()
+            return
+        except OSError:
+            time.sleep(0.02)
+    pytest.fail(f"{process.args!r} does not answer: {log.read_text()}")
