@@ -12,6 +12,7 @@ from .. import __version__
 from ..blobs.registry import StorageError
 from ..config import ConfigError
 from ..index.schema import SchemaMismatch
+from .conformance import conformance
 from .gc import gc
 from .scrub import scrub
 from .serve import serve
@@ -47,6 +48,7 @@ def cli() -> None:
     """
 
 
+cli.add_command(conformance)
 cli.add_command(serve)
 cli.add_command(gc)
 cli.add_command(scrub)
