@@ -10,6 +10,7 @@ from collections.abc import Callable
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 from typing import Any
 
 import boto3
@@ -20,6 +21,10 @@ from s3kit.blobs.base import is_blob_id
 from tests.cli.conftest import Serving
 from tests.client import Signer
 from tests.clients.certificate import make_certificate
+
+if TYPE_CHECKING:
+    from tests.clients.doors import Door
+    from tests.clients.doors import OpenDoor
 
 SERVERS = ("gunicorn", "granian")
 KEY = Signer("AKIACLIENTS", "a secret/with+odd=letters")
@@ -35,8 +40,8 @@ class Endpoint(Serving):
         self.certfile: Path | None = None
         options = ["--server", server, "--base-host", BASE_HOST, *arguments]
         if tls:
-            self.certfile, keyfile = make_certificate(folder)
-            options += ["--certfile", str(self.certfile), "--keyfile", str(keyfile)]
+            self.certfile, chain, keyfile = make_certificate(folder)
+            options += ["--certfile", str(chain), "--keyfile", str(keyfile)]
         variables = {"S3KIT_ACCESS_KEY": KEY.access_key, "S3KIT_SECRET_KEY": KEY.secret_key}
         super().__init__(options, folder, variables)
 
@@ -106,6 +111,32 @@ def plain(request: pytest.FixtureRequest, endpoint_of: Callable[..., Endpoint]) 
     return endpoint_of(request.param, "http")
 
 
+@pytest.fixture(scope="session")
+def door_of(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OpenDoor]:
+    """The door of a name (see ``tests.clients.doors``), opened when it is first asked for."""
+    from tests.clients.doors import find_nginx
+    from tests.clients.doors import open_door
+
+    opened: dict[str, Door] = {}
+
+    def find(name: str) -> Door:
+        if name == "nginx" and not find_nginx():
+            pytest.skip("no nginx: apt-get install nginx-light")
+        if name not in opened:
+            opened[name] = open_door(name, tmp_path_factory.mktemp(f"door-{name}"))
+        return opened[name]
+
+    yield find
+    for each in opened.values():
+        each.close()
+
+
+@pytest.fixture(params=["bare", "granian", "flask", "django", "nginx"])
+def door(request: pytest.FixtureRequest, door_of: OpenDoor) -> Door:
+    """Every door."""
+    return door_of(request.param)
+
+
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[StartEndpoint]:
     """Start an endpoint of the test's own."""
@@ -138,7 +169,7 @@ def find_program(name: str) -> str:
     path = shutil.which(name, path=os.pathsep.join(filter(None, folders)))
     if path is None:
         return ""
-    argument = "version" if name == "s5cmd" else "--version"
+    argument = "version" if name in ("s5cmd", "restic") else "--version"
     tried = subprocess.run([path, argument], capture_output=True, check=False, timeout=60)
     return path if tried.returncode == 0 else ""
 

@@ -1,11 +1,13 @@
-"""The AWS CLI over real sockets, on both servers, with and without TLS."""
+"""The AWS CLI, versions 1 and 2, through every door.
+
+Version 1 is PyPI's and always there in CI; version 2 is Debian's, from its release 12 on.
+"""
 
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -14,115 +16,100 @@ from tests.cli.conftest import Serving
 from tests.clients.conftest import KEY
 from tests.clients.conftest import SERVERS
 from tests.clients.conftest import Endpoint
-from tests.clients.conftest import Program
-from tests.clients.conftest import make_tree
 from tests.clients.conftest import program
-from tests.clients.conftest import read_tree
+from tests.clients.doors import Door
+from tests.clients.scenario import CommandLine
+from tests.clients.scenario import tell
 
 
-@pytest.fixture
-def aws(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
-    """``aws s3 ...`` in ``tmp_path``, with no region set (IU-12)."""
-    found = program("aws", tmp_path)
+class Aws(CommandLine):
+    """PyPI's. No region is set (IU-12)."""
 
-    def run(endpoint: Endpoint, *arguments: str, code: int = 0) -> subprocess.CompletedProcess[str]:
-        return found.run(endpoint, "s3", *arguments, f"--endpoint-url={endpoint.url}", code=code)
+    name = "aws"
+    program = "aws"
 
-    return run
+    def __init__(self, door: Door, home: Path) -> None:
+        super().__init__(door, home)
+        self.options = ("--endpoint-url", self.url, "s3")
+        (home / ".aws").mkdir()
+        # As users of version 1 do, which else presigns with SigV2.
+        (home / ".aws" / "config").write_text("[default]\ns3 =\n    signature_version = s3v4\n")
 
+    def make_bucket(self, bucket: str) -> None:
+        self.run("mb", f"s3://{bucket}")
 
-Aws = Callable[..., subprocess.CompletedProcess[str]]
+    def buckets(self) -> set[str]:
+        return {line.split()[-1] for line in self.run("ls").splitlines()}
 
+    def upload_tree(self, folder: Path, bucket: str, prefix: str) -> None:
+        self.run("sync", folder, f"s3://{bucket}/{prefix}")
 
-def sign_with_version_4(home: Path) -> None:
-    """As users of version 1 do with ``aws configure set default.s3.signature_version s3v4``."""
-    (home / ".aws").mkdir()
-    (home / ".aws" / "config").write_text("[default]\ns3 =\n    signature_version = s3v4\n")
+    def download_tree(self, bucket: str, prefix: str, folder: Path) -> None:
+        self.run("sync", f"s3://{bucket}/{prefix}", folder)
 
+    def upload(self, path: Path, bucket: str, key: str) -> None:
+        self.run("cp", path, f"s3://{bucket}/{key}")
 
-def fetch(curl: Program, endpoint: Endpoint, url: str) -> tuple[str, str]:
-    """Status and body of a URL."""
-    trust = ["--cacert", str(endpoint.certfile)] if endpoint.certfile else []
-    done = curl.run(endpoint, "-sS", *trust, "-w", "\n%{http_code}", url)
-    body, _, status = done.stdout.rpartition("\n")
-    return status, body
+    def list_names(self, bucket: str, prefix: str) -> set[str]:
+        lines = self.run("ls", f"s3://{bucket}/{prefix}").splitlines()
+        # "PRE name/" or date, time, size and name.
+        return {line.split(maxsplit=1 if " PRE " in line[:30] else 3)[-1] for line in lines}
 
+    def copy(self, bucket: str, source: str, target: str) -> None:
+        self.run("cp", f"s3://{bucket}/{source}", f"s3://{bucket}/{target}")
 
-def test_the_story_of_a_bucket(
-    endpoint: Endpoint, name: str, aws: Aws, curl: Program, tmp_path: Path, big_file: Path
-) -> None:
-    sign_with_version_4(tmp_path)
-    bucket = f"s3://{name}"
-    aws(endpoint, "mb", bucket)
-    tree = make_tree(tmp_path / "up")
-    aws(endpoint, "sync", "up", f"{bucket}/tree")
-    assert aws(endpoint, "sync", "up", f"{bucket}/tree").stdout == ""
-    lines = aws(endpoint, "ls", f"{bucket}/tree/").stdout.split("\n")
-    assert [line.strip() for line in lines if line] == [f"PRE {n}/" for n in range(5)]
+    def move(self, bucket: str, source: str, target: str) -> None:
+        self.run("mv", f"s3://{bucket}/{source}", f"s3://{bucket}/{target}")
 
-    aws(endpoint, "cp", str(big_file), f"{bucket}/big")
-    head = endpoint.client().head_object(Bucket=name, Key="big")
-    assert head["ContentLength"] == 50_000_000
-    assert head["ETag"].endswith('-6"')
-    aws(endpoint, "cp", f"{bucket}/big", f"{bucket}/copy of big")
-    aws(endpoint, "mv", f"{bucket}/copy of big", f"{bucket}/tree/big ü")
-    aws(endpoint, "sync", f"{bucket}/tree", "down")
-    down = read_tree(tmp_path / "down")
-    assert down.pop("big ü") == big_file.read_bytes()
-    assert down == tree
+    def presign(self, bucket: str, key: str) -> str:
+        return self.run("presign", f"s3://{bucket}/{key}").strip()
 
-    some = "0/0/file 000 ü+%.txt"
-    url = aws(endpoint, "presign", f"{bucket}/tree/{some}").stdout.strip()
-    assert fetch(curl, endpoint, url) == ("200", tree[some].decode())
-    assert "BucketNotEmpty" in aws(endpoint, "rb", bucket, code=1).stderr
-    aws(endpoint, "rm", f"{bucket}/big")
-    # CS-08
-    aws(endpoint, "rb", bucket, "--force")
-    assert name not in aws(endpoint, "ls").stdout
+    def delete(self, bucket: str, key: str) -> None:
+        self.run("rm", f"s3://{bucket}/{key}")
+
+    def empty(self, bucket: str) -> None:
+        self.run("rm", "--recursive", f"s3://{bucket}")
+
+    def remove_bucket(self, bucket: str) -> None:
+        self.run("rb", f"s3://{bucket}")
 
 
-def test_the_commands_of_the_seed_with_a_folder_in_a_bucket(
-    plain: Endpoint, name: str, aws: Aws, tmp_path: Path
-) -> None:
-    """IU-17."""
-    plain.client().create_bucket(Bucket=name)
-    site = f"s3://{name}/123/xxxxxxxx/"
-    tree = make_tree(tmp_path / "local_directory", 12)
-    aws(plain, "cp", "local_directory/", site, "--recursive")
-    shown = aws(plain, "ls", site).stdout
-    assert [line.strip() for line in shown.splitlines()] == [f"PRE {n}/" for n in range(5)]
-    aws(plain, "cp", site, "copied", "--recursive")
-    assert read_tree(tmp_path / "copied") == tree
+class Aws2(Aws):
+    name = "AWS CLI of version 2 (apt-get install awscli)"
+
+    def find(self) -> str:
+        for folder in os.environ.get("PATH", os.defpath).split(os.pathsep):
+            path = shutil.which("aws", path=folder)
+            if path and _version(path).startswith("aws-cli/2."):
+                return path
+        return ""
 
 
-def test_presigned_urls_of_the_seed(plain: Endpoint, name: str, aws: Aws, curl: Program) -> None:
-    """IU-18: by default for an hour; of a key that ends in "/"; past its time 403.
+def _version(path: str) -> str:
+    tried = subprocess.run([path, "--version"], capture_output=True, text=True, check=False)
+    return tried.stdout
 
-    Version 1 of the CLI presigns with SigV2 unless told; that is refused in clear words (IU-06).
-    """
-    client = plain.client()
-    client.create_bucket(Bucket=name)
-    client.put_object(Bucket=name, Key="123/xxxxxxxx/", Body=b"a folder")
-    client.put_object(Bucket=name, Key="123/xxxxxxxx/folder/filename.png", Body=b"a picture")
-    url = aws(plain, "presign", f"s3://{name}/123/xxxxxxxx/").stdout.strip()
-    if "X-Amz-Signature" not in url:
-        status, body = fetch(curl, plain, url)
-        assert (status, "AWS4-HMAC-SHA256" in body) == ("400", True)
-        sign_with_version_4(curl.home)
-        url = aws(plain, "presign", f"s3://{name}/123/xxxxxxxx/").stdout.strip()
-    assert "X-Amz-Expires=3600" in url
-    assert fetch(curl, plain, url) == ("200", "a folder")
-    picture = f"s3://{name}/123/xxxxxxxx/folder/filename.png"
-    url = aws(plain, "presign", picture, "--expires-in", "300").stdout.strip()
-    assert "X-Amz-Expires=300" in url
-    assert fetch(curl, plain, url) == ("200", "a picture")
-    status, body = fetch(curl, plain, url.replace("filename", "filenome"))
-    assert (status, "<Code>SignatureDoesNotMatch</Code>" in body) == ("403", True)
-    url = aws(plain, "presign", picture, "--expires-in", "1").stdout.strip()
-    time.sleep(2.1)
-    status, body = fetch(curl, plain, url)
-    assert (status, "<Code>AccessDenied</Code>" in body) == ("403", True)
-    assert "Request has expired" in body
+
+def test_the_story_of_a_bucket(door: Door, tmp_path: Path) -> None:
+    aws = Aws(door, tmp_path)
+    assert _version(aws.path).startswith("aws-cli/1.")
+    tell(aws, whole=True)
+
+
+@pytest.mark.optional
+def test_the_story_of_a_bucket_with_version_2(door: Door, tmp_path: Path) -> None:
+    tell(Aws2(door, tmp_path), whole=door.name == "bare")
+
+
+@pytest.mark.parametrize("door", ["bare"], indirect=True)
+def test_rb_force_removes_what_is_in_the_bucket(door: Door, tmp_path: Path, name: str) -> None:
+    """CS-08."""
+    aws = Aws(door, tmp_path)
+    aws.make_bucket(name)
+    for number in range(3):
+        door.client().put_object(Bucket=name, Key=f"a/{number}", Body=b"x")
+    aws.run("rb", "--force", f"s3://{name}")
+    assert name not in aws.buckets()
 
 
 @pytest.mark.parametrize("server", SERVERS)

@@ -1,4 +1,4 @@
-"""boto3 over real sockets, on both servers, with and without TLS.
+"""boto3 over real sockets, on both servers, with and without TLS, and through every door.
 
 Over TLS boto3 sends its checksums as trailers of an aws-chunked body, without it as headers.
 """
@@ -25,8 +25,9 @@ from tests.clients.conftest import BASE_HOST
 from tests.clients.conftest import KEY
 from tests.clients.conftest import Endpoint
 from tests.clients.conftest import Program
-from tests.clients.conftest import make_tree
-from tests.clients.conftest import read_tree
+from tests.clients.doors import Door
+from tests.clients.scenario import Agent
+from tests.clients.scenario import tell
 
 ALGORITHMS = ("CRC32", "CRC32C", "CRC64NVME", "SHA1", "SHA256")
 
@@ -62,54 +63,19 @@ def sent_headers(client: Any) -> list[dict[str, str]]:
     return seen
 
 
-def test_a_tree_goes_up_is_listed_copied_moved_comes_down_and_is_removed(
-    endpoint: Endpoint, name: str, tmp_path: Path
-) -> None:
-    client = endpoint.client()
-    client.create_bucket(Bucket=name)
-    tree = make_tree(tmp_path / "up")
-    for path in tree:
-        client.upload_file(str(tmp_path / "up" / path), name, f"tree/{path}")
+class RegistryBoto3(Agent):
+    """boto3 as the registry gives it; the rest of this module has the one that s3fs allows."""
 
-    top = client.list_objects_v2(Bucket=name, Prefix="tree/", Delimiter="/")
-    assert [each["Prefix"] for each in top["CommonPrefixes"]] == [f"tree/{n}/" for n in range(5)]
-    assert "Contents" not in top
-    pages = list(
-        client.get_paginator("list_objects_v2").paginate(
-            Bucket=name, PaginationConfig={"PageSize": 33}
-        )
-    )
-    assert len(pages) == 7
-    sizes = {each["Key"]: each["Size"] for page in pages for each in page["Contents"]}
-    assert sizes == {f"tree/{path}": len(data) for path, data in tree.items()}
+    name = "boto3"
+    syncs = False
 
-    path = "0/0/file 000 ü+%.txt"
-    source = {"Bucket": name, "Key": f"tree/{path}"}
-    client.copy(source, name, f"copied/{path}")
-    client.copy_object(CopySource=source, Bucket=name, Key=f"moved/{path}")
-    client.delete_object(**source)
-    assert read(client, name, f"copied/{path}") == read(client, name, f"moved/{path}") == tree[path]
-    with pytest.raises(ClientError) as error:
-        client.get_object(**source)
-    assert refused(error) == (404, "NoSuchKey")
-    client.copy({"Bucket": name, "Key": f"moved/{path}"}, name, f"tree/{path}")
 
-    for path in tree:
-        down = tmp_path / "down" / path
-        down.parent.mkdir(parents=True, exist_ok=True)
-        client.download_file(name, f"tree/{path}", str(down))
-    assert read_tree(tmp_path / "down") == tree
-
-    with pytest.raises(ClientError) as error:
-        client.delete_bucket(Bucket=name)
-    assert refused(error) == (409, "BucketNotEmpty")
-    keys = [each["Key"] for each in client.list_objects_v2(Bucket=name)["Contents"]]
-    deleted = client.delete_objects(Bucket=name, Delete={"Objects": [{"Key": key} for key in keys]})
-    assert len(deleted["Deleted"]) == len(keys) == 202
-    client.delete_bucket(Bucket=name)
-    with pytest.raises(ClientError) as error:
-        client.head_bucket(Bucket=name)
-    assert refused(error) == (404, "404")
+def test_the_story_of_a_bucket(door: Door, tmp_path: Path) -> None:
+    tool = RegistryBoto3(door, tmp_path)
+    try:
+        tell(tool, whole=door.name == "bare")
+    finally:
+        tool.close()
 
 
 def test_50_mb_go_up_in_parts_and_come_down_byte_for_byte(
