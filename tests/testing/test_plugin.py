@@ -8,7 +8,6 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING
 from typing import Any
@@ -28,12 +27,20 @@ if TYPE_CHECKING:
     from s3kit.testing.plugin import S3Server
 
 ROOT = Path(__file__).parent.parent.parent
-INSTALLED = any(each.name == "s3kit" for each in entry_points(group="pytest11"))
-"""Whether pytest finds the plug-in by itself, as it does where s3kit was installed by pip."""
 
-pytest_plugins = ["pytester", *([] if INSTALLED else ["s3kit.testing.plugin"])]
+# Where s3kit was installed by pip it is loaded already, which must be no fault.
+pytest_plugins = ["pytester", "s3kit.testing.plugin"]
 
-USUAL = ["-W", "error", "--strict-markers", "--strict-config", "-p", "no:cacheprovider"]
+USUAL = [
+    "-p",
+    "s3kit.testing.plugin",
+    "-W",
+    "error",
+    "--strict-markers",
+    "--strict-config",
+    "-p",
+    "no:cacheprovider",
+]
 
 
 @pytest.fixture
@@ -41,10 +48,9 @@ def run(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Any:
     """Run pytest in a process of its own over the files that were made."""
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     monkeypatch.delenv("PYTEST_ADDOPTS", raising=False)
-    plugin = [] if INSTALLED else ["-p", "s3kit.testing.plugin"]
 
     def run_pytest(*arguments: str) -> pytest.RunResult:
-        return pytester.runpytest_subprocess(*plugin, *USUAL, *arguments, timeout=120)
+        return pytester.runpytest_subprocess(*USUAL, *arguments, timeout=120)
 
     return run_pytest
 
@@ -52,10 +58,12 @@ def run(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Any:
 # -- what a user's pytest run costs
 
 
-def test_the_plug_in_is_an_entry_point() -> None:
+def test_the_plug_in_is_an_entry_point_that_may_also_be_named() -> None:
+    """Under another name than the module's, ``-p s3kit.testing.plugin`` would load it twice."""
     settings = configparser.ConfigParser()
     settings.read(ROOT / "setup.cfg")
-    assert settings["options.entry_points"]["pytest11"].strip() == "s3kit = s3kit.testing.plugin"
+    named = settings["options.entry_points"]["pytest11"].strip()
+    assert named == "s3kit.testing.plugin = s3kit.testing.plugin"
 
 
 def test_importing_the_plug_in_imports_nothing_heavy() -> None:
