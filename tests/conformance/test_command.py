@@ -9,6 +9,7 @@ from collections.abc import Callable
 from collections.abc import Iterable
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
@@ -28,6 +29,7 @@ from s3kit.model import Key
 from s3kit.testing import LiveServer
 from s3kit.wire.service_model import OPERATIONS
 
+PAGE = Path(__file__).parent.parent.parent / "docs" / "conformance.md"
 KEYS = {"AKTRIED": "tried-secret"}
 OPTIONS = ["--access-key", "AKTRIED", "--secret-key", "tried-secret"]
 
@@ -129,6 +131,11 @@ def test_s3kit_does_or_refuses_every_operation_and_its_own_buckets_stay(s3: S3Ap
     assert right >= {"PutObject", "CopyObject", "UploadPartCopy", "DeleteObjects", "GetObjectAcl"}
     refused = next(each for each in found["operations"] if each["operation"] == "GetObjectTorrent")
     assert (refused["status"], refused["code"]) == (501, "NotImplemented")
+    # Measured anew with --markdown whenever an operation is built.
+    page = PAGE.read_text("utf-8").partition("\n## s3kit\n")[2].partition("\n## ")[0]
+    for each in found["operations"]:
+        said = f"{each['status']} {each['code']}".rstrip()
+        assert f"| {each['operation']} | {each['verdict']} | {said} |" in page
 
 
 def test_it_works_under_a_mount_and_in_another_region(s3: S3App) -> None:
