@@ -13,6 +13,7 @@ from ..blobs.registry import StorageError
 from ..config import ConfigError
 from ..index.schema import SchemaMismatch
 from .conformance import conformance
+from .find_request import find_request
 from .gc import gc
 from .scrub import scrub
 from .serve import serve
@@ -50,6 +51,7 @@ def cli() -> None:
 
 cli.add_command(conformance)
 cli.add_command(serve)
+cli.add_command(find_request)
 cli.add_command(gc)
 cli.add_command(scrub)
 cli.add_command(upgrade_index)

@@ -28,6 +28,8 @@ from .settings import MEMORY
 from .settings import Settings
 from .settings import data_options
 from .settings import gather
+from .watching import share_metrics
+from .watching import watching_of
 from .worker import prepare
 
 DEFAULT_HOST = "127.0.0.1"
@@ -61,6 +63,33 @@ DEFAULT_PORT = 9000
 @click.option("--certfile", type=click.Path(), help="TLS certificate chain (PEM).")
 @click.option("--keyfile", type=click.Path(), help="TLS private key (PEM).")
 @click.option("--accounts", type=click.Path(), help="TOML file with [[account]] tables.")
+@click.option(
+    "--access-log",
+    metavar="FILE",
+    help="Append a line of JSON per request; '-' is standard output.",
+)
+@click.option(
+    "--metrics/--no-metrics",
+    default=None,
+    help="Prometheus metrics at /-/metrics, for this machine only; for others there are "
+    "S3KIT_METRICS_TOKEN and --metrics-from.",
+)
+@click.option(
+    "--metrics-from",
+    multiple=True,
+    metavar="NETWORK",
+    help="Address or network that may read the metrics. May be repeated.",
+)
+@click.option(
+    "--tracing/--no-tracing",
+    default=None,
+    help="Send OpenTelemetry spans, as the OTEL_* variables say.",
+)
+@click.option(
+    "--request-id-header",
+    metavar="NAME",
+    help="Header in which a trusted proxy sends the id of a request.",
+)
 def serve(**options: Any) -> None:
     """Run an S3 endpoint.
 
@@ -74,12 +103,14 @@ def serve(**options: Any) -> None:
     threads = _number(serve_values, "threads", THREADS[server], 1)
     certfile, keyfile = _tls_files(serve_values)
     settings, credentials = _first_start(settings)
+    watching = watching_of(serve_values, settings.config)
 
     host = serve_values.get("host") or DEFAULT_HOST
     socket = listen(host, _number(serve_values, "port", DEFAULT_PORT, 0, 65535))
     port = socket.getsockname()[1]
     _check_storages(settings, prepare(settings.config), workers)
-    listening = Listening(host, port, socket, workers, threads, certfile, keyfile)
+    share_metrics(watching, workers)
+    listening = Listening(host, port, socket, workers, threads, certfile, keyfile, watching)
     scheme = "https" if certfile else "http"
     announce(settings, credentials, f"{scheme}://{_shown_host(host)}:{port}", server, workers)
     SERVERS[server](settings.config, listening)

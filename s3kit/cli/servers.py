@@ -17,6 +17,7 @@ import threading
 import typing
 from collections.abc import Callable
 from dataclasses import dataclass
+from dataclasses import field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,8 @@ from .late_continue import before_request
 from .late_continue import closing_unasked
 from .late_continue import take_any_expectation
 from .metadata_names import keep_metadata_names
+from .watching import Watching
+from .watching import forget_worker
 from .worker import Worker
 
 if typing.TYPE_CHECKING:
@@ -52,6 +55,7 @@ class Listening:
     threads: int
     certfile: str | None = None
     keyfile: str | None = None
+    watching: Watching = field(default_factory=Watching)
 
 
 Run = Callable[[Config, Listening], None]
@@ -110,11 +114,13 @@ def run_gunicorn(config: Config, listening: Listening) -> None:
                     self.cfg.set(name, value)
             self.cfg.set("pre_request", before_request)
             self.cfg.set("worker_exit", lambda server, worker: self.close())
+            if listening.watching.metrics:
+                self.cfg.set("child_exit", lambda server, worker: forget_worker(worker.pid))
 
         def load(self) -> Any:
             take_any_expectation()
             keep_metadata_names()
-            self.worker = Worker(config)
+            self.worker = Worker(config, listening.watching)
             return self.worker.app
 
         def close(self) -> None:
@@ -194,10 +200,12 @@ def run_granian(config: Config, listening: Listening) -> None:
         workers_kill_timeout=GRACE_SECONDS,
     )
     logging.getLogger("_granian").addFilter(_no_advice_on_threads)
-    server.serve(target_loader=partial(load_for_granian, config), wrap_loader=False)
+    server.serve(
+        target_loader=partial(load_for_granian, config, listening.watching), wrap_loader=False
+    )
 
 
-def load_for_granian(config: Config) -> Any:
+def load_for_granian(config: Config, watching: Watching) -> Any:
     """The app of one granian worker; called in the worker's own process."""
     from multiprocessing.util import Finalize
 
@@ -208,7 +216,7 @@ def load_for_granian(config: Config) -> Any:
             del os.environ[name]
     # What it would say at the first request has been said at the start.
     logging.getLogger("s3kit.wire.environ").setLevel(logging.ERROR)
-    worker = Worker(config)
+    worker = Worker(config, watching)
     Finalize(None, worker.close, exitpriority=1)
     return closing_unasked(worker.app)
 
@@ -253,7 +261,7 @@ def run_werkzeug(config: Config, listening: Listening) -> None:
         file=sys.stderr,
         flush=True,
     )
-    worker = Worker(config)
+    worker = Worker(config, listening.watching)
     ssl_context = None
     if listening.certfile and listening.keyfile:
         ssl_context = (listening.certfile, listening.keyfile)

@@ -11,31 +11,37 @@ from ..blobs.base import Capabilities
 from ..config import Config
 from ..index.schema import check_schema
 from ..middleware.health import health
+from .watching import Watching
+from .watching import watch
 
 if typing.TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
 
 
 class Worker:
-    """One process's S3App behind ``/-/health`` and ``/-/ready``.
+    """One process's S3App behind ``/-/health`` and ``/-/ready``, watched as its owner wants it.
 
     :raises ConfigError: the configuration cannot work here.
     """
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, watching: Watching | None = None) -> None:
         logging.basicConfig(
             level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
         )
         self.s3 = S3App(config)
+        # What asks after our health every second is in no log.
+        watched, self._closers = watch(self.s3, config, watching or Watching())
         self.app: WSGIApplication = health(
-            self.s3,
+            watched,
             ready=lambda: check_schema(self.s3.store.index),
             base_hosts=config.base_hosts,
         )
 
     def close(self) -> None:
-        """Close the app's database connections and storages."""
+        """Close the app's database connections and storages, and send what it has to tell."""
         self.s3.close()
+        for close in self._closers:
+            close()
 
 
 def prepare(config: Config) -> Mapping[str, Capabilities]:

@@ -148,16 +148,21 @@ class LineFile(logging.Handler):
 
     Rotation is left to the system: a file that was moved or removed is made anew at the next line.
     A file that is made can be read by its owner and group.
+
+    :param path: ``-`` means standard output.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         super().__init__()
-        self.path = os.path.abspath(path)
+        self.path = "-" if path == "-" else os.path.abspath(path)
         self._file = -1
         self._identity: tuple[int, int] | None = None
         self._open()
 
     def _open(self) -> None:
+        if self.path == "-":
+            self._file = os.dup(1)
+            return
         flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_CLOEXEC", 0)
         self._file = os.open(self.path, flags, 0o640)
         found = os.fstat(self._file)
@@ -176,6 +181,8 @@ class LineFile(logging.Handler):
             self.handleError(record)
 
     def _moved(self) -> bool:
+        if self.path == "-":
+            return self._file < 0
         try:
             found = os.stat(self.path)
         except FileNotFoundError:
