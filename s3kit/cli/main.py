@@ -12,6 +12,8 @@ from .. import __version__
 from ..blobs.registry import StorageError
 from ..config import ConfigError
 from ..index.schema import SchemaMismatch
+from .backup import backup
+from .backup import restore
 from .conformance import conformance
 from .find_request import find_request
 from .gc import gc
@@ -54,4 +56,6 @@ cli.add_command(serve)
 cli.add_command(find_request)
 cli.add_command(gc)
 cli.add_command(scrub)
+cli.add_command(backup)
+cli.add_command(restore)
 cli.add_command(upgrade_index)

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import click
 
@@ -13,29 +14,53 @@ STEP = 1024 * 1024
 """Bytes between two looks at the bar: drawing it costs more than a small object."""
 
 
-@contextmanager
-def byte_bar(label: str, total: int) -> Iterator[Callable[[int], None]]:
-    """A bar over ``total`` bytes; what it gives is to be told of each that is done.
+class ByteBar:
+    """A bar over a number of bytes that may be known only later.
 
     Where standard error is no terminal nothing is drawn.
     """
-    if not sys.stderr.isatty():
-        yield lambda size: None
-        return
-    with click.progressbar(
-        length=max(total, 1), label=label, file=sys.stderr, show_pos=False, show_percent=True
-    ) as bar:
-        held = 0
 
-        def advance(size: int) -> None:
-            nonlocal held
-            held += size
-            if held >= STEP:
-                bar.update(held)
-                held = 0
+    def __init__(self, label: str) -> None:
+        self._label = label
+        self._held = 0
+        self._bar: Any = None
 
-        yield advance
-        bar.update(held)
+    def __enter__(self) -> ByteBar:
+        return self
+
+    def __exit__(self, *details: object) -> None:
+        self._end()
+
+    def begin(self, total: int) -> None:
+        """There are ``total`` bytes, none of them done."""
+        self._end()
+        if sys.stderr.isatty():
+            bar = click.progressbar(length=max(total, 1), label=self._label, file=sys.stderr)
+            self._bar = bar.__enter__()
+
+    def advance(self, size: int) -> None:
+        """``size`` more bytes are done."""
+        if self._bar is None:
+            return
+        self._held += size
+        if self._held >= STEP:
+            self._bar.update(self._held)
+            self._held = 0
+
+    def _end(self) -> None:
+        if self._bar is not None:
+            self._bar.update(self._held)
+            self._bar.__exit__(None, None, None)
+        self._bar = None
+        self._held = 0
+
+
+@contextmanager
+def byte_bar(label: str, total: int) -> Iterator[Callable[[int], None]]:
+    """A :class:`ByteBar` over ``total`` bytes; what it gives is to be told of each that is done."""
+    with ByteBar(label) as bar:
+        bar.begin(total)
+        yield bar.advance
 
 
 def in_words(size: int) -> str:

@@ -11,7 +11,7 @@ import click
 from ..app import S3App
 from ..config import ConfigError
 from ..config import nearest
-from .progress import byte_bar
+from .progress import ByteBar
 from .progress import in_words
 from .progress import read_rate
 from .settings import check_index
@@ -53,9 +53,9 @@ def scrub(
             raise ConfigError(f'No storage "{name}". {nearest(name, config.storages)}')
     app = S3App(config)
     try:
-        total = app.store.scrub(storages=storages or None).total_bytes()
-        with byte_bar("Reading", total) as advance:
-            scrub = app.store.scrub(storages=storages or None, rate=rate, advance=advance)
+        with ByteBar("Reading") as bar:
+            scrub = app.store.scrub(storages=storages or None, rate=rate, advance=bar.advance)
+            bar.begin(scrub.total_bytes())
             for finding in scrub.run():
                 click.echo(json.dumps(finding.as_dict()) if as_json else str(finding))
     finally:

@@ -37,6 +37,16 @@ _DUE = Statement(
     .order_by(garbage.c.since)
     .limit(bindparam("most"))
 )
+_BETWEEN = Statement(
+    select(garbage.c.id)
+    .where(
+        garbage.c.storage == bindparam("this_storage"),
+        garbage.c.since >= bindparam("first"),
+        garbage.c.since < bindparam("before"),
+    )
+    .order_by(garbage.c.since)
+    .limit(bindparam("most"))
+)
 _POSTPONE = Statement(
     update(garbage).where(garbage.c.id == bindparam("this_id")).values(since=bindparam("later"))
 )
@@ -68,6 +78,12 @@ def due(connection: Connection, storage: str, before: int, limit: int) -> list[t
     """(id, blob) of a storage's on the list since before ``before`` (ms), oldest first."""
     values = {"this_storage": storage, "before": before, "most": limit}
     return [(number, blob) for number, blob in connection.all(_DUE, values)]
+
+
+def between(connection: Connection, storage: str, first: int, before: int, limit: int) -> list[int]:
+    """Ids of a storage's entries from ``first`` on and before ``before`` (ms), oldest first."""
+    values = {"this_storage": storage, "first": first, "before": before, "most": limit}
+    return [row[0] for row in connection.all(_BETWEEN, values)]
 
 
 def postpone(connection: Connection, ids: Iterable[int], since: int) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from collections.abc import Sequence
 from time import time
 from typing import TYPE_CHECKING
+from typing import Any
 
 from ..blobs.base import BlobStore
 from ..index import listing
@@ -28,6 +29,10 @@ from .objects import Objects
 from .objects import Removal
 
 if TYPE_CHECKING:
+    from ..blobs.place import Place
+    from .backup import Backup
+    from .backup import Restore
+    from .backup import Snapshot
     from .scrub import Scrub
 
 
@@ -149,6 +154,18 @@ class Store:
         from .scrub import Scrub
 
         return Scrub(self._backing, storages=storages, rate=rate, advance=advance)
+
+    def backup(self, place: Place, **options: Any) -> Backup:
+        """Backups of this store, see :class:`s3kit.store.backup.Backup`."""
+        from .backup import Backup
+
+        return Backup(self._backing, place, **options)
+
+    def restore(self, place: Place, snapshot: Snapshot, **options: Any) -> Restore:
+        """A snapshot's way into this store, see :class:`s3kit.store.backup.Restore`."""
+        from .backup import Restore
+
+        return Restore(self._backing, place, snapshot, **options)
 
     def close(self) -> None:
         """Close the index and the storages."""
