@@ -17,6 +17,7 @@ from .backup import restore
 from .conformance import conformance
 from .find_request import find_request
 from .gc import gc
+from .migrate_storage import migrate_storage
 from .scrub import scrub
 from .serve import serve
 from .upgrade_index import upgrade_index
@@ -58,4 +59,5 @@ cli.add_command(gc)
 cli.add_command(scrub)
 cli.add_command(backup)
 cli.add_command(restore)
+cli.add_command(migrate_storage)
 cli.add_command(upgrade_index)

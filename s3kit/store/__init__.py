@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from .backup import Backup
     from .backup import Restore
     from .backup import Snapshot
+    from .migration import Migration
     from .scrub import Scrub
 
 
@@ -166,6 +167,12 @@ class Store:
         from .backup import Restore
 
         return Restore(self._backing, place, snapshot, **options)
+
+    def migrate(self, source: str, target: str, **options: Any) -> Migration:
+        """The way of all blobs of a storage to another, see :mod:`s3kit.store.migration`."""
+        from .migration import Migration
+
+        return Migration(self._backing, self.janitor, source, target, **options)
 
     def close(self) -> None:
         """Close the index and the storages."""

@@ -16,6 +16,7 @@ from ..blobs.base import BlobStore
 from ..blobs.base import new_blob_id
 from ..errors import InternalError
 from ..index import objects as object_rows
+from ..index import scan
 from ..index.objects import ContentGone
 from ..index.session import Index
 from ..model import Checksum
@@ -105,6 +106,15 @@ class Backing:
                 return storage
         return "default"
 
+    def takes_new(self, storage: str) -> bool:
+        """Whether new bytes of any bucket may go to this storage."""
+        for pattern, name in self._place:
+            if name == storage:
+                return True
+            if pattern == "*":
+                return False
+        return storage == "default"
+
     def receive(self, storage: str, body: Body, *, inline: bool = True) -> Stored:
         """Take a body in and make it durable, inline if it is small, else as a blob.
 
@@ -174,34 +184,45 @@ class Backing:
         parts = self.index.read(lambda c: object_rows.parts_of(c, content.id, start, end))
         if not parts:
             raise ContentGone(content.id)
-        first = self._open_part(parts[0], start, end)
-        return self._chain(first, parts, start, end)
+        first = self._open_part(content.id, parts[0], start, end)
+        return self._chain(content.id, first, parts, start, end)
 
     def _chain(
-        self, first: Iterator[bytes], parts: Sequence[Part], start: int, end: int
+        self,
+        content_id: str,
+        first: Iterator[bytes],
+        parts: Sequence[Part],
+        start: int,
+        end: int,
     ) -> Iterator[bytes]:
         blocks = first
         try:
             yield from blocks
             for part in parts[1:]:
-                blocks = self._open_part(part, start, end)
+                blocks = self._open_part(content_id, part, start, end)
                 yield from blocks
         finally:
             close = getattr(blocks, "close", None)
             if close is not None:
                 close()
 
-    def _open_part(self, part: Part, start: int, end: int) -> Iterator[bytes]:
-        return self._open(
-            part.storage,
-            part.blob,
-            max(0, start - part.offset),
-            min(part.size, end - part.offset),
-        )
+    def _open_part(self, content_id: str, part: Part, start: int, end: int) -> Iterator[bytes]:
+        first, last = max(0, start - part.offset), min(part.size, end - part.offset)
+        try:
+            return self._open(part.storage, part.blob, first, last)
+        except ContentGone:
+            # Moved to another storage since its row was read, and longer ago than the grace.
+            number = part.number
+            found = self.index.read(lambda c: object_rows.part_by_number(c, content_id, number))
+            if found is None or found.etag != part.etag:
+                raise
+            return self._open(found.storage, found.blob, first, last)
 
     def _open(self, storage: str, blob: str, start: int, end: int) -> Iterator[bytes]:
         try:
             return self.storages[storage].open(blob, start, end)
         except (FileNotFoundError, KeyError):
+            if self.index.read(lambda c: scan.storage_of(c, blob)) is None:
+                raise ContentGone(blob) from None
             logger.error("Blob %s is missing on storage %r.", blob, storage)
             raise InternalError() from None

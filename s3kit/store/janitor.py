@@ -156,6 +156,20 @@ class Janitor:
                     owner,
                 )
 
+    def claim(self, name: str) -> None:
+        """Mark a storage as this index's.
+
+        :raises ForeignStorage: it is another's.
+        """
+        mine = self._backing.index.read(identity.get)
+        owner = mark(self._backing.storages[name], mine)
+        if owner != mine:
+            raise ForeignStorage(
+                f'Storage "{name}" belongs to another index ({owner}), which would sweep what it '
+                "does not know. Give each endpoint a storage of its own; or, if that index is gone "
+                f"for good, delete the blob {OWNER} from the storage."
+            )
+
     def _make_sure_of(self, name: str, store: BlobStore) -> None:
         """Raises ForeignStorage unless the storage's blobs are this index's to judge."""
         mine = self._backing.index.read(identity.get)
