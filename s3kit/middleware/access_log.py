@@ -22,6 +22,7 @@ import sys
 import time
 import typing
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Any
 from typing import Final
 
@@ -43,13 +44,15 @@ _LONGEST_REASON: Final = 16384
 _TRACEPARENT: Final = re.compile(
     r"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-[0-9a-f]{2}(?:-.*)?"
 )
+# dumps() makes an encoder at every call.
+_encode: Final = json.JSONEncoder(separators=(",", ":")).encode
 
 
 class AccessEntry(dict[str, Any]):
     """What is logged of one request: a dict for handlers that know it, as text a line of JSON."""
 
     def __str__(self) -> str:
-        return json.dumps(self, separators=(",", ":"))
+        return _encode(self)
 
 
 def access_log(
@@ -70,7 +73,11 @@ def access_log(
 
     def note(environ: WSGIEnvironment, record: RequestRecord) -> None:
         if chosen.isEnabledFor(logging.INFO):
-            chosen.info(entry(environ, record, proxies))
+            # As info() does, which would look for the line of code that it was called from.
+            shown = entry(environ, record, proxies)
+            chosen.handle(
+                chosen.makeRecord(chosen.name, logging.INFO, __file__, 0, shown, (), None, "note")
+            )
 
     def begin(environ: WSGIEnvironment, record: RequestRecord) -> None:
         if not record.trace_id:
@@ -83,8 +90,7 @@ def entry(environ: WSGIEnvironment, record: RequestRecord, proxies: TrustedProxi
     """What the access log says of a request; what is not known or did not happen is left out."""
     began = record.began
     shown = AccessEntry(
-        time=time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(began))
-        + f".{int(began % 1 * 1000):03}Z",
+        time=f"{_second(int(began))}.{int(began % 1 * 1000):03}Z",
         request_id=record.request_id,
         method=environ["REQUEST_METHOD"][:32],
         status=record.status,
@@ -122,6 +128,11 @@ def entry(environ: WSGIEnvironment, record: RequestRecord, proxies: TrustedProxi
             # The end of a traceback says most.
             shown[name] = redacted(text, environ)[-_LONGEST_REASON:]
     return shown
+
+
+@lru_cache(maxsize=4)
+def _second(seconds: int) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
 
 
 def _shown(text: str) -> str:

@@ -389,4 +389,8 @@ def redacted(text: str, environ: WSGIEnvironment | None = None) -> str:
         for secret in secrets:
             if len(secret) >= _SHORTEST_SECRET:
                 text = text.replace(secret, "***")
+    lower = text.lower()
+    if "signature" not in lower and "x-amz-" not in lower and "awsaccesskeyid" not in lower:
+        # Nearly always, and a tenth of the work.
+        return text
     return _PARAMETERS.sub(r"\1\2***", text)
