@@ -208,6 +208,18 @@ def test_an_effect_counts_even_where_the_answer_is_an_error(s3: S3App) -> None:
     assert found["GetObjectAnnotation"] == ("refused", "")
 
 
+def test_an_effect_counts_even_where_the_connection_is_closed(s3: S3App) -> None:
+    def twist(s3: S3App, environ: dict[str, Any], start: Any) -> Iterable[bytes] | None:
+        if not asked(environ, "DELETE", "metrics"):
+            return None
+        s3.client().delete_bucket(place(environ)[0])
+        environ["werkzeug.socket"].shutdown(socket.SHUT_RDWR)
+        raise ConnectionAbortedError
+
+    found = verdicts(s3, twist, "DeleteBucketMetricsConfiguration")
+    assert found["DeleteBucketMetricsConfiguration"] == ("wrong", "deleted the bucket")
+
+
 def test_deleting_the_object_instead_of_its_tags_is_wrong(s3: S3App) -> None:
     def twist(s3: S3App, environ: dict[str, Any], start: Any) -> Iterable[bytes] | None:
         if not asked(environ, "DELETE", "tagging") or not place(environ)[1]:
@@ -365,6 +377,20 @@ def test_a_setting_that_cannot_be_deleted_is_wrong_there_only(s3: S3App) -> None
         "answered as done, but it is still there",
     )
     assert {verdict for verdict, _ in found.values()} == {"right"}
+
+
+def test_a_get_that_shows_other_rules_is_wrong(s3: S3App) -> None:
+    def twist(s3: S3App, environ: dict[str, Any], start: Any) -> Iterable[bytes] | None:
+        if asked(environ, "GET", "cors"):
+            return answer(start, "200 OK", b"<CORSConfiguration></CORSConfiguration>")
+        return cors(s3, environ, start)
+
+    cors = Cors()
+    found = verdicts(s3, twist, "PutBucketCors", "GetBucketCors")
+    assert found == {
+        "PutBucketCors": ("wrong", "answered as done, but reading it back does not show it"),
+        "GetBucketCors": ("wrong", "does not show what was put"),
+    }
 
 
 def test_a_root_of_the_servers_own_is_noted_and_another_operations_is_wrong(s3: S3App) -> None:
