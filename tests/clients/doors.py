@@ -25,6 +25,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -143,8 +144,20 @@ class MountedDoor(Door):
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
+@dataclass(frozen=True)
+class Listener:
+    """Where a server listens without TLS."""
+
+    host: str
+    port: int
+
+    @property
+    def netloc(self) -> str:
+        return f"{self.host}:{self.port}"
+
+
 class NginxDoor(Door):
-    """nginx with TLS before ``s3kit serve``, which trusts it; ``plain_url`` is without TLS."""
+    """nginx with TLS before ``s3kit serve``, which trusts it; ``plain`` is without TLS."""
 
     name = "nginx"
 
@@ -169,10 +182,10 @@ class NginxDoor(Door):
                     "/etc/ssl/s3.example.com.key": str(key),
                 },
             )
-            self.plain_url = f"http://127.0.0.1:{plain}"
+            self.plain = Listener("127.0.0.1", plain)
             self.url = self.root_url = f"https://127.0.0.1:{secure}"
             try:
-                wait_for(f"{self.plain_url}/-/health", self.process, self.errors)
+                wait_for(f"http://{self.plain.netloc}/-/health", self.process, self.errors)
                 return
             except AssertionError:
                 stop(self.process)

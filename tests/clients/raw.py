@@ -7,13 +7,13 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from dataclasses import field
+from typing import Protocol
 from xml.etree import ElementTree
 
 from tests.attacks.handmade import Signature
 from tests.attacks.handmade import presign
 from tests.attacks.handmade import sign
 from tests.clients.conftest import KEY
-from tests.clients.conftest import Endpoint
 
 
 class Closed(Exception):
@@ -44,12 +44,30 @@ class Answer:
         return root.findtext("Code") or ""
 
 
-class Connection:
-    """One connection to an endpoint without TLS; a context manager."""
+class Place(Protocol):
+    """What listens without TLS."""
 
-    def __init__(self, endpoint: Endpoint, *, receive_buffer: int | None = None) -> None:
+    @property
+    def host(self) -> str: ...
+    @property
+    def port(self) -> int: ...
+    @property
+    def netloc(self) -> str: ...
+
+
+class Connection:
+    """One connection to an endpoint without TLS; a context manager.
+
+    :param source: the address to come from; any of 127.0.0.0/8 is this machine's.
+    """
+
+    def __init__(
+        self, endpoint: Place, *, receive_buffer: int | None = None, source: str | None = None
+    ) -> None:
         self.endpoint = endpoint
         self.socket = socket.socket()
+        if source is not None:
+            self.socket.bind((source, 0))
         if receive_buffer is not None:
             # Only before the connect does it bound the window.
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
@@ -193,7 +211,7 @@ def head(method: str, target: str, headers: Mapping[str, str]) -> bytes:
     return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
 
 
-def presigned(endpoint: Endpoint, method: str, target: str, **headers: str) -> bytes:
+def presigned(endpoint: Place, method: str, target: str, **headers: str) -> bytes:
     """A request's head with its signature in the query, so that any body may follow."""
     host = {"Host": endpoint.netloc}
     url = presign(method, target, headers={"host": endpoint.netloc}, how=Signature(KEY))
