@@ -131,6 +131,9 @@ def test_nobody_further_out_speaks_for_the_caller(gate: Client, own: Own) -> Non
     answer = Client(gate.app, None).request("GET", "/own", environ=environ)
     assert answer.status == 403
     assert gate.request("GET", "/own", environ=environ).body == b"default"
+    plain = Client(require_sigv4(own, KEYS, refusal="plain"), None)
+    malformed = {"Authorization": "AWS4-HMAC-SHA256 nonsense"}
+    assert plain.request("GET", "/own", headers=malformed, environ=environ).status == 403
 
 
 def test_a_region_can_be_asked_for(own: Own) -> None:
