@@ -29,6 +29,7 @@ import pytest
 
 if TYPE_CHECKING:
     from ..app import S3App
+    from ..client import Client
     from .faults import FaultPlan
     from .session import TestingSession
 
@@ -173,9 +174,9 @@ def s3kit_app(
 
 
 @pytest.fixture
-def s3kit_direct(s3kit_app: S3App) -> Any:
+def s3kit_direct(s3kit_app: S3App) -> Client:
     """An in-process client (:class:`s3kit.Client`): no HTTP, no signatures, and no faults."""
-    return s3kit_app.client()  # type: ignore[attr-defined,unused-ignore]
+    return s3kit_app.client()
 
 
 @pytest.fixture
