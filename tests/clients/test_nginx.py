@@ -75,6 +75,18 @@ def test_no_path_is_tidied(nginx: NginxDoor, bucket: str, target: str) -> None:
         assert straight.request("GET", path).body == b"hello"
 
 
+def test_a_bucket_with_encoded_slashes_is_a_bucket_and_the_start_of_a_key(
+    nginx: NginxDoor, bucket: str
+) -> None:
+    """IU-20: so PHP's SDK sends ``'Bucket' => 'iup-usa/123/xxxxxxxx/'``."""
+    path = f"/{bucket}%2F123%2Fxxxxxxxx%2F/new/bucket-relative/filename.png"
+    with Connection(nginx.plain) as connection:
+        assert connection.request("PUT", path, body=b"hello").status == 200
+    listed = nginx.client().list_objects_v2(Bucket=bucket)["Contents"]
+    key = "123/xxxxxxxx/new/bucket-relative/filename.png"
+    assert [each["Key"] for each in listed] == [key]
+
+
 def test_a_bucket_may_be_in_the_host_over_tls(nginx: NginxDoor, bucket: str) -> None:
     port = nginx.url.rpartition(":")[2]
     virtual = nginx.client(url=f"https://{BASE_HOST}:{port}", s3={"addressing_style": "virtual"})
