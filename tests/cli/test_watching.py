@@ -96,7 +96,9 @@ def test_all_workers_write_whole_lines_into_one_log(
         assert (entry["status"], entry["bytes_sent"]) == (200, 100_000)
         assert "aborted" not in entry
         assert entry["user_agent"].startswith("Boto3")
-    assert all(each["bytes_received"] >= 100_000 for each in found if each["operation"] == "PutObject")
+    writes = [entry for entry in found if entry["operation"] == "PutObject"]
+    assert len(writes) == 16
+    assert all(entry["bytes_received"] >= 100_000 for entry in writes)
     text = log.read_text()
     assert secret not in text
     assert "ignature" not in text
