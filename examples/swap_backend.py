@@ -1,11 +1,19 @@
-"""The same app on other backends: only the configuration differs.
+"""The same app on any backend: one line of the configuration differs.
 
-Run it:  python examples/swap_backend.py memory
-         python examples/swap_backend.py disk /srv/s3kit
+Run it, with one of these:
+
+    python examples/swap_backend.py memory://
+    python examples/swap_backend.py /srv/objects
+    python examples/swap_backend.py '{"url": "s3://bucket/objects", "options": {"profile": "cold"}}'
+    python examples/swap_backend.py '{"url": "sftp://host/objects", "options": {"username": "me"}}'
+    python examples/swap_backend.py '{"url": "webdav://objects", "options": {"base_url":
+        "https://dav.example.com/me", "auth": ["me", "password"]}}'
+    python examples/swap_backend.py '{"mirror": ["/srv/objects", "/mnt/other-disk/objects"]}'
 """
 
 from __future__ import annotations
 
+import json
 import sys
 from typing import Any
 
@@ -15,29 +23,24 @@ from s3kit import Config
 from s3kit import S3App
 
 
-def settings(backend: str, folder: str) -> dict[str, Any]:
-    """Plain data, as it would stand in a settings module or a TOML file."""
-    if backend == "memory":
-        return {"index": "memory://", "storages": {"default": "memory://"}}
-    return {
-        "index": f"sqlite:///{folder}/s3kit.db",  # or postgresql+psycopg://s3kit@db/s3kit
-        "storages": {
-            "default": f"{folder}/objects",
-            "cold": {"url": f"{folder}/cold"},  # or s3://bucket/prefix, sftp://..., gs://...
-        },
-        "place": {"backups-*": "cold"},  # these buckets lie there, the rest in "default"
-    }
+def main(storage: Any, index: str = "memory://", port: str = "9000") -> None:
+    """Serve S3 from the chosen backend.
 
-
-def main(backend: str, folder: str, port: int) -> None:
-    """Serve S3 from the chosen backend."""
-    common = {"keys": {"AKIAEXAMPLE": "secret"}, "inline_threshold": 1024}
-    s3 = S3App(Config.from_mapping({**common, **settings(backend, folder)}))
-    server = make_server("127.0.0.1", port, s3, threaded=True)
-    print(f"S3 at http://127.0.0.1:{server.server_port}, objects in {backend}", flush=True)
+    :param storage: a folder, a URL or a mapping, as it would stand in settings or a TOML file.
+    :param index: where names and versions lie, e.g. ``sqlite:////srv/s3kit.db``.
+    """
+    s3 = S3App(
+        Config(
+            storages={"default": storage},  # the one line
+            index=index,
+            keys={"AKIAEXAMPLE": "secret"},
+        )
+    )
+    server = make_server("127.0.0.1", int(port), s3, threaded=True)
+    print(f"S3 at http://127.0.0.1:{server.server_port}", flush=True)
     server.serve_forever()
 
 
 if __name__ == "__main__":
-    backend, folder, port = [*sys.argv[1:], *("memory", "", "9000")[len(sys.argv) - 1 :]]
-    main(backend, folder, int(port))
+    storage, *rest = sys.argv[1:] or ["memory://"]
+    main(json.loads(storage) if storage.startswith("{") else storage, *rest)
