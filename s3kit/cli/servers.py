@@ -130,8 +130,24 @@ def run_gunicorn(config: Config, listening: Listening) -> None:
     Application().run()
 
 
+GUNICORN_LIMITS: dict[str, Any] = {
+    # Only the worker's main loop is watched; a slow upload is no hang.
+    "timeout": 300,
+    "graceful_timeout": GRACE_SECONDS,
+    # A client's pool must not find its connection gone at the next request.
+    "keepalive": 20,
+    # A key of 1,024 bytes, percent-encoded, with a presigned query passes the default 4,094.
+    "limit_request_line": 8190,
+    "limit_request_field_size": 65536,
+    "limit_request_fields": 1000,
+    # "dangerous" would join X_Amz_Acl to X-Amz-Acl. See keep_metadata_names for what stays.
+    "header_map": "drop",
+}
+"""What an S3 endpoint needs of gunicorn, in any app; each line is a measured need."""
+
+
 def gunicorn_settings(listening: Listening) -> dict[str, Any]:
-    """What gunicorn is told; each line is a measured need."""
+    """What gunicorn is told."""
     return {
         # gunicorn closes the descriptor that it is given, so nobody else may hold it.
         "bind": f"fd://{listening.socket.detach()}",
@@ -139,17 +155,7 @@ def gunicorn_settings(listening: Listening) -> dict[str, Any]:
         "worker_class": "gthread",
         "workers": listening.workers,
         "threads": listening.threads,
-        # Only the worker's main loop is watched; a slow upload is no hang.
-        "timeout": 300,
-        "graceful_timeout": GRACE_SECONDS,
-        # A client's pool must not find its connection gone at the next request.
-        "keepalive": 20,
-        # A key of 1,024 bytes, percent-encoded, with a presigned query passes the default 4,094.
-        "limit_request_line": 8190,
-        "limit_request_field_size": 65536,
-        "limit_request_fields": 1000,
-        # "dangerous" would join X_Amz_Acl to X-Amz-Acl. See keep_metadata_names for what stays.
-        "header_map": "drop",
+        **GUNICORN_LIMITS,
         # s3kit decides itself which proxies to trust (trusted_proxies).
         "forwarded_allow_ips": "",
         "proxy_protocol": "off",

@@ -42,12 +42,8 @@ DOORS = ("bare", "granian", "flask", "django", "nginx")
 
 CONFIGURATION = ROOT / "deploy" / "nginx.conf"
 
-# What a host of s3kit tells gunicorn: uploads take long and many wait at once, and a presigned URL
-# of a long key passes the default 4,094 bytes.
-GUNICORN = (
-    *("--worker-class", "gthread", "--workers", "2", "--threads", "32"),
-    *("--timeout", "300", "--keep-alive", "20", "--limit-request-line", "8190"),
-)
+# As s3kit_contrib.gunicorn tells its users.
+GUNICORN = ("-c", "python:s3kit_contrib.gunicorn", "--workers", "2", "--threads", "32")
 
 
 class Door:
