@@ -87,3 +87,21 @@ def test_winscp_learns_the_region_from_the_error(tmp_path: Path) -> None:
     finally:
         replay.close()
         door.close()
+
+
+def test_php_puts_slashes_into_the_bucket(door: Door) -> None:
+    """IU-20: the bucket ends where the first of them was encoded."""
+    bucket = f"bucket-{secrets.token_hex(6)}"
+    witness = door.client()
+    witness.create_bucket(Bucket=bucket)
+    key = "123/xxxxxxxx/new/file name.png"
+    for url in {door.url, door.root_url}:
+        replay = Replay(door, url, bucket, {"small": b"a picture"})
+        try:
+            for exchange in read("php"):
+                replay.play(exchange)
+        finally:
+            replay.close()
+        assert [each["Key"] for each in witness.list_objects_v2(Bucket=bucket)["Contents"]] == [key]
+        witness.delete_object(Bucket=bucket, Key=key)
+    witness.delete_bucket(Bucket=bucket)
