@@ -49,7 +49,7 @@ class SshServer:
             check=False,
         )
         for child in children.stdout.split():
-            subprocess.run(["kill", child], check=False)
+            subprocess.run(["kill", child], check=False, stderr=subprocess.DEVNULL)
 
 
 def free_port() -> int:
