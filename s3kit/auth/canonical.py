@@ -455,11 +455,13 @@ def _header_block(request: Request, signed: SignedHeaders) -> str:
     return "\n".join(lines)
 
 
-def _header_variants(request: Request, signed: SignedHeaders) -> list[str]:
+def _header_variants(request: Request, signed: SignedHeaders, below: str = "") -> list[str]:
     """The header block, then the forms that servers and proxies may have made of what was signed.
 
     They join repeated headers with "," or ", " (SigV4 has ","), and drop or add the scheme's own
     port; neither changes what a header means.
+
+    :param below: what the client took for the end of the host's name.
     """
     blocks = []
     for host in _host_variants(request):
@@ -469,7 +471,7 @@ def _header_variants(request: Request, signed: SignedHeaders) -> list[str]:
             request.query,
             request.environ,
             request.scheme,
-            host,
+            host + below,
         )
         block = _header_block(same, signed)
         joined = block.replace(", ", ",")
@@ -559,19 +561,42 @@ def _other_forms(
     request: Request, signed: SignedHeaders, payloads: tuple[str, ...], presigned: bool
 ) -> Iterator[tuple[str, str]]:
     """The hash of every form of the canonical request, each with the path that is in it."""
-    # Hashes and not the forms: there are up to 72, and anybody can send a wrong signature.
+    # Hashes and not the forms: there are up to 72, twice that under a mount, and anybody can send
+    # a wrong signature.
     seen: set[str] = set()
-    for headers in _header_variants(request, signed):
-        for query in _query_variants(request.query.raw, presigned):
-            for path in request.canonical_paths:
-                for payload in payloads:
-                    canonical = _canonical_request(
-                        request.method, path, query, headers, signed.text, payload
-                    )
-                    forms = {_bytes(canonical), canonical.encode("utf-8", "surrogatepass")}
-                    for digest in {hashlib.sha256(form).hexdigest() for form in forms} - seen:
-                        seen.add(digest)
-                        yield path, digest
+    queries = _query_variants(request.query.raw, presigned)
+    for below, paths in _places(request):
+        for headers in _header_variants(request, signed, below):
+            for query in queries:
+                for path, said in paths:
+                    for payload in payloads:
+                        canonical = _canonical_request(
+                            request.method, said, query, headers, signed.text, payload
+                        )
+                        forms = {_bytes(canonical), canonical.encode("utf-8", "surrogatepass")}
+                        for digest in {hashlib.sha256(form).hexdigest() for form in forms} - seen:
+                            seen.add(digest)
+                            yield path, digest
+
+
+def _places(request: Request) -> Iterator[tuple[str, list[tuple[str, str]]]]:
+    """What clients take for the end of the host's name, and each path with what they then sign.
+
+    Given an endpoint such as ``http://host/s3``, s3cmd asks for ``/s3/bucket/key`` and signs
+    ``/bucket/key`` at the host ``host/s3``. All that was sent is covered, cut elsewhere; and no
+    host's name has a slash, so that it can mean nothing else.
+    """
+    yield "", [(path, path) for path in request.canonical_paths]
+    mount = request.environ.get("SCRIPT_NAME", "").rstrip("/")
+    if mount:
+        start = aws_quote(mount.encode("latin-1", "replace"))
+        below = [
+            (path, path[len(start) :])
+            for path in request.canonical_paths
+            if path.startswith(start + "/")
+        ]
+        if below:
+            yield start, below
 
 
 def mismatch(

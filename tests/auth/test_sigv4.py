@@ -9,6 +9,7 @@ from collections.abc import Callable
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
+from urllib.parse import urlsplit
 
 import pytest
 from botocore.crt.auth import CrtS3SigV4Auth
@@ -298,6 +299,54 @@ def test_each_canonical_path_is_tried_and_the_one_that_matched_is_told() -> None
     paths = ("/bucket/a//k", "/bucket%2Fa//k", "/bucket%2Fa%2F/k")
     identity = ask("GET", "http://s3.example.com/x", headers, paths=paths)
     assert identity.canonical_path == "/bucket%2Fa//k"
+
+
+def signed_below(host: str, path: str) -> dict[str, str]:
+    """Headers that sign this path at this host, whatever is sent."""
+    headers = {"Host": host, "X-Amz-Date": "20130524T000000Z", "X-Amz-Content-SHA256": EMPTY_SHA256}
+    canonical, names = client_request("GET", path, "", headers, EMPTY_SHA256)
+    digest = hashlib.sha256(canonical).hexdigest()
+    to_sign = f"AWS4-HMAC-SHA256\n20130524T000000Z\n{EXAMPLE_SCOPE}\n{digest}"
+    credential = parse_credential(f"{EXAMPLE_KEY.access_key}/{EXAMPLE_SCOPE}")
+    assert credential is not None
+    signature = SigningKey(EXAMPLE_KEY, credential).sign(to_sign.encode())
+    return {**headers, "Authorization": authorization(names, signature)}
+
+
+def ask_mounted(url: str, headers: dict[str, str], mount: str) -> Identity:
+    """Identify a request under a mount."""
+    host = urlsplit(url).netloc
+    request = make_request("GET", url, {**headers, "Host": host})
+    request.environ["SCRIPT_NAME"] = mount
+    return identify(request, EXAMPLE_RING, now=EXAMPLE_TIME)
+
+
+def test_a_mount_may_be_signed_as_the_end_of_the_hosts_name() -> None:
+    """As s3cmd signs where its endpoint has a path."""
+    headers = signed_below("h/s3", "/bucket/k")
+    assert ask_mounted("http://h/s3/bucket/k", headers, "/s3").canonical_path == "/s3/bucket/k"
+    headers = signed_below("h:80/d%C3%A9p%C3%B4t/s3", "/")
+    mount = "/dépôt/s3".encode().decode("latin-1")
+    assert ask_mounted("http://h/d%C3%A9p%C3%B4t/s3/", headers, mount).kind == "header"
+
+
+@pytest.mark.parametrize(
+    ("host", "path", "url", "mount"),
+    [
+        # Another path below, another mount, another host, no mount at all.
+        ("h/s3", "/bucket/k", "http://h/s3/bucket/other", "/s3"),
+        ("h/s3", "/bucket/k", "http://h/s4/bucket/k", "/s4"),
+        ("h/s3", "/bucket/k", "http://other/s3/bucket/k", "/s3"),
+        ("h/s3", "/bucket/k", "http://h/s3/bucket/k", ""),
+        ("h/s3", "/bucket/k", "http://h/bucket/k", ""),
+        # Not cut at the mount.
+        ("h/s3/bucket", "/k", "http://h/s3/bucket/k", "/s3"),
+        ("h", "/bucket/k", "http://h/s3/bucket/k", "/s3"),
+    ],
+)
+def test_a_path_is_not_cut_anywhere_else(host: str, path: str, url: str, mount: str) -> None:
+    with pytest.raises(SignatureDoesNotMatch):
+        ask_mounted(url, signed_below(host, path), mount)
 
 
 @pytest.mark.parametrize("query", ["acl", "prefix=a+b", "prefix=a/b&delimiter=/", "prefix=%7e"])

@@ -14,15 +14,12 @@ from tests.clients.conftest import make_tree
 from tests.clients.conftest import read_tree
 from tests.clients.doors import Door
 from tests.clients.scenario import CommandLine
-from tests.clients.scenario import Refused
 from tests.clients.scenario import curl
 from tests.clients.scenario import tell
 
 
 class S3cmd(CommandLine):
     name = program = "s3cmd"
-    # It signs an endpoint's path as a part of the host's name: see the last test.
-    takes_path = False
 
     def __init__(self, door: Door, home: Path) -> None:
         super().__init__(door, home)
@@ -82,19 +79,6 @@ def test_the_story_of_a_bucket(door: Door, tmp_path: Path) -> None:
     tell(S3cmd(door, tmp_path), whole=door.name == "bare")
 
 
-@pytest.mark.parametrize("door", ["flask"], indirect=True)
-def test_it_signs_no_endpoint_with_a_path(
-    door: Door, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Why it comes in by the host name: ``mount(..., hosts=[...])``.
-
-    It asks for ``/s3/bucket/`` and signs ``/bucket/`` at the host ``127.0.0.1:80/s3``.
-    """
-    monkeypatch.setattr(S3cmd, "takes_path", True)
-    with pytest.raises(Refused, match="SignatureDoesNotMatch"):
-        S3cmd(door, tmp_path).make_bucket("bucket")
-
-
 @pytest.mark.parametrize("door", ["bare"], indirect=True)
 def test_its_signed_urls_are_of_the_old_kind_and_refused_in_clear_words(
     door: Door, tmp_path: Path, name: str
@@ -107,7 +91,7 @@ def test_its_signed_urls_are_of_the_old_kind_and_refused_in_clear_words(
     assert (status, "AWS4-HMAC-SHA256" in body) == ("400", True)
 
 
-@pytest.mark.parametrize("door", ["bare", "nginx"], indirect=True)
+@pytest.mark.parametrize("door", ["bare", "flask", "nginx"], indirect=True)
 def test_info_la_du_and_sync_both_ways(door: Door, tmp_path: Path, name: str) -> None:
     """FB-21. ``info`` asks for nine settings; of those that are not built it says "none"."""
     s3cmd = S3cmd(door, tmp_path)

@@ -23,7 +23,8 @@ class S3fsFuse(CommandLine):
 
     name = program = "s3fs"
     syncs = False
-    # It signs an endpoint's path as a part of the host's name, as s3cmd does.
+    # Given ``http://host/s3`` it asks for ``/s3/bucket/`` and signs ``/bucket/`` at ``host``: the
+    # path is in no part of its signature.
     takes_path = False
 
     def __init__(self, door: Door, home: Path) -> None:
