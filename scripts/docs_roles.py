@@ -1,4 +1,4 @@
-"""A hook of mkdocs: what docstrings write as ``:class:`~s3kit.Config``` reads ``Config`` on a page."""
+"""A hook of mkdocs: ``:class:`~s3kit.Config``` in a docstring reads ``Config`` on a page."""
 
 from __future__ import annotations
 
