@@ -15,6 +15,7 @@ import socket
 import sys
 import threading
 from collections.abc import Callable
+from collections.abc import Iterator
 from collections.abc import Mapping
 from typing import Any
 from typing import TypeVar
@@ -48,8 +49,15 @@ def connect(url: str, protocol: str, options: Mapping[str, Any]) -> Connection:
     :raises OSError: it does not come about, for whatever reason.
     """
     kinds = {"sftp": SshConnection, "ssh": SshConnection, "webdav": DavConnection}
-    try:
+    with as_os_error():
         return kinds.get(protocol, Connection)(url, protocol, options)
+
+
+@contextlib.contextmanager
+def as_os_error() -> Iterator[None]:
+    """Whatever a file system says a failure with, it is an OSError."""
+    try:
+        yield
     except OSError:
         raise
     except Exception as error:
@@ -175,7 +183,7 @@ class Connection:
 
         :raises OSError: whatever the file system says it with.
         """
-        try:
+        with as_os_error():
             if self.thread_safe:
                 return work(self._system)
             try:
@@ -187,10 +195,6 @@ class Connection:
                 self.close()
                 self._system = self._open_system()[0]
                 return work(self._system)
-        except OSError:
-            raise
-        except Exception as error:
-            raise OSError(errno.EIO, f"{type(error).__name__}: {error}") from error
 
 
 _STREAMS = threading.Lock()

@@ -32,6 +32,7 @@ from .base import check_blob_id
 from .base import is_blob_id
 from .connection import OBJECT_STORES
 from .connection import Connection
+from .connection import as_os_error
 from .connection import connect
 from .connection import forget_buffer
 from .connection import is_ending
@@ -221,21 +222,24 @@ class _Writer:
             raise ValueError("The blob is finished.")
         self._size += len(data)
         if self._file is not None:
-            self._file.write(data)
+            with as_os_error():
+                self._file.write(data)
             return
         # A caller may use its buffer again; bytes(bytes) copies nothing.
         self._held.append(bytes(data))
         if self._size > self._block_size:
-            self._file = self._connection.stream(self._path, self._block_size)
-            held, self._held = self._held, []
-            for block in held:
-                self._file.write(block)
+            with as_os_error():
+                self._file = self._connection.stream(self._path, self._block_size)
+                held, self._held = self._held, []
+                for block in held:
+                    self._file.write(block)
 
     def commit(self) -> None:
         if self._finished:
             raise ValueError("The blob is finished.")
         try:
-            self._finish()
+            with as_os_error():
+                self._finish()
         except BaseException:
             self.discard()
             raise

@@ -117,6 +117,19 @@ def test_a_blob_whose_connection_is_lost_is_an_error_and_leaves_nothing(
     assert get(store, put(store, b"more"), 0, 4) == b"more"
 
 
+def test_whatever_paramiko_says_a_lost_connection_with_is_an_error_of_the_storage(
+    store: FilesystemBlobStore, folder: Path
+) -> None:
+    writer = store.create(new_blob_id(), None)
+    writer._connection._system.client.close()
+    with pytest.raises(OSError):
+        writer.write(bytes(BLOCK))
+    with pytest.raises(OSError):
+        writer.commit()
+    writer.discard()
+    assert files(folder) == []
+
+
 def test_a_server_that_nobody_knows_gets_nothing(
     server: SshServer, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
