@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import os
 import re
+import select
 import shutil
 import signal
 import socket
@@ -86,6 +87,24 @@ def blocks_of(page: Path) -> list[Block]:
     return found
 
 
+# One interpreter for a page, so that a block knows what those before it made. Each line that it
+# reads names a file; the answer ends with a NUL, after "!" where the file raised.
+_INTERPRETER = """
+import sys, traceback
+names = {"__name__": "__main__"}
+for line in sys.stdin:
+    with open(line.rstrip()) as file:
+        text = file.read()
+    try:
+        exec(compile(text, line.rstrip(), "exec"), names)
+        ending = chr(0)
+    except BaseException:
+        traceback.print_exc(file=sys.stdout)
+        ending = "!" + chr(0)
+    print(end=ending, flush=True)
+"""
+
+
 class BlockFailed(AssertionError):
     """A block did not do what its page says."""
 
@@ -97,7 +116,7 @@ class Reader:
         self.folder = folder
         self._port = _free_port()
         self._servers: list[subprocess.Popen[bytes]] = []
-        self._python: list[str] = []
+        self._python: subprocess.Popen[bytes] | None = None
         tools = [str(Path(sys.executable).parent), os.environ.get("PATH", "")]
         self.environment = {
             name: value
@@ -127,12 +146,14 @@ class Reader:
             elif block.language == "sh":
                 self._run(block, ["bash", "-euo", "pipefail", "-c", body])
             elif block.language == "python":
-                # One program, so that a block knows what those before it made.
-                self._python.append(body)
-                self._run(block, [sys.executable, "-c", "\n".join(self._python)])
+                self._execute(block, body)
 
     def close(self) -> None:
-        """Stop every server of the page."""
+        """Stop the page's interpreter and every server."""
+        if self._python is not None:
+            # At its end the interpreter would wait for threads that the page began.
+            self._python.kill()
+            self._python.communicate()
         for process in reversed(self._servers):
             # Each leads a group of its own.
             with suppress(ProcessLookupError):
@@ -158,6 +179,37 @@ class Reader:
         if done.returncode != 0:
             said = done.stdout.decode("utf-8", "replace")
             raise BlockFailed(f"{block} ended with {done.returncode}:\n{block.body}\n{said}")
+
+    def _execute(self, block: Block, body: str) -> None:
+        if self._python is None:
+            self._python = subprocess.Popen(
+                [sys.executable, "-c", _INTERPRETER],
+                cwd=self.folder,
+                env=self.environment,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+            )
+        process = self._python
+        assert process.stdin is not None
+        assert process.stdout is not None
+        path = self.folder / f"block-{block.line}.py"
+        path.write_text(body, "utf-8")
+        process.stdin.write(f"{path}\n".encode())
+        process.stdin.flush()
+        said = b""
+        limit = time.monotonic() + 120
+        while not said.endswith(b"\0"):
+            ready, _, _ = select.select(
+                [process.stdout], [], [], max(0.0, limit - time.monotonic())
+            )
+            more = os.read(process.stdout.fileno(), 65536) if ready else b""
+            if not more:
+                break
+            said += more
+        if not said.endswith(b"\0") or said.endswith(b"!\0"):
+            text = said.decode("utf-8", "replace").rstrip("!\0")
+            raise BlockFailed(f"{block} ended with an error:\n{block.body}\n{text}")
 
     def _serve(self, block: Block, body: str) -> None:
         log = self.folder / f"server-{len(self._servers)}.log"

@@ -69,6 +69,13 @@ def test_every_extra_that_a_page_installs_is_there() -> None:
 
 def test_a_wrong_block_is_found(tmp_path: Path) -> None:
     reader = Reader(tmp_path)
-    for language, body in (("sh", "s3kit serve --no-such-option\n"), ("python", "import s3kitt\n")):
-        with pytest.raises(BlockFailed, match=r"page\.md:7 ended with"):
-            reader.follow([Block("page.md", 7, language, "", "", body)])
+    try:
+        for language, body in (
+            ("sh", "s3kit serve --no-such-option\n"),
+            ("python", "import s3kitt\n"),
+            ("python", "raise SystemExit\n"),
+        ):
+            with pytest.raises(BlockFailed, match=r"page\.md:7 ended with"):
+                reader.follow([Block("page.md", 7, language, "", "", body)])
+    finally:
+        reader.close()
