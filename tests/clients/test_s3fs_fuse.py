@@ -47,8 +47,6 @@ class S3fsFuse(CommandLine):
         self.run(
             *(bucket, str(self.folder), "-o", f"url={self.url}"),
             *("-o", "use_path_request_style", "-o", "sigv4", "-o", "multipart_size=5"),
-            # What boto3 sees must be seen at once.
-            *("-o", "stat_cache_expire=0"),
         )
         until = time.monotonic() + 10
         while not os.path.ismount(self.folder):
