@@ -43,14 +43,12 @@ KINDS = (JavaSync, JavaAsync)
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_story_of_a_bucket(kind: type[Sdk], door: Door, tmp_path: Path) -> None:
+def test_the_story_of_a_bucket_with_keys_checksums_conditions_and_errors(
+    kind: type[Sdk], door: Door, tmp_path: Path
+) -> None:
+    """In one test, because starting and warming Java takes longer than all that it does."""
     with opened(kind, door, tmp_path) as tool:
         tell(tool, whole=door.name == "bare")
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_keys_checksums_conditions_and_errors(kind: type[Sdk], door: Door, tmp_path: Path) -> None:
-    with opened(kind, door, tmp_path) as tool:
         tell_of_keys(tool)
         tell_of_checksums(tool)
         tell_of_conditions(tool)
