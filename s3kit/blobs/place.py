@@ -36,6 +36,10 @@ class Place(Protocol):
     def folder(self) -> str | None:
         """Where it lies on this machine, if it does."""
 
+    @property
+    def locks(self) -> bool:
+        """Whether ``alone`` keeps anybody out."""
+
     def blobs(self, name: str) -> BlobStore:
         """The storage below ``name``. What is put there is to be settled afterwards."""
 
@@ -91,6 +95,7 @@ class LocalPlace:
         self._root = found[0]
         self.url = self._root
         self.folder: str | None = self._root
+        self.locks = fcntl is not None
 
     def blobs(self, name: str) -> BlobStore:
         self._make(self._root)
@@ -158,6 +163,7 @@ class RemotePlace:
     """A file system that fsspec knows."""
 
     folder: str | None = None
+    locks = False
 
     def __init__(self, url: str, options: dict[str, Any]) -> None:
         self.url = url.rstrip("/")

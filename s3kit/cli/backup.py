@@ -23,6 +23,7 @@ from ..config import Config
 from ..config import ConfigError
 from ..config import nearest
 from ..store.backup import BackupError
+from ..store.backup import Busy
 from ..store.backup import Result
 from ..store.backup import Snapshot
 from ..store.backup import snapshots_at
@@ -100,6 +101,7 @@ def backup(
     check_index(config)
     beside = _keys(given) if include_keys else {}
     pruned = 0
+    unpruned: BackupError | None = None
     with _in_one_line():
         place = _open(destination, options)
         app = S3App(config)
@@ -115,7 +117,11 @@ def backup(
                 )
                 result = work.run()
             if keep:
-                pruned = work.prune(keep)
+                try:
+                    pruned = work.prune(keep)
+                except BackupError as error:
+                    # What was backed up is told all the same.
+                    unpruned = error
         finally:
             app.close()
     if as_json:
@@ -127,7 +133,10 @@ def backup(
         if not include_keys:
             click.echo("Not in it: keys and settings. Keep those elsewhere.")
     _tell_damage(result)
-    context.exit(1 if result.damaged else 0)
+    if unpruned is not None:
+        click.echo(str(unpruned), err=True)
+    refused = unpruned is not None and not isinstance(unpruned, Busy)
+    context.exit(1 if result.damaged or refused else 0)
 
 
 @click.command()

@@ -10,7 +10,13 @@ see to that:
 * a blob that is gone all the same, say by ``gc --grace 0``, is looked up again: an object that
   moved to another storage is read there, and for one that nobody needs any more the whole snapshot
   is taken anew. What was copied before need not be copied again;
-* a backup is one only when its manifest is there, which is written last.
+* a backup is one only when its manifest is there, which is written last, when all that it names was
+  seen at the destination.
+
+Nothing is removed there while another run counts on it. A folder has a lock for that; elsewhere
+each run leaves a marker with the time in its name, and leaves it anew while it goes on. A backup
+that begins writes its own first and then looks for those of removals, which do it the other way
+round: so one of the two always sees the other, and gives way.
 
 What lies at the destination::
 
@@ -21,6 +27,7 @@ What lies at the destination::
         index.db                            the facts, as an SQLite database
         blobs.sha256                        the SHA-256 of each blob of this snapshot
         manifest.json                       sizes and SHA-256 of these, counts, what is damaged
+    running/backup-9c41f2a0-1795245301123   who is at it, where there are no locks
 
 Blobs that a run has copied before it was stopped are found by the next, and not copied again.
 """
@@ -84,6 +91,16 @@ ATTEMPTS = 3
 NAMED = 1000
 """How many damaged blobs a manifest names."""
 
+RUNNING = "running"
+REFRESH_SECONDS = 30.0
+"""How often a run says that it goes on."""
+
+STALE_SECONDS = 900.0
+"""A run that has said nothing for so long was killed. Clocks may differ by less than this."""
+
+PATIENCE_SECONDS = 10.0
+"""How long a backup waits for a removal of old ones, which may be about to give way."""
+
 SHARDS = tuple(f"{number:02x}" for number in range(256))
 
 Advance = Callable[[int], object]
@@ -91,6 +108,10 @@ Advance = Callable[[int], object]
 
 class BackupError(Exception):
     """A backup or a restore that cannot be done; the text says what would help."""
+
+
+class Busy(BackupError):
+    """Another run is at work at the place; later it can be done."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +174,7 @@ class Backup:
         self._beside = dict(beside or {})
         self._begin = begin
         self._advance = advance
+        self._vanished = ""
 
     def run(self) -> Result:
         """Take a snapshot and copy what it names.
@@ -161,18 +183,25 @@ class Backup:
         """
         with alone(self._place), staging(self._place) as folder:
             self._claim(folder)
-            for _ in range(ATTEMPTS):
-                for each in folder.iterdir():
-                    _remove(each)
-                result = self._once(folder)
-                if result is not None:
-                    return result
+            with _Marker(self._place, "backup") as marker:
+                marker.wait_for("prune")
+                for _ in range(ATTEMPTS):
+                    for each in folder.iterdir():
+                        _remove(each)
+                    result = self._once(folder, marker)
+                    if result is not None:
+                        return result
+        if self._vanished:
+            raise BackupError(
+                f"What is copied to {self._place.url} is removed there by somebody else, such as "
+                f"{self._vanished}."
+            )
         raise BackupError(
             "Objects are removed faster than they can be copied, and so are their bytes. Do not "
             "run `s3kit gc --grace` meanwhile, or give the endpoint a longer grace_seconds."
         )
 
-    def _once(self, folder: Path) -> Result | None:
+    def _once(self, folder: Path, marker: _Marker) -> Result | None:
         """One snapshot, whole; None if bytes of it were gone before they could be copied."""
         backing = self._backing
         started = backing.now()
@@ -199,8 +228,35 @@ class Backup:
             counts = facts.read(snapshots.counts)
             result.inline = facts.read(scan.inline_totals)[1]
         _settle(folder / INDEX)
+        # From here on nobody begins to remove anything, and nobody is at it.
+        marker.refresh()
+        marker.wait_for("prune")
+        self._vanished = self._look_for_all(folder)
+        if self._vanished:
+            return None
         self._finish(folder, result, started, names, counts, numbers)
         return result
+
+    def _look_for_all(self, folder: Path) -> str:
+        """The first blob of the list that is not at the destination; "" when all are."""
+        storage = shard = ""
+        present: _Present | None = None
+        there: set[str] = set()
+        with open(folder / LIST, encoding="ascii") as listed:
+            for encoded, blob, _ in _lines(listed):
+                if present is None or encoded != storage:
+                    storage, shard = encoded, ""
+                    store = self._place.blobs(f"blobs/{storage}")
+                    try:
+                        present = _Present(store, folder / f"again-{storage}")
+                    finally:
+                        store.close()
+                if blob[:2] != shard:
+                    shard = blob[:2]
+                    there = present.shard(shard)
+                if blob not in there:
+                    return f"blobs/{storage}/{shard}/{blob}"
+        return ""
 
     def _finish(
         self,
@@ -274,8 +330,18 @@ class Backup:
         """Remove all but the newest ``keep`` snapshots, and the blobs that only those had.
 
         :returns: how many blobs were removed.
+        :raises Busy: another run is at work there; nothing was removed.
         """
-        with alone(self._place), staging(self._place) as folder:
+        with (
+            alone(self._place),
+            _Marker(self._place, "prune") as marker,
+            staging(self._place) as folder,
+        ):
+            if marker.others("backup") or marker.others("prune"):
+                raise Busy(
+                    f"Old backups at {self._place.url} were not removed, for another backup is "
+                    "running there."
+                )
             finished = [each.name for each in snapshots_at(self._place)]
             kept = finished[-keep:]
             for name in self._place.names("snapshots"):
@@ -314,6 +380,89 @@ class Backup:
                     sums.save()
             store.close()
         return removed
+
+
+class _Marker:
+    """Tells other machines, at a place without locks, that something goes on there.
+
+    :param kind: ``backup``, or ``prune``, which removes.
+    """
+
+    def __init__(self, place: Place, kind: str) -> None:
+        self._place = place
+        self._name = f"{kind}-{secrets.token_hex(4)}"
+        self._left: list[str] = []
+        self._stop = threading.Event()
+        self._lock = threading.Lock()
+        self._thread = threading.Thread(target=self._run, name="s3kit-backup-mark", daemon=True)
+
+    def __enter__(self) -> _Marker:
+        if not self._place.locks:
+            self.refresh()
+            self._thread.start()
+        return self
+
+    def __exit__(self, *details: object) -> None:
+        if self._place.locks:
+            return
+        self._stop.set()
+        self._thread.join()
+        for name in self._left:
+            # One that stays is soon too old to matter.
+            with suppress(OSError):
+                self._place.remove(f"{RUNNING}/{name}")
+
+    def refresh(self) -> None:
+        """Say it again now. Raises OSError."""
+        if self._place.locks:
+            return
+        with self._lock, tempfile.NamedTemporaryFile(prefix="s3kit-") as empty:
+            name = f"{self._name}-{time.time_ns() // 1_000_000}"
+            self._place.write(f"{RUNNING}/{name}", empty.name)
+            self._left.append(name)
+            # The last one stays too: who lists just now sees one of the two.
+            while len(self._left) > 2:
+                self._place.remove(f"{RUNNING}/{self._left[0]}")
+                del self._left[0]
+
+    def others(self, kind: str) -> bool:
+        """Whether another run of the kind goes on."""
+        if self._place.locks:
+            return False
+        now = time.time()
+        found = False
+        for each in self._place.names(RUNNING):
+            name, _, moment = each.rpartition("-")
+            if name == self._name or not name.startswith(f"{kind}-") or not moment.isdigit():
+                continue
+            if abs(now - int(moment) / 1000) < STALE_SECONDS:
+                found = True
+            else:
+                self._place.remove(f"{RUNNING}/{each}")
+        return found
+
+    def wait_for(self, kind: str) -> None:
+        """Wait until no other run of the kind goes on.
+
+        :raises Busy: that takes long.
+        """
+        until = time.monotonic() + PATIENCE_SECONDS
+        while self.others(kind):
+            if time.monotonic() > until:
+                raise Busy(
+                    f"Old backups at {self._place.url} are being removed. Try again when that is "
+                    f"done; if it was killed, in {STALE_SECONDS / 60:.0f} minutes."
+                )
+            time.sleep(0.2)
+
+    def _run(self) -> None:
+        while not self._stop.wait(REFRESH_SECONDS):
+            try:
+                self.refresh()
+            except Exception:
+                logger.warning(
+                    "A backup's marker could not be renewed; tried again.", exc_info=True
+                )
 
 
 class _Copying:

@@ -24,6 +24,7 @@ from s3kit.blobs.base import OWNER
 from s3kit.blobs.base import BlobStore
 from s3kit.blobs.local import LocalBlobStore
 from s3kit.blobs.place import LocalPlace
+from s3kit.blobs.place import RemotePlace
 from s3kit.blobs.place import open_place
 from s3kit.config import Config
 from s3kit.errors import NoSuchBucket
@@ -40,6 +41,7 @@ from s3kit.store import WantedPart
 from s3kit.store import backup as backup_module
 from s3kit.store import janitor
 from s3kit.store.backup import BackupError
+from s3kit.store.backup import Busy
 from s3kit.store.backup import Result
 from s3kit.store.backup import encode
 from s3kit.store.backup import snapshots_at
@@ -519,6 +521,147 @@ def test_a_snapshot_is_of_one_moment(make: Make, place: LocalPlace, kind: str) -
     finally:
         stop.set()
         thread.join()
+
+
+# -- where there are no locks
+
+
+@pytest.fixture
+def remote(tmp_path: Path) -> RemotePlace:
+    """A folder, through fsspec: nobody is kept out."""
+    return RemotePlace(f"local://{tmp_path}/remote", {})
+
+
+def interfere_at_first_copy(
+    monkeypatch: pytest.MonkeyPatch, interfere: Callable[[], object]
+) -> None:
+    transfer = backup_module.transfer
+    done: list[bool] = []
+
+    def transfer_after(*arguments: Any) -> None:
+        if not done:
+            done.append(True)
+            interfere()
+        transfer(*arguments)
+
+    monkeypatch.setattr(backup_module, "transfer", transfer_after)
+
+
+def test_nothing_is_removed_that_a_backup_of_another_machine_counts_on(
+    make: Make, remote: RemotePlace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = make("source")
+    for number in range(20):
+        put(source, b"%d" % number, b"%d" % number * 100)
+    source.backup(remote).run()
+    put(source, b"new")
+    before = rows_of(source)
+
+    def interfere() -> None:
+        for number in range(20):
+            source.objects.delete(bucket_of(source), b"%d" % number)
+        other = source.backup(RemotePlace(remote.url, {}))
+        others.append(other.run().name)
+        with pytest.raises(Busy, match="were not removed, for another backup is running"):
+            other.prune(1)
+
+    others: list[str] = []
+    interfere_at_first_copy(monkeypatch, interfere)
+    result = source.backup(remote).run()
+    assert (result.kept, result.damaged) == (20, 0)
+    target = make("target")
+    assert restore(target, remote, result.name).damaged == 0
+    assert rows_of(target) == before
+    # Nothing is left of the markers, and now it is done.
+    assert remote.names("running") == []
+    assert others
+    assert source.backup(remote).prune(1) == 20
+
+
+def test_a_backup_waits_for_a_removal_of_old_ones_and_gives_up_in_time(
+    make: Make, remote: RemotePlace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = make("source")
+    put(source, b"k")
+    source.backup(remote).run()
+    monkeypatch.setattr(backup_module, "PATIENCE_SECONDS", 0.5)
+    store_of = remote.blobs
+    told: list[str] = []
+
+    def slowly(name: str) -> BlobStore:
+        # In the midst of a removal.
+        with pytest.raises(Busy, match="are being removed") as raised:
+            source.backup(RemotePlace(remote.url, {})).run()
+        told.append(str(raised.value))
+        return store_of(name)
+
+    monkeypatch.setattr(remote, "blobs", slowly)
+    source.backup(remote).prune(1)
+    assert len(told) == 1
+    assert source.backup(RemotePlace(remote.url, {})).run().kept == 1
+
+
+def test_the_marker_of_a_run_that_was_killed_grows_old_and_that_of_a_long_one_does_not(
+    make: Make, remote: RemotePlace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    empty = tmp_path / "empty"
+    empty.touch()
+    monkeypatch.setattr(backup_module, "STALE_SECONDS", 1.0)
+    monkeypatch.setattr(backup_module, "REFRESH_SECONDS", 0.1)
+    source = make("source")
+    put(source, b"k")
+
+    def interfere() -> None:
+        time.sleep(1.5)
+        with pytest.raises(Busy):
+            source.backup(RemotePlace(remote.url, {})).prune(1)
+        assert len(remote.names("running")) == 2
+        # Beside it, one that was killed.
+        remote.write(f"running/backup-dead-{int(time.time() * 1000)}", str(empty))
+
+    interfere_at_first_copy(monkeypatch, interfere)
+    source.backup(remote).run()
+    with pytest.raises(Busy):
+        source.backup(remote).prune(1)
+    time.sleep(1)
+    assert source.backup(remote).prune(1) == 0
+    assert remote.names("running") == []
+
+
+def test_what_vanishes_at_the_destination_while_a_backup_runs_is_copied_again(
+    make: Make, remote: RemotePlace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = make("source")
+    for number in range(5):
+        put(source, b"%d" % number, b"%d" % number * 100)
+    source.backup(remote).run()
+    put(source, b"new")
+
+    def interfere() -> None:
+        shutil.rmtree(tmp_path / "remote" / "blobs")
+
+    interfere_at_first_copy(monkeypatch, interfere)
+    result = source.backup(remote).run()
+    target = make("target")
+    restored = restore(target, remote, result.name)
+    assert (restored.copied, restored.damaged) == (6, 0)
+
+
+def test_a_destination_where_copies_do_not_stay_is_told(
+    make: Make, remote: RemotePlace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = make("source")
+    put(source, b"k")
+    refresh = backup_module._Marker.refresh
+
+    def remove_before(marker: Any) -> None:
+        shutil.rmtree(tmp_path / "remote" / "blobs", ignore_errors=True)
+        refresh(marker)
+
+    monkeypatch.setattr(backup_module._Marker, "refresh", remove_before)
+    with pytest.raises(BackupError, match="is removed there by somebody else, such as blobs/def"):
+        source.backup(remote).run()
+    assert snapshots_at(remote) == []
 
 
 # -- damage, interruptions
