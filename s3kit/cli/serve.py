@@ -102,6 +102,7 @@ def serve(**options: Any) -> None:
     workers = _workers(settings, server)
     threads = _number(serve_values, "threads", THREADS[server], 1)
     certfile, keyfile = _tls_files(serve_values)
+    _check_proxies(settings.config, server)
     settings, credentials = _first_start(settings)
     watching = watching_of(serve_values, settings.config)
 
@@ -194,6 +195,15 @@ def _workers(settings: Settings, server: str) -> int:
             f"objects. Give --workers 1, or a folder instead of {MEMORY}."
         )
     return 1 if server == "werkzeug" else workers
+
+
+def _check_proxies(config: Config, server: str) -> None:
+    """Refuse to believe proxies where a client can pass for one (A030)."""
+    if server == "granian" and config.trusted_proxies:
+        raise ConfigError(
+            "granian cannot tell X_Forwarded_For from X-Forwarded-For, so behind a trusted proxy "
+            "a client could forge it. Use --server gunicorn, or leave out trusted_proxies."
+        )
 
 
 def _check_storages(settings: Settings, storages: Mapping[str, Capabilities], workers: int) -> None:

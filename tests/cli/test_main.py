@@ -63,6 +63,10 @@ def test_a_wrong_option_is_one_line(run: Run, arguments: tuple[str, ...], messag
             {"S3KIT_STORAGES": '{"default": "memory://"}', "S3KIT_WORKERS": "2"},
             "2 workers cannot share what lies in memory",
         ),
+        (
+            {"S3KIT_SERVER": "granian", "S3KIT_TRUSTED_PROXIES": "127.0.0.1"},
+            "granian cannot tell X_Forwarded_For from X-Forwarded-For",
+        ),
     ],
 )
 def test_a_wrong_variable_is_one_line(run: Run, variables: dict[str, str], message: str) -> None:

@@ -114,6 +114,7 @@ class MountedDoor(Door):
             "index": f"sqlite:///{folder / 's3kit.db'}",
             "storages": {"default": str(folder / "blobs")},
             "keys": {KEY.access_key: KEY.secret_key},
+            "trusted_proxies": ["127.0.0.1"],
         }
         with socket.create_server(("127.0.0.1", 0)) as listening, self.errors.open("w") as errors:
             port = listening.getsockname()[1]

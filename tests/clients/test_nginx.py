@@ -18,11 +18,17 @@ from botocore.exceptions import ClientError
 
 from s3kit.cli.servers import Listening
 from s3kit.cli.servers import gunicorn_settings
+from tests.clients.certificate import make_certificate
 from tests.clients.conftest import BASE_HOST
+from tests.clients.conftest import Endpoint
 from tests.clients.doors import CONFIGURATION
+from tests.clients.doors import Listener
 from tests.clients.doors import NginxDoor
 from tests.clients.doors import OpenDoor
 from tests.clients.doors import find_nginx
+from tests.clients.doors import free_port
+from tests.clients.doors import start_nginx
+from tests.clients.doors import stop
 from tests.clients.raw import Answer
 from tests.clients.raw import Connection
 from tests.clients.raw import eventually
@@ -168,6 +174,88 @@ def test_nobody_but_nginx_is_believed(nginx: NginxDoor, bucket: str) -> None:
     with Connection(nginx.endpoint) as connection:
         answer = complete(connection, nginx.client(), bucket, {"X-Forwarded-Proto": "https"})
     assert location(answer) == f"https://{nginx.endpoint.netloc}/{bucket}/k"
+
+
+# A server that takes "_" for "-" would take the client's word for nginx's.
+UNDERSCORED = {
+    "X_Forwarded_Host": "evil.example.com",
+    "X-Forwarded_Host": "evil.example.com",
+    "X_Forwarded-Prefix": "/evil",
+    "x_forwarded_prefix": "/evil",
+    "X_Forwarded_Proto": "https",
+    "X-FORWARDED_PROTO": "https",
+    "X_Forwarded_For": "203.0.113.9",
+    "X_Forwarded-For": "203.0.113.9",
+}
+
+
+def test_nginx_passes_no_forwarding_header_with_an_underscore_on(tmp_path: Path) -> None:
+    """A030, and nothing but a header of nginx's own, whatever is behind it."""
+    if not find_nginx():
+        pytest.skip("no nginx")
+    _, chain, key = make_certificate(tmp_path)
+    with socket.create_server(("127.0.0.1", 0)) as behind:
+        plain = Listener("127.0.0.1", free_port())
+        process = start_nginx(
+            tmp_path,
+            {
+                "listen 80 ": f"listen {plain.netloc} ",
+                "listen 443 ": f"listen 127.0.0.1:{free_port()} ",
+                "127.0.0.1:9000": f"127.0.0.1:{behind.getsockname()[1]}",
+                "/etc/ssl/s3.example.com.pem": str(chain),
+                "/etc/ssl/s3.example.com.key": str(key),
+            },
+        )
+        try:
+            assert eventually(lambda: accepts(plain)), (tmp_path / "nginx.log").read_text()
+            forged = {**FORGED, **UNDERSCORED, "x-amz-meta-a_b": "c", "Host": "h"}
+            with Connection(plain) as connection:
+                lines = "".join(f"{name}: {value}\r\n" for name, value in forged.items())
+                connection.send(f"GET / HTTP/1.1\r\n{lines}\r\n".encode())
+                behind.settimeout(20)
+                arrived, _ = behind.accept()
+                with arrived:
+                    arrived.settimeout(20)
+                    head = b""
+                    while not head.endswith(b"\r\n\r\n"):
+                        head += arrived.recv(65536)
+        finally:
+            stop(process)
+    got = [line.split(": ") for line in head.decode().split("\r\n")[1:-2]]
+    forwarding = {name: value for name, value in got if "forwarded" in name.lower()}
+    assert forwarding == {"X-Forwarded-For": "127.0.0.1", "X-Forwarded-Proto": "http"}
+    assert ["x-amz-meta-a_b", "c"] in got
+
+
+def accepts(place: Listener) -> bool:
+    try:
+        socket.create_connection((place.host, place.port), 5).close()
+    except OSError:
+        return False
+    return True
+
+
+@pytest.mark.parametrize("name_of_door", ["nginx", "behind nginx", "flask", "django"])
+def test_an_underscored_forwarding_header_is_none_through_any_door(
+    door_of: OpenDoor, name: str, name_of_door: str
+) -> None:
+    """A030: each of these s3kits believes what 127.0.0.1 says."""
+    door = door_of("nginx" if name_of_door == "behind nginx" else name_of_door)
+    place: Listener | Endpoint
+    if isinstance(door, NginxDoor):
+        place = door.plain if name_of_door == "nginx" else door.endpoint
+    else:
+        place = Listener("localhost", int(door.root_url.rpartition(":")[2]))
+    client = door.client()
+    client.create_bucket(Bucket=name)
+    with Connection(place) as connection:
+        answer = complete(connection, client, name, UNDERSCORED)
+    assert location(answer) == f"http://{place.netloc}/{name}/k"
+    if name_of_door != "nginx":
+        # So that the test can fail: with hyphens they count.
+        with Connection(place) as connection:
+            answer = complete(connection, client, name, {"X-Forwarded-Proto": "https"})
+        assert location(answer) == f"https://{place.netloc}/{name}/k"
 
 
 # Bodies

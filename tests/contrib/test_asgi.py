@@ -202,10 +202,17 @@ def test_a_header_with_an_underscore_is_not_the_one_with_a_hyphen() -> None:
         start_response("200 OK", [])
         return [b""]
 
-    headers = [(b"x_amz_acl", b"public-read"), (b"x-amz-date", b"now")]
+    headers = [
+        (b"x_amz_acl", b"public-read"),
+        (b"x-amz-date", b"now"),
+        (b"x-forwarded-for", b"203.0.113.9"),
+        (b"x_forwarded_for", b"127.0.0.2"),
+        (b"x_forwarded-for", b"127.0.0.3"),
+    ]
     ask(as_asgi(app), {"headers": headers, "query_string": "ü=%20".encode()})
     assert "HTTP_X_AMZ_ACL" not in seen[0]
     assert seen[0]["HTTP_X_AMZ_DATE"] == "now"
+    assert seen[0]["HTTP_X_FORWARDED_FOR"] == "203.0.113.9"
     assert seen[0]["QUERY_STRING"] == "%C3%BC=%20"
 
 

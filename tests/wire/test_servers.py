@@ -31,6 +31,8 @@ _WERKZEUG = (
 # uWSGI is a shared library that takes over the process.
 _UWSGI = "import pyuwsgi; pyuwsgi.run({arguments!r})"
 
+_TAKES_UNDERSCORES_FOR_HYPHENS = ("cheroot", "granian", "uwsgi")
+
 COMMANDS: dict[str, tuple[str, list[str]]] = {
     "gunicorn": (
         "gunicorn",
@@ -252,6 +254,16 @@ def test_what_php_signs_is_among_the_paths_that_are_tried(server: Server) -> Non
 def test_a_header_comes_without_its_outer_blanks(server: Server) -> None:
     _, found = server.get(b"/b/k", b"X-Amz-Meta-A:  one  two \t")
     assert found["headers"] == {"x-amz-meta-a": "one  two"}
+
+
+def test_a_header_with_underscores_is_not_the_one_with_hyphens(server: Server) -> None:
+    """A028, A030: where it is, nobody may be believed about whom he forwards."""
+    names = [b"X-Amz-Acl: private", b"X_Amz_Acl: public-read", b"X_Amz-Acl: public-read"]
+    found = server.get(b"/b/k", *names)[1]["headers"]["x-amz-acl"]
+    if server.name in _TAKES_UNDERSCORES_FOR_HYPHENS:
+        assert found != "private"
+    else:
+        assert found == "private"
 
 
 def test_a_headers_utf8_bytes_arrive_as_latin1(server: Server) -> None:
