@@ -35,6 +35,9 @@ _NO_DISCARD = frozenset({"abfs", "abfss", "az"})
 # No connection behind them that threads would share, or one that is made to be.
 _THREAD_SAFE = frozenset({"file", "local", "memory", "webdav"})
 
+# Whose rename takes the place of what was there.
+_REPLACING = frozenset({"file", "local", "sftp", "ssh", "webdav"})
+
 _KNOWN_HOSTS = ("~/.ssh/known_hosts", "/etc/ssh/ssh_known_hosts")
 _SSH_SECONDS = 30
 """How long a server may take to take a connection, and between two looks whether it is alive."""
@@ -68,12 +71,13 @@ class Connection:
     """An fsspec file system: used by one thread at a time unless it is ``thread_safe``."""
 
     __slots__ = (
-        "_options", "_root", "_shards", "_system", "_url",
+        "_options", "_protocol", "_root", "_shards", "_system", "_url",
         "can_discard", "thread_safe", "whole",
     )  # fmt: skip
 
     def __init__(self, url: str, protocol: str, options: Mapping[str, Any]) -> None:
         self._url = url
+        self._protocol = protocol
         self._options = options
         self._shards: set[str] = set()
         self._system, root = self._open_system()
@@ -127,6 +131,57 @@ class Connection:
             if entry.get("type") != "directory"
         ]
 
+    @property
+    def root(self) -> str:
+        """The path that the URL has on the file system."""
+        return self._root
+
+    def entries(self, folder: str) -> list[tuple[str, bool]]:
+        """(name, whether it is a folder) of each thing directly in a folder."""
+
+        def work(system: Any) -> list[tuple[str, bool]]:
+            system.invalidate_cache()
+            return [
+                (name.rpartition("/")[2], entry.get("type") == "directory")
+                for entry in system.ls(folder, detail=True)
+                # An object store may name the folder itself.
+                if (name := entry["name"].rstrip("/")) != folder.rstrip("/")
+            ]
+
+        return self._again(work)
+
+    def remove_tree(self, path: str) -> None:
+        """Remove a file, or a folder with all that is in it; one that is not there is fine."""
+        with contextlib.suppress(FileNotFoundError):
+            if self.whole:
+                self._again(lambda system: system.rm(path, recursive=True))
+            elif self._again(lambda system: system.info(path))["type"] == "directory":
+                for name, _ in self.entries(path):
+                    self.remove_tree(f"{path}/{name}")
+                self._again(lambda system: system.rmdir(path))
+            else:
+                self.remove(path)
+
+    def upload(self, source: str, path: str) -> None:
+        """Store a local file as it is (object stores only)."""
+        self._again(lambda system: system.put_file(source, path))
+
+    def make_private(self, folder: str) -> None:
+        """Make a folder for its owner alone, where such a thing can be said."""
+        self._make_folder(folder)
+
+    def begin_private(self, path: str) -> Any:
+        """Open a plain file for writing, for its owner alone where such a thing can be said."""
+        self.make_private(path.rpartition("/")[0])
+        return self._again(lambda system: self._create_private(system, path))
+
+    def replace(self, old: str, new: str) -> None:
+        """Give a file the name of another, which there may be."""
+        if self._protocol not in _REPLACING:
+            self.remove(new)
+        with as_os_error():
+            self.rename(old, new)
+
     def put(self, path: str, data: bytes) -> None:
         """Store a whole blob in one request (object stores only)."""
         self._system.pipe_file(path, data)
@@ -174,6 +229,9 @@ class Connection:
 
     def _create(self, system: Any, path: str) -> Any:
         return system.open(path, "wb")
+
+    def _create_private(self, system: Any, path: str) -> Any:
+        return self._create(system, path)
 
     def _make_folder(self, folder: str) -> None:
         self._again(lambda system: system.makedirs(folder, exist_ok=True))
@@ -241,6 +299,19 @@ class SshConnection(Connection):
 
     def _create(self, system: Any, path: str) -> _SshFile:
         return _SshFile(system.ftp.open(path, "wb"))
+
+    def make_private(self, folder: str) -> None:
+        self._again(lambda system: system.makedirs(folder, exist_ok=True, mode=0o700))
+
+    def _create_private(self, system: Any, path: str) -> _SshFile:
+        file = system.ftp.open(path, "wb")
+        try:
+            # It is empty yet.
+            file.chmod(0o600)
+        except BaseException:
+            file.close()
+            raise
+        return _SshFile(file)
 
     def _open_system(self) -> tuple[Any, str]:
         options = {"timeout": _SSH_SECONDS, "auth_timeout": _SSH_SECONDS, **self._options}

@@ -6,24 +6,33 @@ What a storage cannot do is to keep a file under a name that says something; a b
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import shutil
+import threading
 from collections.abc import Iterator
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 from typing import Any
 from typing import Protocol
 
+from .base import BLOCK
 from .base import BlobStore
 from .registry import StorageError
 from .registry import location
 from .registry import open_store
+
+if TYPE_CHECKING:
+    # fsspec is heavy, and a folder needs none of it.
+    from .connection import Connection
 
 try:
     import fcntl
 except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
-_OBJECT_STORES = frozenset({"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az"})
+_PART = ".part"
+_WINDOW = 4 * 1024 * 1024
 
 
 class Place(Protocol):
@@ -67,6 +76,9 @@ class Place(Protocol):
         Nobody is kept out where a place has no locks.
         """
 
+    def close(self) -> None:
+        """Hang up, where there are connections. It can be used again."""
+
 
 def open_place(url: str, options: Mapping[str, Any] | None = None) -> Place:
     """The place at a folder's path or an fsspec URL. Nothing is made yet.
@@ -78,7 +90,12 @@ def open_place(url: str, options: Mapping[str, Any] | None = None) -> Place:
         raise StorageError("The place's name is empty.")
     if separator and scheme == "memory":
         raise StorageError("What lies in memory is gone with this process: name another place.")
-    if not separator or scheme == "file":
+    if scheme == "local":
+        # fsspec's name for a folder, which makes its files for everybody to read.
+        url = url.removeprefix("local://")
+        if not url:
+            raise StorageError("The folder's name is empty.")
+    if not separator or scheme in ("file", "local"):
         if options:
             raise StorageError("A folder takes no options.")
         return LocalPlace(url)
@@ -98,7 +115,7 @@ class LocalPlace:
         self.locks = fcntl is not None
 
     def blobs(self, name: str) -> BlobStore:
-        self._make(self._root)
+        self._make(f"{self._root}/{name}")
         return open_store(name, f"{self._root}/{name}", durability="relaxed")
 
     def settle(self, name: str) -> None:
@@ -111,7 +128,7 @@ class LocalPlace:
     def write(self, name: str, source: str, *, lasting: bool = True) -> None:
         path = f"{self._root}/{name}"
         self._make(os.path.dirname(path))
-        half = path + ".part"
+        half = path + _PART
         with open(source, "rb") as file, open(half, "wb", opener=_private) as copy:
             shutil.copyfileobj(file, copy, 1024 * 1024)
             copy.flush()
@@ -122,14 +139,18 @@ class LocalPlace:
             _sync(os.path.dirname(path))
 
     def read(self, name: str, target: str) -> None:
-        shutil.copyfile(f"{self._root}/{name}", target)
+        with (
+            open(f"{self._root}/{name}", "rb") as file,
+            open(target, "wb", opener=_private) as copy,
+        ):
+            shutil.copyfileobj(file, copy, 1024 * 1024)
 
     def names(self, name: str = "") -> list[str]:
         try:
             found = os.listdir(f"{self._root}/{name}")
         except (FileNotFoundError, NotADirectoryError):
             return []
-        return sorted(each for each in found if not each.endswith(".part"))
+        return sorted(each for each in found if not each.endswith(_PART))
 
     def remove(self, name: str) -> None:
         path = f"{self._root}/{name}"
@@ -147,6 +168,9 @@ class LocalPlace:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             yield
 
+    def close(self) -> None:
+        """Nothing: there is no connection."""
+
     def _make(self, folder: str) -> None:
         missing = []
         while not os.path.isdir(folder):
@@ -160,61 +184,102 @@ class LocalPlace:
 
 
 class RemotePlace:
-    """A file system that fsspec knows."""
+    """A file system that fsspec knows, by way of :mod:`s3kit.blobs.connection`.
+
+    Used by several threads: each has a connection of its own meanwhile.
+    """
 
     folder: str | None = None
     locks = False
 
-    def __init__(self, url: str, options: dict[str, Any]) -> None:
+    def __init__(self, url: str, options: Mapping[str, Any]) -> None:
         self.url = url.rstrip("/")
-        self._options = options
+        self._options = dict(options)
+        self._protocol = url.partition("://")[0]
         # Says what is wrong with the URL, or which package is missing.
-        open_store("place", {"url": url, "options": options}).close()
-        from fsspec.core import url_to_fs
-
-        self._system, root = url_to_fs(
-            self.url, **options, use_listings_cache=False, skip_instance_cache=True
-        )
-        self._root: str = root.rstrip("/")
-        self._whole = url.partition("://")[0] in _OBJECT_STORES
+        open_store("place", {"url": url, "options": self._options}).close()
+        self._idle: list[Connection] = []
+        self._lock = threading.Lock()
 
     def blobs(self, name: str) -> BlobStore:
+        with contextlib.suppress(OSError), self._lent() as connection:
+            # Whoever only reads may not be allowed to, and who writes sees it soon enough.
+            if not connection.whole:
+                connection.make_private(f"{connection.root}/{name}")
         return open_store(name, {"url": f"{self.url}/{name}", "options": self._options})
 
     def settle(self, name: str) -> None:
         """Nothing: what a remote storage has taken it has."""
 
     def write(self, name: str, source: str, *, lasting: bool = True) -> None:
-        path = f"{self._root}/{name}"
-        if self._whole:
-            self._system.put_file(source, path)
-            return
-        self._system.makedirs(path.rpartition("/")[0], exist_ok=True)
-        self._system.put_file(source, path + ".part")
-        with contextlib.suppress(FileNotFoundError):
-            # Not every one replaces.
-            self._system.rm_file(path)
-        self._system.mv(path + ".part", path)
+        with self._lent() as connection:
+            path = f"{connection.root}/{name}"
+            if connection.whole:
+                connection.upload(source, path)
+                return
+            self._upload(connection, source, path + _PART)
+            connection.replace(path + _PART, path)
 
     def read(self, name: str, target: str) -> None:
-        self._system.get_file(f"{self._root}/{name}", target)
+        with self._lent() as connection:
+            path = f"{connection.root}/{name}"
+            size = connection.size(path)
+            with open(target, "wb", opener=_private) as file:
+                for start in range(0, size, _WINDOW):
+                    data = connection.read(path, start, min(start + _WINDOW, size))
+                    if len(data) != min(_WINDOW, size - start):
+                        raise OSError(errno.EIO, f"{name} ended before its {size} bytes")
+                    file.write(data)
 
     def names(self, name: str = "") -> list[str]:
-        path = f"{self._root}/{name}".rstrip("/")
-        self._system.invalidate_cache()
-        try:
-            found = [entry["name"] for entry in self._system.ls(path, detail=True)]
-        except (FileNotFoundError, NotADirectoryError):
-            return []
-        names = {each.rstrip("/").rpartition("/")[2] for each in found if each.rstrip("/") != path}
-        return sorted(each for each in names if not each.endswith(".part"))
+        with self._lent() as connection:
+            try:
+                found = connection.entries(f"{connection.root}/{name}".rstrip("/"))
+            except (FileNotFoundError, NotADirectoryError):
+                return []
+        return sorted({each for each, _ in found if not each.endswith(_PART)})
 
     def remove(self, name: str) -> None:
-        with contextlib.suppress(FileNotFoundError):
-            self._system.rm(f"{self._root}/{name}", recursive=True)
+        with self._lent() as connection:
+            connection.remove_tree(f"{connection.root}/{name}")
 
     def alone(self) -> contextlib.AbstractContextManager[None]:
         return contextlib.nullcontext()
+
+    def close(self) -> None:
+        with self._lock:
+            idle, self._idle = self._idle, []
+        for each in idle:
+            each.close()
+
+    @contextlib.contextmanager
+    def _lent(self) -> Iterator[Connection]:
+        from .connection import connect
+
+        with self._lock:
+            connection = self._idle.pop() if self._idle else None
+        if connection is None:
+            connection = connect(self.url, self._protocol, self._options)
+        try:
+            yield connection
+        finally:
+            with self._lock:
+                self._idle.append(connection)
+
+    def _upload(self, connection: Connection, source: str, path: str) -> None:
+        from .connection import as_os_error
+
+        with open(source, "rb") as file:
+            copy = connection.begin_private(path)
+            try:
+                with as_os_error():
+                    while block := file.read(BLOCK):
+                        copy.write(block)
+                    copy.close()
+            except BaseException:
+                with contextlib.suppress(Exception):
+                    connection.throw_away(copy)
+                raise
 
 
 def _private(path: str, flags: int) -> int:

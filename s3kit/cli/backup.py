@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Callable
 from collections.abc import Iterator
+from contextlib import closing
 from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import UTC
@@ -102,8 +103,7 @@ def backup(
     beside = _keys(given) if include_keys else {}
     pruned = 0
     unpruned: BackupError | None = None
-    with _in_one_line():
-        place = _open(destination, options)
+    with _in_one_line(), closing(_open(destination, options)) as place:
         app = S3App(config)
         try:
             with ByteBar("Copying") as bar:
@@ -162,8 +162,7 @@ def restore(
     --data and --config name where to, as for `s3kit serve`, and may name another kind of database
     than that of the backup. A restore that was stopped is finished by the same command.
     """
-    with _in_one_line():
-        place = _open(source, options)
+    with _in_one_line(), closing(_open(source, options)) as place:
         found = snapshots_at(place)
         if only_list:
             _list(found, as_json)

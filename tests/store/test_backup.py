@@ -50,6 +50,10 @@ from s3kit.testing.live_server import LiveServer
 from s3kit.wire.checksums import BodyReader
 from tests.databases import KINDS
 from tests.databases import fresh_database
+from tests.file_servers import DavServer
+from tests.file_servers import SshServer
+from tests.file_servers import dav_server
+from tests.file_servers import ssh_server
 
 DATA = b"some bytes" * 30
 
@@ -290,10 +294,8 @@ def test_only_the_owner_can_read_a_backup(make: Make, place: LocalPlace, tmp_pat
         source.backup(place).run()
     finally:
         os.umask(old)
-    modes = {
-        path.is_dir(): path.stat().st_mode & 0o077 for path in (tmp_path / "backups").rglob("*")
-    }
-    assert modes == {True: 0, False: 0}
+    modes = [path.stat().st_mode & 0o077 for path in (tmp_path / "backups").rglob("*")]
+    assert set(modes) == {0}
 
 
 def test_a_second_backup_copies_only_what_is_new(make: Make, place: LocalPlace) -> None:
@@ -930,11 +932,11 @@ def sign_again(folder: Path) -> None:
     (folder / "manifest.json").write_text(json.dumps(manifest))
 
 
-@pytest.mark.parametrize("scheme", ["s3", "local"])
+@pytest.mark.parametrize("scheme", ["s3", "fsspec", "sftp", "webdav"])
 def test_a_backup_lies_on_any_file_system_that_fsspec_knows(
     make: Make, tmp_path: Path, scheme: str
 ) -> None:
-    """s3:// is another s3kit; local:// is fsspec's own way to a folder, which renames."""
+    """s3:// is another s3kit; "fsspec" is its own way to a folder, which renames."""
     source = make("source")
     fill(source)
     with ExitStack() as stack:
@@ -945,8 +947,16 @@ def test_a_backup_lies_on_any_file_system_that_fsspec_knows(
             there.store.buckets.create("backups", "default")
             options = {"key": "AKBACKUP", "secret": "secret", "endpoint_url": server.url}
             place = open_place("s3://backups/of/mine", options)
+        elif scheme == "fsspec":
+            place = RemotePlace(f"local://{tmp_path}/backups", {})
         else:
-            place = open_place(f"local://{tmp_path}/backups")
+            files: SshServer | DavServer
+            if scheme == "sftp":
+                files = stack.enter_context(ssh_server(tmp_path))
+            else:
+                files = stack.enter_context(dav_server(tmp_path))
+            place = open_place(f"{files.url}/backups", files.options)
+        stack.callback(place.close)
         first = source.backup(place).run()
         assert first.copied == first.blobs == 8
         put(source, b"new")
