@@ -9,7 +9,8 @@ The raw request target survives: uvicorn, granian and hypercorn tell it as ``raw
 :mod:`s3kit.wire.environ` reads it. What ``as_asgi`` adds to a bare ``a2wsgi.WSGIMiddleware``:
 
 - a client that goes away ends its download, instead of all of it being read for nobody; and where
-  the server's ``send`` raises then (ASGI 2.4), no thread of a2wsgi's waits for ever;
+  the server's ``send`` raises then (ASGI 2.4), no thread of a2wsgi's waits for ever; nor where the
+  request is cancelled, by a time limit, a middleware or the server's end;
 - an upload in chunks that breaks off is known as broken (a2wsgi alone: such uploads are refused);
 - header names with an underscore are dropped, but for metadata: WSGI would take ``X_Amz_Acl`` for
   ``X-Amz-Acl``;
@@ -137,6 +138,8 @@ class _Bridge:
         self._app = app
         inner: Any = WSGIMiddleware(self._wsgi, workers=threads, send_queue_size=_AHEAD)
         self._inner: ASGIApplication = inner
+        # Nobody else holds a call that was given up, and asyncio holds tasks weakly.
+        self._calls: set[asyncio.Future[None]] = set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -154,15 +157,24 @@ class _Bridge:
             # a2wsgi fails at such bytes; signed they were in this form.
             query = quote(query, safe="%&=+~!$'()*,;:@/?-._").encode()
         scope = {**scope, "headers": headers, "query_string": query, "s3kit.exchange": exchange}
+        # A task of its own: to cancel it would leave a2wsgi's thread waiting for ever for a sender
+        # that has ended.
+        call = asyncio.ensure_future(self._inner(scope, exchange.receive, exchange.send))
+        self._calls.add(call)
+        call.add_done_callback(self._calls.discard)
+        call.add_done_callback(exchange.end)
         try:
-            await self._inner(scope, exchange.receive, exchange.send)
-        finally:
-            exchange.end()
+            await asyncio.shield(call)
+        except asyncio.CancelledError:
+            exchange.leave()
+            raise
 
-    def _wsgi(self, environ: Any, start_response: Any) -> Iterator[bytes]:
+    def _wsgi(self, environ: Any, start_response: Any) -> Iterable[bytes]:
         # receive() tells a body that broke off from one that ended.
         environ["wsgi.input_terminated"] = True
         exchange: _Exchange = environ["asgi.scope"]["s3kit.exchange"]
+        if exchange.gone:
+            return []
         # s3kit then leaves a body unread that it did not ask for.
         environ["wsgi.input"].lazy_continue = exchange.asks_late
         body = self._app(environ, start_response)
@@ -202,6 +214,10 @@ class _Exchange:
         self._unasked = expects
         self._ahead: asyncio.Queue[Message] = asyncio.Queue(1)
         self._watch: asyncio.Task[None] | None = None
+        self._left = False
+        self._receiving: asyncio.Task[Any] | None = None
+        self._sending: asyncio.Task[Any] | None = None
+        self._cancelled: set[asyncio.Task[Any]] = set()
 
     async def receive(self) -> Message:
         """The next part of the body.
@@ -209,7 +225,17 @@ class _Exchange:
         :raises ConnectionError: the client went away before its end.
         """
         self._unasked = False
-        message = await (self._receive() if self._watch is None else self._ahead.get())
+        if self._left:
+            raise ConnectionError("The request was cancelled.")
+        self._receiving = asyncio.current_task()
+        try:
+            message = await (self._receive() if self._watch is None else self._ahead.get())
+        except asyncio.CancelledError:
+            if self._take_back(self._receiving):
+                raise ConnectionError("The request was cancelled.") from None
+            raise
+        finally:
+            self._receiving = None
         if message["type"] == "http.disconnect":
             self.gone = True
             raise ConnectionError("The client went away.")
@@ -223,24 +249,54 @@ class _Exchange:
             # botocore gives the status of an answer that came unasked to every later one.
             headers = [*message.get("headers", ()), (b"connection", b"close")]
             message = {**message, "headers": headers}
+        self._sending = asyncio.current_task()
         try:
             await self._send(message)
+        except asyncio.CancelledError:
+            if not self._take_back(self._sending):
+                raise
         except Exception as error:
             # a2wsgi's thread would wait for ever for a sender that has ended.
             logger.debug("The answer could not be sent: %r", error)
             self.gone = True
-        if self._watch is None and not self._unasked:
+        finally:
+            self._sending = None
+        if self._watch is None and not self._unasked and not self._left:
             # Not before the answer has begun: until then the app itself reads.
             self._watch = asyncio.create_task(self._look())
 
-    def end(self) -> None:
+    def leave(self) -> None:
+        """Nobody waits for the answer any more: end what waits for the client."""
+        self._left = True
+        self._give_up_sending()
+        self._cancel(self._receiving)
+
+    def end(self, call: object = None) -> None:
+        """The app is done."""
         if self._watch is not None:
             self._watch.cancel()
+
+    def _give_up_sending(self) -> None:
+        self.gone = True
+        self._cancel(self._sending)
+
+    def _cancel(self, task: asyncio.Task[Any] | None) -> None:
+        if task is not None and task not in self._cancelled:
+            self._cancelled.add(task)
+            task.cancel()
+
+    def _take_back(self, task: asyncio.Task[Any] | None) -> bool:
+        """Whether a task was cancelled here and nowhere else; then it may go on."""
+        if task is None or task not in self._cancelled:
+            return False
+        self._cancelled.discard(task)
+        return task.uncancel() == 0
 
     async def _look(self) -> None:
         while True:
             message = await self._receive()
-            self.gone = self.gone or message["type"] == "http.disconnect"
+            if message["type"] == "http.disconnect":
+                self._give_up_sending()
             await self._ahead.put(message)
             if self.gone:
                 return

@@ -6,7 +6,11 @@ import asyncio
 import contextlib
 import os
 import socket
+import threading
 import time
+import traceback
+from collections.abc import Callable
+from collections.abc import Coroutine
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -257,6 +261,112 @@ def test_a_server_that_cannot_send_any_more_holds_no_thread() -> None:
     scope = {**SCOPE, "headers": []}
     asyncio.run(asyncio.wait_for(as_asgi(app)(scope, receive, send), 10))
     assert len(blocks) < 100
+
+
+@pytest.mark.parametrize("hangs", ["never", "send", "receive"])
+def test_a_request_that_is_cancelled_holds_no_thread(hangs: str) -> None:
+    """So do time limits, Starlette's middleware and a server that ends: whatever hangs there."""
+    closed: list[bool] = []
+    begun = threading.Event()
+
+    def app(environ: dict[str, Any], start_response: Any) -> Iterator[bytes]:
+        try:
+            begun.set()
+            if environ["PATH_INFO"] == "/next":
+                start_response("200 OK", [])
+                yield b"next"
+                return
+            if hangs == "receive":
+                with pytest.raises(ConnectionError):
+                    environ["wsgi.input"].read()
+            start_response("200 OK", [])
+            for _ in range(1000):
+                yield b"block"
+                time.sleep(0.001)
+        finally:
+            closed.append(True)
+
+    async def receive() -> dict[str, Any]:
+        await asyncio.sleep(3600)
+        raise AssertionError
+
+    async def send(message: dict[str, Any]) -> None:
+        await asyncio.sleep(3600 if hangs == "send" else 0.01)
+
+    async def cancel() -> None:
+        before = asyncio.all_tasks()
+        bridge: Any = as_asgi(app, threads=1)
+        call = asyncio.create_task(bridge({**SCOPE, "headers": []}, receive, send))
+        while not begun.is_set():
+            await asyncio.sleep(0.01)
+        await asyncio.sleep(0.1)
+        call.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await call
+        sent: list[Any] = []
+
+        async def keep(message: Any) -> None:
+            sent.append(message)
+
+        # There is one thread, and it is free again.
+        following = bridge({**SCOPE, "path": "/next", "headers": []}, receive, keep)
+        await asyncio.wait_for(following, 10)
+        assert sent[1]["body"] == b"next"
+        assert closed == [True, True]
+        left = asyncio.gather(*(asyncio.all_tasks() - before), return_exceptions=True)
+        await asyncio.wait_for(left, 5)
+
+    run_in_a_process_that_may_hang(cancel)
+
+
+def run_in_a_process_that_may_hang(work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """In a child: a thread that waits for ever would keep pytest itself from ending."""
+    child = os.fork()
+    if child == 0:
+        code = 1
+        try:
+            asyncio.run(asyncio.wait_for(work(), 15))
+            code = 0
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            os._exit(code)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+def test_a_request_that_is_cancelled_before_its_turn_reaches_no_app() -> None:
+    asked: list[str] = []
+    free = threading.Event()
+
+    def app(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+        asked.append(environ["PATH_INFO"])
+        assert free.wait(10)
+        start_response("200 OK", [])
+        return [b""]
+
+    async def receive() -> dict[str, Any]:
+        await asyncio.sleep(3600)
+        raise AssertionError
+
+    async def send(message: dict[str, Any]) -> None:
+        pass
+
+    async def cancel() -> None:
+        bridge: Any = as_asgi(app, threads=1)
+        calls = [
+            asyncio.create_task(bridge({**SCOPE, "path": path, "headers": []}, receive, send))
+            for path in ("/first", "/second")
+        ]
+        await asyncio.sleep(0.1)
+        calls[1].cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await calls[1]
+        free.set()
+        await calls[0]
+        await bridge({**SCOPE, "path": "/third", "headers": []}, receive, send)
+
+    asyncio.run(asyncio.wait_for(cancel(), 10))
+    assert asked == ["/first", "/third"]
 
 
 def test_a_body_may_be_read_after_the_answer_has_begun() -> None:
