@@ -110,7 +110,9 @@ class _Guard:
         forwarded = any(name in environ for name in _OF_PROXIES)
         if forwarded and client == peer:
             return False
-        return peer not in _THIS_MACHINE or _names_this_machine(environ.get("HTTP_HOST", ""))
+        # Without an address it came through a unix socket, which is on this machine too.
+        elsewhere = peer != "" and peer not in _THIS_MACHINE
+        return elsewhere or _names_this_machine(environ.get("HTTP_HOST", ""))
 
 
 _OF_PROXIES: Final = (

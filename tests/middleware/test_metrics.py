@@ -130,10 +130,12 @@ def test_metrics_are_not_for_everybody() -> None:
         {"Host": "s3.example.com"},
     ],
 )
+@pytest.mark.parametrize("peer", ["127.0.0.1", "::1", ""])
 def test_what_a_proxy_on_this_machine_passes_on_is_not_from_this_machine(
-    headers: dict[str, str],
+    headers: dict[str, str], peer: str
 ) -> None:
-    assert scrape(metrics(lambda *_: []), headers).status == 403
+    """An empty peer is the other end of a unix socket, as of a proxy's."""
+    assert scrape(metrics(lambda *_: []), headers, REMOTE_ADDR=peer).status == 403
 
 
 def test_a_trusted_proxy_tells_who_asks() -> None:
