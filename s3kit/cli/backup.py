@@ -8,10 +8,12 @@ from collections.abc import Callable
 from collections.abc import Iterator
 from contextlib import closing
 from contextlib import contextmanager
+from contextlib import suppress
 from dataclasses import asdict
 from datetime import UTC
 from datetime import datetime
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 from typing import TypeVar
 
@@ -20,11 +22,11 @@ import click
 from ..app import S3App
 from ..blobs.place import Place
 from ..blobs.place import open_place
-from ..config import Config
 from ..config import ConfigError
 from ..config import nearest
 from ..store.backup import BackupError
 from ..store.backup import Busy
+from ..store.backup import Restore
 from ..store.backup import Result
 from ..store.backup import Snapshot
 from ..store.backup import snapshots_at
@@ -171,13 +173,17 @@ def restore(
         settings = gather(given, os.environ)
         if settings.config.in_memory:
             raise ConfigError("Nothing can be restored into memory: it ends with this process.")
-        if settings.data is not None:
-            _make_data(settings.config, settings.data, place, chosen)
+        data = settings.data
+        if data is not None:
+            data.mkdir(mode=0o700, parents=True, exist_ok=True)
+            if settings.config.index == f"sqlite:///{data / 's3kit.db'}":
+                make_private(data / "s3kit.db")
         app = S3App(settings.config)
         try:
             with ByteBar("Copying") as bar:
                 bar.begin(int(chosen.manifest["bytes"]))
-                result = app.store.restore(place, chosen, rate=rate, advance=bar.advance).run()
+                work = app.store.restore(place, chosen, rate=rate, advance=bar.advance)
+                result = work.run(checked=lambda: None if data is None else _make_data(data, work))
         finally:
             app.close()
     click.echo(json.dumps(asdict(result)) if as_json else _sentence("Restored", result))
@@ -202,16 +208,19 @@ def _keys(given: dict[str, Any]) -> dict[str, Path]:
     return {name: data / name for name in KEYS if (data / name).is_file()}
 
 
-def _make_data(config: Config, data: Path, place: Place, chosen: Snapshot) -> None:
-    """The data folder, with the backup's keys if it has some and there are none."""
-    data.mkdir(mode=0o700, parents=True, exist_ok=True)
+def _make_data(data: Path, work: Restore) -> None:
+    """The keys of the data folder: the backup's if it has some and there are none, or new ones."""
     for name in KEYS:
-        if name in chosen.manifest["files"] and not (data / name).exists():
-            make_private(data / name)
-            place.read(f"snapshots/{chosen.name}/{name}", str(data / name))
+        if not (data / name).exists():
+            # For its owner alone, and under its own name only when it is whole.
+            with TemporaryDirectory(prefix=".restore-", dir=data) as folder:
+                half = Path(folder) / name
+                if work.fetch_beside(name, half):
+                    with open(half, "rb") as file:
+                        os.fsync(file.fileno())
+                    with suppress(FileExistsError):
+                        os.link(half, data / name)
     make_data(data)
-    if config.index == f"sqlite:///{data / 's3kit.db'}":
-        make_private(data / "s3kit.db")
 
 
 def _choose(found: list[Snapshot], name: str | None, source: str) -> Snapshot:

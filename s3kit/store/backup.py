@@ -720,9 +720,10 @@ class Restore:
         if self._manifest.get("format") != FORMAT:
             raise BackupError(f"{place.url} is in a format that this s3kit does not know.")
 
-    def run(self) -> Result:
+    def run(self, *, checked: Callable[[], object] = lambda: None) -> Result:
         """Check all, copy the bytes, then load the facts in one transaction.
 
+        :param checked: called when nothing speaks against it, before anything is copied.
         :raises BackupError: there is something in the index or on a storage, or the backup is
             not as its manifest says.
         """
@@ -733,6 +734,7 @@ class Restore:
             try:
                 mine = self._check_index()
                 storages = self._check_storages(facts, mine)
+                checked()
                 result = self._copy(folder, storages)
                 snapshots.set_last_numbers(
                     self._backing.index, dict(self._manifest["last_numbers"])
@@ -750,7 +752,10 @@ class Restore:
         return result
 
     def fetch_beside(self, name: str, target: Path) -> bool:
-        """A further file that was kept with the snapshot; False when it has none of that name."""
+        """A further file that was kept with the snapshot; False when it has none of that name.
+
+        :raises BackupError: it is damaged.
+        """
         if name not in self._manifest["files"]:
             return False
         self._fetch(name, target)

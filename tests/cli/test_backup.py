@@ -271,6 +271,38 @@ def test_what_is_there_is_listed_and_old_ones_are_removed(
         assert (tmp_path / "again" / name).stat().st_mode & 0o777 == 0o600
 
 
+def test_keys_are_restored_whole_or_not_at_all(serve: Start, run: Run, tmp_path: Path) -> None:
+    serve("--workers", "1").stop()
+    assert run("backup", "backups", "--include-keys").returncode == 0
+    (snapshot,) = (tmp_path / "backups" / "snapshots").iterdir()
+    whole = (snapshot / "credentials").read_bytes()
+    # As a full disk, or rot, leaves it.
+    (snapshot / "credentials").write_bytes(whole[:-9])
+    result = run("restore", "backups", "--data", "again")
+    assert result.returncode == 2
+    assert "credentials of" in result.stderr
+    assert "is damaged: its SHA-256" in result.stderr
+    assert not (tmp_path / "again" / "credentials").exists()
+    (snapshot / "credentials").write_bytes(whole)
+    assert run("restore", "backups", "--data", "again").returncode == 0
+    for name in ("master.key", "credentials"):
+        assert (tmp_path / "again" / name).read_bytes() == (tmp_path / "data" / name).read_bytes()
+        assert (tmp_path / "again" / name).stat().st_mode & 0o777 == 0o600
+    assert not list((tmp_path / "again").glob(".restore-*"))
+
+
+def test_keys_of_a_backup_are_not_put_where_it_is_not_restored(
+    serve: Start, run: Run, tmp_path: Path
+) -> None:
+    server = serve("--workers", "1")
+    server.client().create_bucket(Bucket="first")
+    assert run("backup", "backups", "--include-keys").returncode == 0
+    server.stop()
+    (tmp_path / "data" / "credentials").unlink()
+    assert "The index is not empty" in run("restore", "backups").stderr
+    assert not (tmp_path / "data" / "credentials").exists()
+
+
 def test_damage_is_named_and_the_exit_code_is_1(filled: Serving, run: Run, tmp_path: Path) -> None:
     path = next(
         path for path in (tmp_path / "data" / "blobs").glob("??/*") if path.stat().st_size > 99
