@@ -26,6 +26,7 @@ from __future__ import annotations
 import io
 import time
 import typing
+from collections.abc import Callable
 from collections.abc import Iterable
 from collections.abc import Iterator
 from collections.abc import Mapping
@@ -229,7 +230,15 @@ class _Gate:
             return refuse(environ, start_response, later.failure, self._refusal)
         if started and not refused:
             return result
-        return _replaced(result, refused)
+
+        def refusal_of(error: Exception) -> list[bytes]:
+            # A generator's code runs only now.
+            if later.failure is None or started:
+                raise error
+            body.drain()
+            return refuse(environ, start_response, later.failure, self._refusal)
+
+        return _replaced(result, refused, refusal_of)
 
 
 def _body_of(environ: WSGIEnvironment, identity: Identity, body: Input) -> BodyReader:
@@ -311,11 +320,26 @@ class _VerifiedInput(io.RawIOBase):
         return block
 
 
-def _replaced(result: Iterable[bytes], refused: list[list[bytes]]) -> Iterator[bytes]:
-    """The app's answer, or ours where the app began to answer after its body had been refused."""
+def _replaced(
+    result: Iterable[bytes],
+    refused: list[list[bytes]],
+    refusal_of: Callable[[Exception], list[bytes]],
+) -> Iterator[bytes]:
+    """The app's answer, or ours where the app began to answer after its body had been refused.
+
+    :param refusal_of: our answer to what the app raised; raises it again where it is the app's own.
+    """
     try:
         if not refused:
-            for block in result:
+            blocks = iter(result)
+            while True:
+                try:
+                    block = next(blocks)
+                except StopIteration:
+                    break
+                except Exception as error:
+                    if not refused:
+                        refused.append(refusal_of(error))
                 if refused:
                     break
                 yield block

@@ -276,6 +276,43 @@ def test_an_app_that_answers_while_it_reads_is_corrected_too() -> None:
     assert answer.code == "XAmzContentSHA256Mismatch"
 
 
+@pytest.mark.parametrize("raises", [OSError, ValueError])
+def test_a_generator_that_fails_at_a_changed_body_is_corrected_too(
+    raises: type[Exception],
+) -> None:
+    """Its code runs when its first block is asked for, after the call."""
+    closed: list[bool] = []
+
+    def lazy(environ: Any, start_response: Any) -> Any:
+        try:
+            try:
+                in_pieces(environ["wsgi.input"])
+            except OSError as error:
+                raise raises("The client went away.") from error
+            start_response("200 OK", [])
+            yield b"stored"
+        finally:
+            closed.append(True)
+
+    client = Client(require_sigv4(lazy, KEYS), OWNER)
+    headers = client.signed_headers("PUT", "/own", {}, BIG)
+    answer = client.send("PUT", "/own", headers, BIG[:-1] + b"?")
+    assert (answer.status, answer.code) == (400, "XAmzContentSHA256Mismatch")
+    assert closed == [True]
+
+
+def test_a_generator_that_has_begun_to_answer_fails_as_ever() -> None:
+    def begun(environ: Any, start_response: Any) -> Any:
+        start_response("200 OK", [])
+        yield b"begun"
+        in_pieces(environ["wsgi.input"])
+
+    client = Client(require_sigv4(begun, KEYS), OWNER)
+    headers = client.signed_headers("PUT", "/own", {}, BIG)
+    with pytest.raises(BodyRefused):
+        client.send("PUT", "/own", headers, BIG[:-1] + b"?")
+
+
 def test_a_body_without_a_declared_length_is_verified_at_its_end(gate: Client, own: Own) -> None:
     headers = {"Transfer-Encoding": "chunked"}
     assert sent(gate, "PUT", "/own", headers, b"x" * 50).status == 200
