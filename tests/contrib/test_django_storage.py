@@ -185,6 +185,24 @@ def test_a_name_that_is_taken_is_another_one(storage: S3KitStorage) -> None:
     assert len(storage.save("n" * 50 + ".txt", ContentFile("x"), max_length=30)) == 30
 
 
+def test_a_name_that_is_taken_meanwhile_still_fits(
+    storage: S3KitStorage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The other name must fit into the model's field as well."""
+    real = storage._put
+
+    def late(name: str, *arguments: Any, **named: Any) -> None:
+        if not storage.exists("n" * 26 + ".txt"):
+            get_client().put("media", storage._key("n" * 26 + ".txt"), b"somebody was faster")
+        real(name, *arguments, **named)
+
+    monkeypatch.setattr(storage, "_put", late)
+    name = storage.save("n" * 26 + ".txt", ContentFile("x"), max_length=30)
+    assert (len(name), storage.open(name).read()) == (30, b"x")
+    # Without a limit there is none, also after one that had one.
+    assert len(storage.save("n" * 26 + ".txt", ContentFile("x"))) > 30
+
+
 def test_two_that_save_the_same_name_at_once_get_two_files(storage: S3KitStorage) -> None:
     """FileSaveRaceConditionTest.test_race_condition"""
     both = threading.Barrier(2, timeout=20)
@@ -556,6 +574,23 @@ def test_django_storages_is_told_where_s3_is_mounted_or_has_no_key() -> None:
     with override_settings(S3KIT={}):
         with pytest.raises(ConfigError, match="has no key to sign with"):
             S3Storage(bucket_name="media")
+
+
+def test_django_storages_takes_the_keys_that_it_is_given() -> None:
+    from s3kit_contrib.django.django_storages import S3Storage
+
+    own = {"access_key": "AKIAOWN", "secret_key": "own"}
+    keys = {"AKIADJANGO": "a/secret+word", "AKIAOWN": "own"}
+    with override_settings(S3KIT={"keys": keys}):
+        get_client().create_bucket("media")
+        storage = S3Storage(bucket_name="media", **own)
+        storage.save("a", ContentFile(b"own"))
+        assert "AKIAOWN" in storage.url("a")
+        assert "AKIADJANGO" in S3Storage(bucket_name="media").url("a")
+    # Keys from elsewhere, such as a key_ring of the project's, are none of S3KIT's.
+    with override_settings(S3KIT={}):
+        assert "AKIAOWN" in S3Storage(bucket_name="media", **own).url("a")
+    assert S3Storage(bucket_name="media", session_profile="p").access_key is None
 
 
 def test_django_storages_own_class_works_against_a_live_server() -> None:

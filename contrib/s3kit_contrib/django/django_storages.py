@@ -49,21 +49,30 @@ class S3Storage(s3.S3Storage):  # type: ignore[misc,unused-ignore]
     stands in presigned URLs, so it should be the one that browsers know.
     """
 
-    def get_default_settings(self) -> dict[str, Any]:
-        """django-storages' defaults, the endpoint and the key from ``settings.S3KIT``.
+    access_key: str | None
+    secret_key: str | None
+    security_token: str | None
 
-        :raises ConfigError: the account ``default`` has no key to sign with.
+    def __init__(self, **settings: Any) -> None:
+        """With the key of the account ``default`` unless the options name another.
+
+        :raises ConfigError: that account has no key to sign with.
         """
+        super().__init__(**settings)
+        if not self.access_key and not self.session_profile:
+            signing = get_mounting().config.signing_keys()
+            keys = [key for key in signing if key.account.id == "default"]
+            if not keys:
+                raise ConfigError('S3KIT: the account "default" has no key to sign with.')
+            self.access_key = keys[0].access_key
+            self.secret_key = keys[0].secret_key
+            self.security_token = keys[0].session_token
+
+    def get_default_settings(self) -> dict[str, Any]:
+        """django-storages' defaults, the endpoint from ``settings.S3KIT``."""
         found: dict[str, Any] = super().get_default_settings()
         mounting = get_mounting()
         config = mounting.config
-        if not found["access_key"] and not found["session_profile"]:
-            keys = [key for key in config.signing_keys() if key.account.id == "default"]
-            if not keys:
-                raise ConfigError('S3KIT: the account "default" has no key to sign with.')
-            found["access_key"] = keys[0].access_key
-            found["secret_key"] = keys[0].secret_key
-            found["security_token"] = keys[0].session_token
         found["endpoint_url"] = (
             found["endpoint_url"] or config.public_endpoint or f"http://localhost{mounting.at}"
         ).rstrip("/")

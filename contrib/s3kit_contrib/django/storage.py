@@ -22,9 +22,11 @@ import posixpath
 import tempfile
 from collections.abc import Iterator
 from collections.abc import Mapping
+from contextvars import ContextVar
 from datetime import UTC
 from datetime import datetime
 from datetime import timedelta
+from typing import IO
 from typing import TYPE_CHECKING
 from typing import Any
 from urllib.parse import urljoin
@@ -54,6 +56,9 @@ else:
 BLOCK = 1024 * 1024
 _IN_MEMORY = 5 * BLOCK
 _ENCODED = {"gzip": "application/gzip", "bzip2": "application/x-bzip2", "xz": "application/x-xz"}
+
+# Django does not tell _save(), and threads share a storage.
+_max_length: ContextVar[int | None] = ContextVar("_max_length", default=None)
 
 
 @deconstructible(path="s3kit_contrib.django.storage.S3KitStorage")
@@ -114,6 +119,17 @@ class S3KitStorage(Storage):
             return _Written(self, name, mode)
         return _Read(self, name, mode)
 
+    def save(self, name: str | None, content: IO[Any], max_length: int | None = None) -> str:
+        """Store a file under the name or one like it; the name that it got.
+
+        :param max_length: characters that the name may have.
+        """
+        before = _max_length.set(max_length)
+        try:
+            return super().save(name, content, max_length)
+        finally:
+            _max_length.reset(before)
+
     def _save(self, name: str, content: File[Any]) -> str:
         name = name.replace("\\", "/")
         while True:
@@ -122,7 +138,7 @@ class S3KitStorage(Storage):
                 return name
             except errors.PreconditionFailed:
                 # Somebody has taken the name since it was found to be free.
-                name = self.get_available_name(name)
+                name = self.get_available_name(name, _max_length.get())
 
     def _put(self, name: str, data: Any, content: File[Any], *, fresh: bool) -> None:
         parameters = dict(self.object_parameters)
