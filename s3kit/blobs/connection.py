@@ -411,22 +411,18 @@ class DavConnection(Connection):
     __slots__ = ()
 
     def read(self, path: str, start: int, end: int) -> bytes:
-        from webdav4.client import HTTPError
-        from webdav4.client import ResourceNotFound
-
         def work(system: Any) -> bytes:
             headers = {"Range": f"bytes={start}-{end - 1}", "Accept-Encoding": "identity"}
-            try:
-                answer = system.client.request("GET", path, headers=headers)
-            except ResourceNotFound as error:
-                raise FileNotFoundError(errno.ENOENT, "No such file", path) from error
-            except HTTPError as error:
-                if error.status_code == 416:
+            client = system.client
+            with client.http.stream("GET", client.join_url(path), headers=headers) as answer:
+                if answer.status_code == 404:
+                    raise FileNotFoundError(errno.ENOENT, "No such file", path)
+                if answer.status_code == 416:
                     return b""
-                raise
-            data: bytes = answer.content
-            # A server that knows no ranges sends all of it.
-            return data if answer.status_code == 206 else data[start:end]
+                answer.raise_for_status()
+                # A server that knows no ranges sends all of it.
+                begin = 0 if answer.status_code == 206 else start
+                return _part(answer.iter_bytes(), begin, begin + end - start)
 
         return self._again(work)
 
@@ -460,6 +456,18 @@ class DavConnection(Connection):
             # TOML and JSON have no tuples, and the client takes no lists.
             options["auth"] = tuple(options["auth"])
         return _system_of(self._url, options)
+
+
+def _part(blocks: Iterator[bytes], start: int, end: int) -> bytes:
+    """Bytes ``start`` to ``end`` of a stream, of which no more is kept, or read much beyond."""
+    found = bytearray()
+    position = 0
+    for block in blocks:
+        found += block[max(start - position, 0) : max(end - position, 0)]
+        position += len(block)
+        if position > end:
+            break
+    return bytes(found)
 
 
 def forget_buffer(file: Any) -> None:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import itertools
 import os
+import threading
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler
+from http.server import HTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +15,7 @@ import pytest
 
 from s3kit.blobs import filesystem
 from s3kit.blobs.base import new_blob_id
+from s3kit.blobs.connection import connect
 from s3kit.blobs.filesystem import FilesystemBlobStore
 from s3kit.blobs.registry import open_store
 from s3kit.testing.blob_contract import BlobStoreContract
@@ -134,3 +138,41 @@ def test_a_server_that_is_not_there_is_an_error_of_the_storage() -> None:
         with pytest.raises(OSError):
             look()
     store.close()
+
+
+class NoRanges(BaseHTTPRequestHandler):
+    """Sends all of 200 MB whatever part is asked for; ``sent`` is how much it got rid of."""
+
+    SIZE = 200_000_000
+    BLOCK = bytes(range(250)) * 400
+    sent = 0
+    done = threading.Event()
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.send_header("Content-Length", str(self.SIZE))
+        self.end_headers()
+        try:
+            while NoRanges.sent < self.SIZE:
+                self.wfile.write(self.BLOCK)
+                NoRanges.sent += len(self.BLOCK)
+        except OSError:
+            self.close_connection = True
+        self.done.set()
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+def test_of_a_server_without_ranges_no_more_is_read_than_is_wanted() -> None:
+    with HTTPServer(("127.0.0.1", 0), NoRanges) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        options = {"base_url": f"http://127.0.0.1:{server.server_port}"}
+        connection = connect("webdav://blobs", "webdav", options)
+        data = connection.read("blobs/ab/x", 1_000_010, 1_000_300)
+        assert NoRanges.done.wait(20)
+        connection.close()
+        server.shutdown()
+    assert data == (NoRanges.BLOCK * 2)[10:300]
+    # What had been on its way lies in the sockets' buffers.
+    assert NoRanges.sent < 50_000_000
