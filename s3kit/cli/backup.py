@@ -170,6 +170,11 @@ def restore(
             _list(found, as_json)
             return
         chosen = _choose(found, snapshot, source)
+        if chosen.problem:
+            raise ConfigError(
+                f"{chosen.name} cannot be restored: {chosen.problem} Choose another with "
+                "--snapshot; --list shows which there are."
+            )
         settings = gather(given, os.environ)
         if settings.config.in_memory:
             raise ConfigError("Nothing can be restored into memory: it ends with this process.")
@@ -236,6 +241,13 @@ def _choose(found: list[Snapshot], name: str | None, source: str) -> Snapshot:
 
 def _list(found: list[Snapshot], as_json: bool) -> None:
     for each in found:
+        if each.problem:
+            if as_json:
+                click.echo(json.dumps({"name": each.name, "problem": each.problem}))
+            else:
+                click.echo(f"{each.name}  damaged")
+            click.echo(f"Damaged: {each.name}: {each.problem}", err=True)
+            continue
         manifest = each.manifest
         if as_json:
             shown = ("name", "started", "finished", "index", "blobs", "bytes", "damaged")

@@ -342,20 +342,30 @@ class Backup:
                     f"Old backups at {self._place.url} were not removed, for another backup is "
                     "running there."
                 )
-            finished = [each.name for each in snapshots_at(self._place)]
+            finished = snapshots_at(self._place)
+            for each in finished:
+                if each.problem:
+                    # What it needs cannot be known.
+                    raise BackupError(
+                        f"Nothing was removed at {self._place.url}, for a backup there is "
+                        f"damaged: {each.name}. {each.problem} Mend snapshots/{each.name}, or "
+                        "remove it."
+                    )
             kept = finished[-keep:]
+            paths = []
+            # All of them before the first is removed: what they do not name is.
+            for snapshot in kept:
+                paths.append(folder / f"{snapshot.name}.sha256")
+                fetch(self._place, snapshot, LIST, paths[-1])
+            names = {each.name for each in kept}
             for name in self._place.names("snapshots"):
-                if name not in kept:
+                if name not in names:
                     # First what makes it a backup.
                     self._place.remove(f"snapshots/{name}/{MANIFEST}")
                     self._place.remove(f"snapshots/{name}")
             with ExitStack() as stack:
-                lists = []
-                for number, name in enumerate(kept):
-                    path = folder / f"{number}.sha256"
-                    self._place.read(f"snapshots/{name}/{LIST}", str(path))
-                    lists.append(_lines(stack.enter_context(open(path, encoding="ascii"))))
-                return self._prune_blobs(folder, heapq.merge(*lists))
+                files = [stack.enter_context(open(path, encoding="ascii")) for path in paths]
+                return self._prune_blobs(folder, heapq.merge(*map(_lines, files)))
 
     def _prune_blobs(self, folder: Path, needed: Iterator[tuple[str, str, str]]) -> int:
         removed = 0
@@ -522,8 +532,12 @@ class _Copying:
                 sums.add(facts.blob, found)
                 self._backup._advance(facts.size)
                 return found
+        if known:
+            # Half of it must not pass for what it was, not even after a power cut.
+            sums.drop(facts.blob)
+            sums.save(lasting=True)
+        if there:
             self._target.delete(facts.blob)
-        sums.drop(facts.blob)
         sha256 = self._copy(facts)
         if sha256:
             result.copied += 1
@@ -672,25 +686,57 @@ class _Hold:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """A finished backup; ``manifest`` as it was written."""
+    """A finished backup; ``manifest`` as it was written, or ``problem``: why it cannot be read."""
 
     name: str
     manifest: Mapping[str, Any]
+    problem: str = ""
 
 
 def snapshots_at(place: Place) -> list[Snapshot]:
-    """The finished backups at a place, the oldest first."""
+    """The finished backups at a place, the oldest first, and those that are damaged."""
     found = []
     with tempfile.TemporaryDirectory(prefix="s3kit-") as folder:
         path = Path(folder) / MANIFEST
         for name in place.names("snapshots"):
             try:
                 place.read(f"snapshots/{name}/{MANIFEST}", str(path))
-                found.append(Snapshot(name, _read_json(path)))
+                manifest = _read_json(path)
             except FileNotFoundError:
                 # Not finished.
                 continue
+            except BackupError as error:
+                found.append(Snapshot(name, {}, str(error)))
+            else:
+                found.append(Snapshot(name, manifest, _problem_of(manifest)))
     return found
+
+
+_FIELDS: Mapping[str, type] = {
+    "name": str,
+    "index": str,
+    "started": int,
+    "finished": int,
+    "counts": dict,
+    "last_numbers": dict,
+    "blobs": int,
+    "bytes": int,
+    "files": dict,
+    "damaged": int,
+    "damages": list,
+}
+
+
+def _problem_of(manifest: Mapping[str, Any]) -> str:
+    if manifest.get("format") != FORMAT:
+        return "It is in a format that this s3kit does not know."
+    files = manifest.get("files", {})
+    if all(isinstance(manifest.get(name), kind) for name, kind in _FIELDS.items()) and all(
+        isinstance(sums := files.get(name), dict) and isinstance(sums.get("sha256"), str)
+        for name in {INDEX, LIST, *files}
+    ):
+        return ""
+    return f"{MANIFEST} is not what it should be: the backup is damaged."
 
 
 class Restore:
@@ -713,12 +759,13 @@ class Restore:
     ) -> None:
         self._backing = backing
         self._place = place
+        self._snapshot = snapshot
         self._manifest = snapshot.manifest
         self._name = snapshot.name
         self._pace = Pace(rate)
         self._advance = advance
-        if self._manifest.get("format") != FORMAT:
-            raise BackupError(f"{place.url} is in a format that this s3kit does not know.")
+        if snapshot.problem:
+            raise BackupError(f"{snapshot.name} cannot be restored: {snapshot.problem}")
 
     def run(self, *, checked: Callable[[], object] = lambda: None) -> Result:
         """Check all, copy the bytes, then load the facts in one transaction.
@@ -729,7 +776,7 @@ class Restore:
         """
         with staging(self._place, local=True) as folder:
             for name in (INDEX, LIST):
-                self._fetch(name, folder / name)
+                fetch(self._place, self._snapshot, name, folder / name)
             facts = self._open_facts(folder)
             try:
                 mine = self._check_index()
@@ -758,21 +805,8 @@ class Restore:
         """
         if name not in self._manifest["files"]:
             return False
-        self._fetch(name, target)
+        fetch(self._place, self._snapshot, name, target)
         return True
-
-    def _fetch(self, name: str, target: Path) -> None:
-        expected = self._manifest["files"][name]
-        try:
-            self._place.read(f"snapshots/{self._name}/{name}", str(target))
-            found = sha256_of(target)
-        except FileNotFoundError:
-            found = "nothing"
-        if found != expected["sha256"]:
-            raise BackupError(
-                f"{name} of {self._name} is damaged: its SHA-256 is not {expected['sha256']}, but "
-                f"{found}. Restore another snapshot."
-            )
 
     def _open_facts(self, folder: Path) -> Index:
         facts = Index(f"sqlite:///{folder / INDEX}", durability="relaxed")
@@ -926,6 +960,24 @@ class _Expecting(Reading):
 # -- files of a backup
 
 
+def fetch(place: Place, snapshot: Snapshot, name: str, target: Path) -> None:
+    """Fetch a file of a snapshot.
+
+    :raises BackupError: it is not as the manifest says.
+    """
+    expected = snapshot.manifest["files"][name]["sha256"]
+    try:
+        place.read(f"snapshots/{snapshot.name}/{name}", str(target))
+        found = sha256_of(target)
+    except FileNotFoundError:
+        found = "nothing"
+    if found != expected:
+        raise BackupError(
+            f"{name} of {snapshot.name} is damaged: its SHA-256 is not {expected}, but {found}. "
+            "Restore another snapshot."
+        )
+
+
 class Sums:
     """The SHA-256 of every blob in one folder of a backup, by id."""
 
@@ -951,17 +1003,17 @@ class Sums:
         if self.known.pop(blob, None) is not None:
             self.changed = True
 
-    def save(self) -> None:
+    def save(self, *, lasting: bool = False) -> None:
         """Write it back, if it was changed."""
         if not self.changed:
             return
-        if not self.known:
+        if not self.known and not lasting:
             self._place.remove(self._name)
             return
         lines = [f"{sha256}  {blob}\n" for blob, sha256 in sorted(self.known.items())]
         self._path.write_text("".join(lines), "ascii")
-        # What a power cut takes of it is computed again from the blobs.
-        self._place.write(self._name, str(self._path), lasting=False)
+        # What a power cut takes of additions is computed again from the blobs.
+        self._place.write(self._name, str(self._path), lasting=lasting)
         self.changed = False
 
 

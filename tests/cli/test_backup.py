@@ -303,6 +303,36 @@ def test_keys_of_a_backup_are_not_put_where_it_is_not_restored(
     assert not (tmp_path / "data" / "credentials").exists()
 
 
+def test_a_damaged_manifest_is_in_nobodys_way_but_a_removals(
+    emptied: Path, run: Run, tmp_path: Path
+) -> None:
+    (first,) = (tmp_path / "backups" / "snapshots").iterdir()
+    second = json.loads(run("backup", "backups", "--json").stdout)["name"]
+    (first / "manifest.json").write_text("{")
+    listed = run("restore", "backups", "--list")
+    assert listed.returncode == 0
+    assert [line.partition("  ")[0] for line in listed.stdout.splitlines()] == [first.name, second]
+    assert f"{first.name}  damaged\n" in listed.stdout
+    assert listed.stderr == (
+        f"Damaged: {first.name}: manifest.json is no JSON: the backup is damaged.\n"
+    )
+    as_json = run("restore", "backups", "--list", "--json").stdout.splitlines()
+    assert set(json.loads(as_json[0])) == {"name", "problem"}
+    refused = run("restore", "backups", "--data", "again", "--snapshot", first.name)
+    assert (refused.returncode, len(refused.stderr.splitlines())) == (2, 1)
+    assert f"{first.name} cannot be restored: manifest.json is no JSON" in refused.stderr
+    assert not (tmp_path / "again").exists()
+    assert run("restore", "backups", "--data", "again").returncode == 0
+    # The backup is made and told, and nothing is removed.
+    third = run("backup", "backups", "--keep", "1", "--json")
+    assert third.returncode == 1
+    assert json.loads(third.stdout)["pruned"] == 0
+    assert f"a backup there is damaged: {first.name}." in third.stderr
+    assert len(list(first.parent.iterdir())) == 3
+    shutil.rmtree(first)
+    assert run("backup", "backups", "--keep", "1").returncode == 0
+
+
 def test_damage_is_named_and_the_exit_code_is_1(filled: Serving, run: Run, tmp_path: Path) -> None:
     path = next(
         path for path in (tmp_path / "data" / "blobs").glob("??/*") if path.stat().st_size > 99

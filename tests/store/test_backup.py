@@ -774,6 +774,88 @@ def test_restoring_rotten_bytes_says_so_and_restores_the_rest(
     assert [each.kind for each in target.scrub().run()] == ["missing", "missing"]
 
 
+@pytest.mark.parametrize(
+    "content", [b"", b"\xff", b"[]", b"{}", b'{"format": 1}', b'{"format": 2}']
+)
+def test_a_damaged_manifest_is_told_and_the_other_backups_go_on(
+    make: Make, place: LocalPlace, tmp_path: Path, content: bytes
+) -> None:
+    source = make("source")
+    put(source, b"k")
+    first, second = (source.backup(place).run().name for _ in range(2))
+    (tmp_path / "backups" / "snapshots" / first / "manifest.json").write_bytes(content)
+    assert [(each.name, bool(each.problem)) for each in snapshots_at(place)] == [
+        (first, True),
+        (second, False),
+    ]
+    with pytest.raises(BackupError, match=f"{first} cannot be restored"):
+        restore(make("other"), place, first)
+    assert restore(make("target"), place).damaged == 0
+    # It is not known what it needs.
+    with pytest.raises(BackupError, match=f"a backup there is damaged: {first}"):
+        source.backup(place).prune(1)
+    assert len(place.names("snapshots")) == 2
+
+
+def test_nothing_is_removed_on_the_word_of_a_damaged_list(
+    make: Make, place: LocalPlace, tmp_path: Path
+) -> None:
+    source = make("source")
+    for number in range(5):
+        put(source, b"%d" % number, b"%d" % number * 100)
+    _, second = (source.backup(place).run().name for _ in range(2))
+    path = tmp_path / "backups" / "snapshots" / second / "blobs.sha256"
+    whole = path.read_text()
+    path.write_text("".join(whole.splitlines(keepends=True)[:2]))
+    with pytest.raises(BackupError, match=f"blobs.sha256 of {second} is damaged"):
+        source.backup(place).prune(1)
+    assert len(snapshots_at(place)) == 2
+    path.write_text(whole)
+    assert source.backup(place).prune(1) == 0
+    assert restore(make("target"), place).copied == 5
+
+
+@pytest.mark.parametrize("lost", [True, False])
+def test_a_blob_that_is_copied_again_is_not_known_until_it_is_whole(
+    make: Make, place: LocalPlace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lost: bool
+) -> None:
+    """What a power cut leaves of a relaxed write is half a blob under its name."""
+    source = make("source")
+    put(source, b"k")
+    source.backup(place).run()
+    (blob,) = files_of(source, tmp_path / "backups" / "blobs" / "default")
+    if lost:
+        blob.unlink()
+    else:
+        blob.write_bytes(b"z" * len(DATA))
+    sums = tmp_path / "backups" / "sums" / "default" / f"{blob.name[:2]}.sha256"
+    write = place.write
+
+    def record(name: str, path: str, *, lasting: bool = True) -> None:
+        if name.startswith("sums/"):
+            recorded.append(lasting)
+        write(name, path, lasting=lasting)
+
+    recorded: list[bool] = []
+    with monkeypatch.context() as patch:
+
+        def die(*arguments: Any) -> None:
+            assert not blob.exists()
+            assert blob.name not in sums.read_text()
+            blob.write_bytes(DATA[:7])
+            # Whatever would be written after a kill.
+            patch.setattr(place, "write", lambda *arguments, **options: None)
+            raise KeyboardInterrupt
+
+        patch.setattr(place, "write", record)
+        patch.setattr(backup_module, "transfer", die)
+        with pytest.raises(KeyboardInterrupt):
+            source.backup(place, verify=True).run()
+    assert recorded == [True]
+    assert source.backup(place).run().copied == 1
+    assert blob.read_bytes() == DATA
+
+
 @pytest.mark.parametrize("name", ["index.db", "blobs.sha256"])
 def test_a_damaged_snapshot_is_not_restored(
     make: Make, place: LocalPlace, tmp_path: Path, name: str
