@@ -15,6 +15,7 @@ from typing import Any
 
 from s3kit.cli.late_continue import before_request
 from s3kit.cli.late_continue import take_any_expectation
+from s3kit.cli.lingering import after_request
 from s3kit.cli.metadata_names import keep_metadata_names
 from s3kit.cli.servers import GUNICORN_LIMITS
 from s3kit.cli.servers import THREADS
@@ -24,6 +25,7 @@ threads = THREADS["gunicorn"]
 # gunicorn reads the names of this module.
 globals().update(GUNICORN_LIMITS)
 pre_request = before_request
+post_request = after_request
 
 
 def post_worker_init(worker: Any) -> None:

@@ -65,6 +65,11 @@ def before_request(worker: Any, request: Any) -> None:
     request.should_close = should_close
 
 
+def is_unasked(request: Any) -> bool:
+    """Whether the client still waits to be asked for this request's body."""
+    return isinstance(getattr(request.body, "reader", None), _AskingReader)
+
+
 def take_any_expectation() -> None:
     """Let gunicorn's parser, in this process, pass over an ``Expect`` that it does not know.
 

@@ -28,6 +28,7 @@ from ..wire.environ import keep_metadata
 from .late_continue import before_request
 from .late_continue import closing_unasked
 from .late_continue import take_any_expectation
+from .lingering import after_request
 from .metadata_names import keep_metadata_names
 from .watching import Watching
 from .watching import forget_worker
@@ -113,6 +114,7 @@ def run_gunicorn(config: Config, listening: Listening) -> None:
                 if name in self.cfg.settings:
                     self.cfg.set(name, value)
             self.cfg.set("pre_request", before_request)
+            self.cfg.set("post_request", after_request)
             self.cfg.set("worker_exit", lambda server, worker: self.close())
             if listening.watching.metrics:
                 self.cfg.set("child_exit", lambda server, worker: forget_worker(worker.pid))

@@ -135,6 +135,17 @@ def test_a_big_body_that_is_refused_is_never_taken_for_requests(
     assert keys(plain, bucket) == ["there"]
 
 
+def test_a_client_that_sends_all_of_a_refused_body_first_sees_the_answer(
+    endpoint_of: Callable[..., Endpoint], name: str
+) -> None:
+    """gunicorn alone closes after 64 KiB; the answer is then lost on the way."""
+    endpoint = endpoint_of("gunicorn", "http")
+    with Connection(endpoint) as connection:
+        connection.send(connection.signed("PUT", f"/{name}-none/k", body=bytes(32_000_000)))
+        answer = connection.answer()
+        assert (answer.status, answer.code) == (404, "NoSuchBucket")
+
+
 def test_two_requests_sent_at_once_get_two_answers_in_order(plain: Endpoint, bucket: str) -> None:
     with Connection(plain) as connection:
         put = connection.signed("PUT", f"/{bucket}/k", body=b"first")
