@@ -66,10 +66,10 @@ class Meddler:
 
 @pytest.fixture(scope="module")
 def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3App]:
-    PROFILES["tiny"] = Profile(name="tiny", min_part=0)
+    PROFILES["tiny parts"] = Profile(name="tiny parts", min_part=0)
     folder = tmp_path_factory.mktemp("raced")
-    made = make_app("file", folder, inline_threshold=4096, profile="tiny")
-    del PROFILES["tiny"]
+    made = make_app("file", folder, inline_threshold=4096, profile="tiny parts")
+    del PROFILES["tiny parts"]
     yield made
     made.close()
 
