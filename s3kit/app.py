@@ -44,13 +44,20 @@ from .index.objects import ContentGone
 from .index.schema import check_schema
 from .index.schema import create_schema
 from .index.session import Index
+from .operations.cors import rules_of
 from .profile import PROFILES
 from .profile import Profile
 from .store import Store
 from .wire.address import Address
 from .wire.address import parse_address
+from .wire.cors import METHODS
+from .wire.cors import VARY
+from .wire.cors import cors_headers
+from .wire.cors import find_rule
+from .wire.cors import requested_headers
 from .wire.environ import Input
 from .wire.environ import TrustedProxies
+from .wire.environ import header
 from .wire.environ import open_input
 from .wire.environ import public_url_parts
 from .wire.environ import raw_target
@@ -61,6 +68,7 @@ from .wire.query import Query
 from .wire.query import parse_query
 from .wire.response import STATUS_LINES
 from .wire.response import Response
+from .wire.response import empty
 from .wire.response import render_error
 from .wire.routing import Operation
 from .wire.routing import resolve
@@ -183,6 +191,8 @@ class S3App:
         if record is not None:
             record.answered(request_id)
         headers = response.headers
+        if "HTTP_ORIGIN" in environ and method != "OPTIONS":
+            headers += self._cors_headers(environ, method)
         headers.append(("x-amz-request-id", request_id))
         headers.append(("x-amz-id-2", self._host_id))
         start_response(STATUS_LINES[response.status], headers)
@@ -226,7 +236,7 @@ class S3App:
             public_prefix=prefix or self._public_prefix,
         )
         if method == "OPTIONS":
-            return self._preflight(environ)
+            return self._preflight(environ, address)
         query = parse_query(target.query)
         # Where the path is not sure, nothing may be concluded from it before the signature is.
         sure = not target.alternatives
@@ -334,15 +344,67 @@ class S3App:
         if operation.name in self._site.profile.disabled:
             raise NotImplementedByS3(f"The operation {operation.name} is switched off here.")
 
-    def _preflight(self, environ: WSGIEnvironment) -> Response:
-        """No bucket can have CORS rules yet, so every preflight gets S3's refusal."""
-        if not environ.get("HTTP_ORIGIN"):
+    def _preflight(self, environ: WSGIEnvironment, address: Address) -> Response:
+        """Answer a browser that asks before it sends a page's request; nobody signs that.
+
+        Source of the texts: recorded answers of Amazon S3, and Scality's and LocalStack's of them.
+        """
+        record: RequestRecord | None = environ.get("s3kit.request")
+        if record is not None:
+            record.addressed(address.bucket, address.key, None)
+        origin = header(environ, "origin")
+        if not origin:
             raise BadRequest("Insufficient information. Origin request header needed.")
-        raise AccessForbidden(
-            "CORSResponse: CORS is not enabled for this bucket.",
-            method=environ.get("HTTP_ACCESS_CONTROL_REQUEST_METHOD", ""),
-            resource_type="BUCKET",
-        )
+        method = header(environ, "access-control-request-method")
+        if method not in METHODS:
+            raise BadRequest(f"Invalid Access-Control-Request-Method: {method or 'null'}")
+        vary = {"Vary": VARY}
+        try:
+            bucket = self.store.buckets.get(address.bucket or "")
+        except NoSuchBucket:
+            raise AccessForbidden(
+                "CORSResponse: Bucket not found",
+                headers=vary,
+                method=method,
+                resource_type="BUCKET",
+            ) from None
+        rules = rules_of(self.store, bucket)
+        if not rules:
+            raise AccessForbidden(
+                "CORSResponse: CORS is not enabled for this bucket.",
+                headers=vary,
+                method=method,
+                resource_type="BUCKET",
+            )
+        asked = requested_headers(header(environ, "access-control-request-headers"))
+        rule = find_rule(rules, origin, method, asked)
+        if rule is None:
+            raise AccessForbidden(headers=vary, method=method, resource_type="OBJECT")
+        return empty(200, rule.answer(origin, asked))
+
+    def _cors_headers(self, environ: WSGIEnvironment, method: str) -> list[tuple[str, str]]:
+        """What a browser must be told to let a page see the answer, be it an error (FB-19)."""
+        try:
+            _scheme, host, _prefix, _client = public_url_parts(environ, self._trusted)
+            address = parse_address(
+                raw_target(environ),
+                host,
+                script_name=environ.get("SCRIPT_NAME", ""),
+                base_hosts=self._base_hosts,
+            )
+            if address.bucket is None:
+                return []
+            rules = rules_of(self.store, self.store.buckets.get(address.bucket))
+        except S3Error:
+            return []
+        except Exception:
+            # What was asked for may be done already, so that it is no failure any more.
+            logger.exception("The CORS rules could not be read.")
+            return []
+        origin = header(environ, "origin")
+        if not rules or not origin:
+            return []
+        return cors_headers(rules, origin, method, header(environ, "access-control-request-method"))
 
     def _load_bucket(self, call: Call) -> None:
         name = call.bucket_name

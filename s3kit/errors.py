@@ -47,7 +47,11 @@ class AccessDenied(S3Error):
 
 class AccessForbidden(S3Error):
     status = 403
-    message = "CORSResponse: This CORS request is not allowed."
+    message = (
+        "CORSResponse: This CORS request is not allowed. This is usually because the evalution of "
+        "Origin, request method / Access-Control-Request-Method or Access-Control-Request-Headers "
+        "are not whitelisted by the resource's CORS spec."
+    )
 
 
 class AccessControlListNotSupported(S3Error):
@@ -307,6 +311,11 @@ class MissingSecurityHeader(S3Error):
 class NoSuchBucket(S3Error):
     status = 404
     message = "The specified bucket does not exist"
+
+
+class NoSuchCORSConfiguration(S3Error):
+    status = 404
+    message = "The CORS configuration does not exist"
 
 
 class NoSuchKey(S3Error):

@@ -20,6 +20,7 @@ from typing import Any
 from ..errors import AccessForbidden
 from ..wire.cors import VARY
 from ..wire.cors import CorsRule
+from ..wire.cors import cors_headers
 from ..wire.cors import find_rule
 from ..wire.cors import requested_headers
 from ..wire.environ import header
@@ -63,8 +64,11 @@ def cors(
             wanted = header(environ, "access-control-request-method")
             if wanted:
                 return _preflight(environ, start_response, find(environ), origin, wanted)
-        rule = find_rule(find(environ), origin, method) if origin else None
-        added = [("Vary", VARY)] if rule is None or not origin else rule.answer(origin)
+        if origin:
+            wanted = header(environ, "access-control-request-method")
+            added = cors_headers(find(environ), origin, method, wanted)
+        else:
+            added = [("Vary", VARY)]
 
         def start(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Any:
             if any(name.lower() == "access-control-allow-origin" for name, _ in headers):

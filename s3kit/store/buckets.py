@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
+from typing import TypeVar
 
 from ..errors import BucketAlreadyExists
 from ..errors import BucketAlreadyOwnedByYou
@@ -26,16 +29,21 @@ from .events import bucket_event
 
 CACHE_SECONDS = 1.0
 CACHE_SIZE = 10_000
+SETTINGS_CACHE_SIZE = 256
+"""Documents have up to 64 KiB, and more once they are read."""
+
+Meaning = TypeVar("Meaning")
 
 
 class Buckets:
     """Buckets by name. Found ones are remembered for at most a second."""
 
-    __slots__ = ("_backing", "_cache")
+    __slots__ = ("_backing", "_cache", "_settings")
 
     def __init__(self, backing: Backing) -> None:
         self._backing = backing
         self._cache: dict[str, tuple[float, Bucket]] = {}
+        self._settings: dict[tuple[int, str], tuple[float, Any]] = {}
 
     def get(self, name: str, *, fresh: bool = False) -> Bucket:
         """The bucket of this name.
@@ -141,10 +149,34 @@ class Buckets:
         """A stored settings document (``tagging`` ...), or None if it was never set."""
         return self._backing.index.read(lambda c: setting_rows.get(c, bucket.id, name))
 
+    def remembered(
+        self, bucket: Bucket, name: str, read: Callable[[bytes], Meaning]
+    ) -> Meaning | None:
+        """What ``read`` makes of a settings document, at most a second old; None without one.
+
+        :param read: always the same for the same name.
+        """
+        # Taken before the document is read, so that who changes it meanwhile has made a new one.
+        cache = self._settings
+        place = (bucket.id, name)
+        now = time.monotonic()
+        cached = cache.get(place)
+        if cached is not None and cached[0] > now:
+            meaning: Meaning | None = cached[1]
+            return meaning
+        stored = self.setting(bucket, name)
+        meaning = None if stored is None else read(stored)
+        if len(cache) >= SETTINGS_CACHE_SIZE:
+            cache.clear()
+        cache[place] = (now + CACHE_SECONDS, meaning)
+        return meaning
+
     def put_setting(self, bucket: Bucket, name: str, document: bytes) -> None:
-        """Store a settings document."""
+        """Store a settings document; it counts at once here and within a second elsewhere."""
         self._backing.index.write(lambda c: setting_rows.put(c, bucket.id, name, document))
+        self._settings = {}
 
     def delete_setting(self, bucket: Bucket, name: str) -> None:
         """Remove a settings document; a missing one is no error."""
         self._backing.index.write(lambda c: setting_rows.delete(c, bucket.id, name))
+        self._settings = {}

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import time
 from xml.etree import ElementTree
 
 import pytest
@@ -10,6 +13,7 @@ from tests.attacks.effects import assert_denied
 from tests.attacks.effects import assert_refused
 from tests.attacks.handmade import presign
 from tests.client import HOST
+from tests.client import Answer
 from tests.client import Client
 from tests.endpoint import OWNER
 
@@ -71,6 +75,67 @@ def test_a112_response_headers_can_be_chosen_by_signed_requests_only(
     assert s3.get(path, f"response-{name}=chosen").headers[name] == "chosen"
     target = presign("GET", f"{path}?response-{name}=chosen")
     assert s3.send("GET", target, {"Host": HOST}).headers[name] == "chosen"
+
+
+def put_cors(client: Client, bucket: str, members: str) -> Answer:
+    rule = f"<AllowedMethod>GET</AllowedMethod>{members}"
+    body = f"<CORSConfiguration><CORSRule>{rule}</CORSRule></CORSConfiguration>".encode()
+    digest = base64.b64encode(hashlib.md5(body).digest()).decode()
+    return client.put(bucket, body, "cors", content_md5=digest)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "x&#13;&#10;Set-Cookie: a=b",
+        "x&#10;Set-Cookie: a=b",
+        "x\nSet-Cookie: a=b",
+        "x&#13;&#10;&#13;&#10;&lt;script&gt;",
+        "ETag, Set-Cookie",
+        "ETag: x",
+        "&#233;",
+        " ",
+    ],
+)
+def test_a101_a_rule_exposes_names_of_headers_only(s3: Client, bucket: str, text: str) -> None:
+    exposed = f"<AllowedOrigin>*</AllowedOrigin><ExposeHeader>{text}</ExposeHeader>"
+    refused = put_cors(s3, bucket, exposed)
+    assert_refused(refused, "MalformedXML")
+    assert_refused(s3.get(bucket, "cors"), "NoSuchCORSConfiguration")
+
+
+@pytest.mark.parametrize(
+    "origin", ["https://\xe9.test", "https://a b.test", "https://a\x01.test", "a\tb.test"]
+)
+def test_a101_an_origin_that_is_none_does_not_come_back(
+    s3: Client, anonymous: Client, bucket: str, origin: str
+) -> None:
+    put_cors(s3, bucket, "<AllowedOrigin>*.test</AllowedOrigin><AllowedHeader>*</AllowedHeader>")
+    good = {"Origin": "https://a.test", "Access-Control-Request-Method": "GET"}
+    for method in ("GET", "OPTIONS"):
+        answer = anonymous.request(method, bucket, headers=good)
+        assert answer.headers["access-control-allow-origin"] == "https://a.test"
+        answer = anonymous.request(method, bucket, headers={**good, "Origin": origin})
+        assert answer.status == 403
+        assert not [name for name in answer.headers if name.startswith("access-control-")]
+    good["Access-Control-Request-Headers"] = "x-a, b\r\nSet-Cookie: c, d e, <f>"
+    answer = anonymous.request("OPTIONS", bucket, headers=good)
+    assert answer.headers["access-control-allow-headers"] == "x-a"
+
+
+def test_a113_a_preflight_of_many_headers_and_patterns_costs_little(
+    s3: Client, anonymous: Client, bucket: str
+) -> None:
+    patterns = "".join(f"<AllowedHeader>{n}*x</AllowedHeader>" for n in range(1500))
+    assert put_cors(s3, bucket, f"<AllowedOrigin>*</AllowedOrigin>{patterns}").status == 200
+    sent = {
+        "Origin": "https://evil.test",
+        "Access-Control-Request-Method": "GET",
+        "Access-Control-Request-Headers": ",".join(f"1499{n}x" for n in range(2000)),
+    }
+    began = time.process_time()
+    assert anonymous.request("OPTIONS", bucket, headers=sent).status == 403
+    assert time.process_time() - began < 0.5
 
 
 def test_a113_without_a_cors_configuration_there_are_no_cors_headers(
