@@ -108,6 +108,11 @@ class EntityTooSmall(S3Error):
     message = "Your proposed upload is smaller than the minimum allowed size"
 
 
+class IdMismatch(S3Error):
+    status = 400
+    message = "Document ID does not match the specified configuration ID."
+
+
 class IllegalLocationConstraintException(S3Error):
     status = 400
     message = "The specified location constraint is not valid for this endpoint."
@@ -205,6 +210,11 @@ class InvalidRedirectLocation(S3Error):
 class InvalidRequest(S3Error):
     status = 400
     message = "Invalid Request"
+
+
+class InvalidS3DestinationBucket(S3Error):
+    status = 400
+    message = "Invalid bucket ARN."
 
 
 class InvalidSecurity(S3Error):
@@ -309,6 +319,11 @@ class NoSuchBucket(S3Error):
     message = "The specified bucket does not exist"
 
 
+class NoSuchConfiguration(S3Error):
+    status = 404
+    message = "The specified configuration does not exist."
+
+
 class NoSuchKey(S3Error):
     status = 404
     message = "The specified key does not exist."
@@ -401,6 +416,11 @@ class SlowDown(S3Error):
 class TooManyBuckets(S3Error):
     status = 400
     message = "You have attempted to create more buckets than allowed"
+
+
+class TooManyConfigurations(S3Error):
+    status = 400
+    message = "You have attempted to create more configurations than allowed"
 
 
 class UnexpectedContent(S3Error):

@@ -16,6 +16,8 @@ THEMES = (
     "attributes",
     "tagging",
     "acls",
+    "bucket_properties",
+    "configurations",
 )
 
 
