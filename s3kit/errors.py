@@ -329,6 +329,11 @@ class NoSuchKey(S3Error):
     message = "The specified key does not exist."
 
 
+class NoSuchLifecycleConfiguration(S3Error):
+    status = 404
+    message = "The lifecycle configuration does not exist"
+
+
 class NoSuchTagSet(S3Error):
     status = 404
     message = "The TagSet does not exist"
@@ -347,6 +352,11 @@ class NoSuchVersion(S3Error):
     message = "The specified version does not exist."
 
 
+class NoSuchWebsiteConfiguration(S3Error):
+    status = 404
+    message = "The specified bucket does not have a website configuration"
+
+
 class NotImplemented(S3Error):
     status = 501
     message = "A header or query you provided implies functionality that is not implemented."
@@ -357,6 +367,11 @@ class NotModified(S3Error):
 
     status = 304
     message = "Not Modified"
+
+
+class ObjectLockConfigurationNotFoundError(S3Error):
+    status = 404
+    message = "Object Lock configuration does not exist for this bucket"
 
 
 class OperationAborted(S3Error):
@@ -370,6 +385,11 @@ class OperationAborted(S3Error):
 class PreconditionFailed(S3Error):
     status = 412
     message = "At least one of the pre-conditions you specified did not hold"
+
+
+class ReplicationConfigurationNotFoundError(S3Error):
+    status = 404
+    message = "The replication configuration was not found"
 
 
 class RequestExpired(S3Error):

@@ -18,6 +18,7 @@ THEMES = (
     "acls",
     "bucket_properties",
     "configurations",
+    "never_set",
 )
 
 
