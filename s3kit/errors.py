@@ -112,6 +112,11 @@ class EntityTooSmall(S3Error):
     message = "Your proposed upload is smaller than the minimum allowed size"
 
 
+class IdMismatch(S3Error):
+    status = 400
+    message = "Document ID does not match the specified configuration ID."
+
+
 class IllegalLocationConstraintException(S3Error):
     status = 400
     message = "The specified location constraint is not valid for this endpoint."
@@ -209,6 +214,11 @@ class InvalidRedirectLocation(S3Error):
 class InvalidRequest(S3Error):
     status = 400
     message = "Invalid Request"
+
+
+class InvalidS3DestinationBucket(S3Error):
+    status = 400
+    message = "Invalid bucket ARN."
 
 
 class InvalidSecurity(S3Error):
@@ -318,9 +328,19 @@ class NoSuchCORSConfiguration(S3Error):
     message = "The CORS configuration does not exist"
 
 
+class NoSuchConfiguration(S3Error):
+    status = 404
+    message = "The specified configuration does not exist."
+
+
 class NoSuchKey(S3Error):
     status = 404
     message = "The specified key does not exist."
+
+
+class NoSuchLifecycleConfiguration(S3Error):
+    status = 404
+    message = "The lifecycle configuration does not exist"
 
 
 class NoSuchTagSet(S3Error):
@@ -341,6 +361,11 @@ class NoSuchVersion(S3Error):
     message = "The specified version does not exist."
 
 
+class NoSuchWebsiteConfiguration(S3Error):
+    status = 404
+    message = "The specified bucket does not have a website configuration"
+
+
 class NotImplemented(S3Error):
     status = 501
     message = "A header or query you provided implies functionality that is not implemented."
@@ -351,6 +376,11 @@ class NotModified(S3Error):
 
     status = 304
     message = "Not Modified"
+
+
+class ObjectLockConfigurationNotFoundError(S3Error):
+    status = 404
+    message = "Object Lock configuration does not exist for this bucket"
 
 
 class OperationAborted(S3Error):
@@ -364,6 +394,11 @@ class OperationAborted(S3Error):
 class PreconditionFailed(S3Error):
     status = 412
     message = "At least one of the pre-conditions you specified did not hold"
+
+
+class ReplicationConfigurationNotFoundError(S3Error):
+    status = 404
+    message = "The replication configuration was not found"
 
 
 class RequestExpired(S3Error):
@@ -410,6 +445,11 @@ class SlowDown(S3Error):
 class TooManyBuckets(S3Error):
     status = 400
     message = "You have attempted to create more buckets than allowed"
+
+
+class TooManyConfigurations(S3Error):
+    status = 400
+    message = "You have attempted to create more configurations than allowed"
 
 
 class UnexpectedContent(S3Error):

@@ -17,6 +17,9 @@ THEMES = (
     "tagging",
     "acls",
     "cors",
+    "bucket_properties",
+    "configurations",
+    "never_set",
 )
 
 

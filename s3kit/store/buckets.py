@@ -11,6 +11,7 @@ from typing import TypeVar
 from ..errors import BucketAlreadyExists
 from ..errors import BucketAlreadyOwnedByYou
 from ..errors import NoSuchBucket
+from ..errors import TooManyConfigurations
 from ..index import buckets as bucket_rows
 from ..index import settings as setting_rows
 from ..index.session import Connection
@@ -180,3 +181,33 @@ class Buckets:
         """Remove a settings document; a missing one is no error."""
         self._backing.index.write(lambda c: setting_rows.delete(c, bucket.id, name))
         self._settings = {}
+
+    def member(self, bucket: Bucket, group: str, member: str) -> bytes | None:
+        """One of a group's settings documents (``metrics`` ...), or None if there is none."""
+        return self.setting(bucket, setting_rows.member_name(group, member))
+
+    def members(self, bucket: Bucket, group: str, *, after: str, limit: int) -> list[bytes]:
+        """Up to ``limit`` of a group's documents in order of their ids, ids above ``after``."""
+        return self._backing.index.read(
+            lambda c: setting_rows.members(c, bucket.id, group, after, limit)
+        )
+
+    def put_member(
+        self, bucket: Bucket, group: str, member: str, document: bytes, *, most: int
+    ) -> None:
+        """Store one of a group's documents.
+
+        :raises TooManyConfigurations: it is a new one, and the group has ``most`` of them.
+        """
+        if not self._backing.index.write(
+            lambda c: setting_rows.put_member(c, bucket.id, group, member, document, most)
+        ):
+            raise TooManyConfigurations(
+                "You are attempting to create a new configuration but have already reached the "
+                f"{most:,}-configuration limit."
+            )
+
+    def delete_member(self, bucket: Bucket, group: str, member: str) -> bool:
+        """Remove one of a group's documents; False when there was none."""
+        name = setting_rows.member_name(group, member)
+        return self._backing.index.write(lambda c: setting_rows.delete(c, bucket.id, name))

@@ -113,6 +113,55 @@ REQUESTS = {
     "UploadPart": Request("PUT", "{key}", PART, body=b"evil"),
     "UploadPartCopy": Request("PUT", "{key}", PART, COPY),
 }
+CONFIGURATIONS = {
+    "Analytics": ("analytics", "<StorageClassAnalysis/>"),
+    "IntelligentTiering": (
+        "intelligent-tiering",
+        "<Status>Enabled</Status><Tiering><AccessTier>ARCHIVE_ACCESS</AccessTier><Days>90</Days>"
+        "</Tiering>",
+    ),
+    "Inventory": (
+        "inventory",
+        "<Destination><S3BucketDestination><Bucket>arn:aws:s3:::lists</Bucket><Format>CSV</Format>"
+        "</S3BucketDestination></Destination><IsEnabled>true</IsEnabled><IncludedObjectVersions>"
+        "All</IncludedObjectVersions><Schedule><Frequency>Daily</Frequency></Schedule>",
+    ),
+    "Metrics": ("metrics", ""),
+}
+for kind, (word, inner) in CONFIGURATIONS.items():
+    root = f"{kind}Configuration"
+    body = f"<{root}><Id>a</Id>{inner}</{root}>".encode()
+    query = f"{word}&id=a"
+    REQUESTS |= {
+        f"GetBucket{root}": Request("GET", "{bucket}", query),
+        f"PutBucket{root}": Request("PUT", "{bucket}", query, body=body),
+        f"DeleteBucket{root}": Request("DELETE", "{bucket}", query, status=204),
+        f"ListBucket{root}s": Request("GET", "{bucket}", word),
+    }
+for name, word, body in (
+    (
+        "BucketRequestPayment",
+        "requestPayment",
+        b"<RequestPaymentConfiguration><Payer>Requester</Payer></RequestPaymentConfiguration>",
+    ),
+    (
+        "BucketAccelerateConfiguration",
+        "accelerate",
+        b"<AccelerateConfiguration><Status>Enabled</Status></AccelerateConfiguration>",
+    ),
+    ("BucketAbac", "abac", b"<AbacStatus><Status>Enabled</Status></AbacStatus>"),
+):
+    REQUESTS |= {
+        f"Get{name}": Request("GET", "{bucket}", word),
+        f"Put{name}": Request("PUT", "{bucket}", word, body=body),
+    }
+REQUESTS |= {
+    "GetBucketLogging": Request("GET", "{bucket}", "logging"),
+    "GetBucketLifecycleConfiguration": Request("GET", "{bucket}", "lifecycle", status=404),
+    "GetBucketReplication": Request("GET", "{bucket}", "replication", status=404),
+    "GetBucketWebsite": Request("GET", "{bucket}", "website", status=404),
+    "GetObjectLockConfiguration": Request("GET", "{bucket}", "object-lock", status=404),
+}
 # Asked for per account, per key and per form: each has a test of its own below.
 ELSEWHERE = {"ListBuckets", "CreateBucket", "DeleteObjects", "PostObject"}
 
@@ -130,6 +179,9 @@ def target(s3: Client, other: Client) -> Target:
     assert s3.put(bucket).status == 200
     assert s3.put(key, b"private", x_amz_tagging="secret=tag").status == 200
     assert s3.put(bucket, TAGS, "tagging").status == 204
+    for each in CONFIGURATIONS:
+        put = REQUESTS[f"PutBucket{each}Configuration"]
+        assert s3.put(bucket, put.body, put.query).status == 200
     assert other.put(own, x_amz_acl="public-read").status == 200
     assert other.put(f"{own}/k", b"evil", x_amz_acl="public-read").status == 200
     upload = s3.post(key, query="uploads").text("UploadId") or ""

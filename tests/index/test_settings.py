@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 import pytest
 
 from s3kit.errors import NoSuchBucket
@@ -29,3 +31,65 @@ def test_a_document_of_a_bucket_that_is_gone_is_refused(index: Index, bucket: Bu
     index.write(lambda c: buckets.delete(c, bucket, 0))
     with pytest.raises(NoSuchBucket):
         index.write(lambda c: settings.put(c, bucket.id, "cors", b""))
+
+
+def put_member(index: Index, bucket: Bucket, member: str, most: int = 10) -> bool:
+    return index.write(
+        lambda c: settings.put_member(c, bucket.id, "metrics", member, member.encode(), most)
+    )
+
+
+def members(index: Index, bucket: Bucket, after: str = "", limit: int = 100) -> list[str]:
+    found = index.read(lambda c: settings.members(c, bucket.id, "metrics", after, limit))
+    return [one.decode() for one in found]
+
+
+def test_a_groups_members_are_listed_in_byte_order(index: Index, bucket: Bucket) -> None:
+    names = ["-", ".", "0", "A", "Z", "Z-", "Z.", "_", "a", "a" * 56, "ab"]
+    for name in reversed(names):
+        assert put_member(index, bucket, name, 11)
+    for neighbour in ("metric", "metrics", "metrics-", "metrics0", "analytics/a"):
+        index.write(lambda c, name=neighbour: settings.put(c, bucket.id, name, b"x"))  # type: ignore[misc]
+    assert members(index, bucket) == names
+    assert members(index, bucket, after="Z", limit=2) == ["Z-", "Z."]
+    assert members(index, bucket, after="ab") == []
+
+
+def test_the_longest_members_have_names_of_their_own(index: Index, bucket: Bucket) -> None:
+    names = ["x" * 56, "x" * 57, "x" * 64, "x" * 63 + "y", "x" * 64 + "y"]
+    for name in names:
+        assert len(settings.member_name("metrics", name)) <= 64
+        assert put_member(index, bucket, name)
+    assert sorted(members(index, bucket)) == sorted(names)
+    seen: list[str] = []
+    while page := members(index, bucket, after=seen[-1] if seen else "", limit=1):
+        seen += page
+    assert sorted(seen) == sorted(names)
+
+
+def test_a_group_takes_no_more_than_its_limit(index: Index, bucket: Bucket) -> None:
+    assert put_member(index, bucket, "a", 2)
+    assert put_member(index, bucket, "b", 2)
+    assert not put_member(index, bucket, "c", 2)
+    assert put_member(index, bucket, "a", 2)
+    assert members(index, bucket) == ["a", "b"]
+
+
+def test_writers_at_once_do_not_pass_the_limit(index: Index, bucket: Bucket) -> None:
+    taken: list[bool] = []
+    threads = [
+        threading.Thread(target=lambda n=name: taken.append(put_member(index, bucket, n, 3)))
+        for name in "abcdefgh"
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(taken) == [False] * 5 + [True] * 3
+    assert len(members(index, bucket)) == 3
+
+
+def test_a_group_of_a_bucket_that_is_gone_takes_nothing(index: Index, bucket: Bucket) -> None:
+    index.write(lambda c: buckets.delete(c, bucket, 0))
+    with pytest.raises(NoSuchBucket):
+        put_member(index, bucket, "a")

@@ -1,0 +1,168 @@
+"""Request payment, transfer acceleration, ABAC and logging of a bucket.
+
+They are stored and shown; none changes how s3kit serves the bucket.
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+
+from ..call import Call
+from ..errors import InvalidRequest
+from ..wire.response import Response
+from ..wire.response import xml_response
+from ..wire.routing import operation
+from ..wire.xml import document
+from ..wire.xml import from_xml
+from ..wire.xml import to_xml
+
+
+class Payer(enum.StrEnum):
+    """Who pays for requests and transfers."""
+
+    REQUESTER = "Requester"
+    BUCKET_OWNER = "BucketOwner"
+
+
+@document("RequestPaymentConfiguration")
+@dataclass
+class RequestPaymentConfiguration:
+    """Who pays for a bucket's traffic."""
+
+    payer: Payer
+
+
+class Acceleration(enum.StrEnum):
+    """Whether a bucket is accelerated; there is no way back to never set."""
+
+    ENABLED = "Enabled"
+    SUSPENDED = "Suspended"
+
+
+@document("AccelerateConfiguration")
+@dataclass
+class AccelerateConfiguration:
+    """The document of a PUT."""
+
+    status: Acceleration
+
+
+@document("AccelerateConfiguration")
+@dataclass
+class ShownAcceleration:
+    """The document of a GET: empty where acceleration was never set."""
+
+    status: Acceleration | None = None
+
+
+class AttributeControl(enum.StrEnum):
+    """Whether a bucket's tags count in policies."""
+
+    ENABLED = "Enabled"
+    DISABLED = "Disabled"
+
+
+@document("AbacStatus")
+@dataclass
+class AbacStatus:
+    """Attribute-based access control of a bucket."""
+
+    status: AttributeControl
+
+
+@document("BucketLoggingStatus")
+@dataclass
+class BucketLoggingStatus:
+    """Where a bucket's access logs go: nowhere, as nothing can be set yet."""
+
+
+PAYMENT = "requestPayment"
+ACCELERATE = "accelerate"
+ABAC = "abac"
+
+
+@operation(
+    "GetBucketRequestPayment",
+    "GET",
+    "bucket",
+    "requestPayment",
+    action="s3:GetBucketRequestPayment",
+)
+def get_bucket_request_payment(call: Call) -> Response:
+    """Who pays: the bucket's owner where nothing was set."""
+    stored = call.store.buckets.setting(call.bucket, PAYMENT)
+    if stored is None:
+        return xml_response(RequestPaymentConfiguration(Payer.BUCKET_OWNER))
+    return xml_response(from_xml(RequestPaymentConfiguration, stored))
+
+
+@operation(
+    "PutBucketRequestPayment",
+    "PUT",
+    "bucket",
+    "requestPayment",
+    action="s3:PutBucketRequestPayment",
+    body="document",
+)
+def put_bucket_request_payment(call: Call) -> Response:
+    """Store who pays. Nothing is billed here, and no requester is asked to agree to pay."""
+    wanted = call.document(RequestPaymentConfiguration)
+    call.store.buckets.put_setting(call.bucket, PAYMENT, to_xml(wanted))
+    return call.empty()
+
+
+@operation(
+    "GetBucketAccelerateConfiguration",
+    "GET",
+    "bucket",
+    "accelerate",
+    action="s3:GetAccelerateConfiguration",
+)
+def get_bucket_accelerate_configuration(call: Call) -> Response:
+    """Whether the bucket is accelerated; an empty document where that was never set."""
+    stored = call.store.buckets.setting(call.bucket, ACCELERATE)
+    shown = ShownAcceleration() if stored is None else from_xml(ShownAcceleration, stored)
+    return xml_response(shown)
+
+
+@operation(
+    "PutBucketAccelerateConfiguration",
+    "PUT",
+    "bucket",
+    "accelerate",
+    action="s3:PutAccelerateConfiguration",
+    body="document",
+)
+def put_bucket_accelerate_configuration(call: Call) -> Response:
+    """Store whether the bucket is accelerated; there is one endpoint, as fast as before."""
+    wanted = call.document(AccelerateConfiguration)
+    if "." in call.bucket.name:
+        raise InvalidRequest(
+            "S3 Transfer Acceleration is not supported for buckets with periods (.) in their names"
+        )
+    call.store.buckets.put_setting(call.bucket, ACCELERATE, to_xml(wanted))
+    return call.empty()
+
+
+@operation("GetBucketAbac", "GET", "bucket", "abac", action="s3:GetBucketAbac")
+def get_bucket_abac(call: Call) -> Response:
+    """Whether the bucket's tags count in policies; disabled where nothing was set."""
+    stored = call.store.buckets.setting(call.bucket, ABAC)
+    if stored is None:
+        return xml_response(AbacStatus(AttributeControl.DISABLED))
+    return xml_response(from_xml(AbacStatus, stored))
+
+
+@operation("PutBucketAbac", "PUT", "bucket", "abac", action="s3:PutBucketAbac", body="document")
+def put_bucket_abac(call: Call) -> Response:
+    """Store whether the bucket's tags count in policies. There are none that could ask for them."""
+    wanted = call.document(AbacStatus)
+    call.store.buckets.put_setting(call.bucket, ABAC, to_xml(wanted))
+    return call.empty()
+
+
+@operation("GetBucketLogging", "GET", "bucket", "logging", action="s3:GetBucketLogging")
+def get_bucket_logging(call: Call) -> Response:
+    """An empty document: logging is off (FB-12). Nothing delivers logs, so PUT answers 501."""
+    return xml_response(BucketLoggingStatus())
