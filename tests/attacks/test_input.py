@@ -361,7 +361,7 @@ def test_a106_two_checksums_or_an_unknown_one_are_refused(s3: Client, bucket: st
     assert_absent(s3, path)
 
 
-UNBUILT = ["policy", "lifecycle", "cors", "website", "versioning", "encryption", "logging",
+UNBUILT = ["policy", "lifecycle", "cors", "website", "encryption", "logging",
            "notification", "replication", "publicAccessBlock", "ownershipControls", "object-lock",
            "requestPayment", "accelerate", "analytics&id=1", "inventory&id=1", "metrics&id=1",
            "intelligent-tiering&id=1"]  # fmt: skip

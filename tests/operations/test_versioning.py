@@ -10,10 +10,12 @@ from urllib.parse import quote
 
 import pytest
 
+from s3kit.app import S3App
 from tests.client import Answer
 from tests.client import Client
 from tests.endpoint import OWNER_ID
 from tests.endpoint import parsed
+from tests.operations.test_posting import Forms
 
 XMLNS = 'xmlns="http://s3.amazonaws.com/doc/2006-03-01/"'
 MARKER_DATE = re.compile(r"\w{3}, \d\d \w{3} \d{4} \d\d:\d\d:\d\d GMT")
@@ -563,3 +565,19 @@ def test_a_stranger_sees_and_removes_no_version(
     assert [entry["Code"] for entry in listed["Errors"]] == ["AccessDenied"]
     assert s3.get(path, f"versionId={version}").body == b"data"
     assert len(history(s3, versioned)) == 3
+
+
+def test_a_form_stores_a_version(app: S3App, mount: str, s3: Client, versioned: str) -> None:
+    forms = Forms(app, mount, versioned)
+    for fields in (
+        {},
+        {"success_action_status": "200"},
+        {"success_action_status": "201"},
+        {"success_action_redirect": "http://example.com/done"},
+    ):
+        conditions = [{name: value} for name, value in fields.items()]
+        answer = forms.post(fields, conditions, file=b"form")
+        assert answer.status in (200, 201, 204, 303)
+        version = answer.headers["x-amz-version-id"]
+        assert s3.get(f"{versioned}/k", f"versionId={version}").body == b"form"
+    assert len(history(s3, versioned)) == 4
