@@ -251,16 +251,8 @@ class Call:
                 if version is None or version.seq != seq:
                     raise VersionChanged(key)
         if version is None or version.delete_marker:
-            raise absence(version, key, version_id)
+            raise absence(version, key, version_id, self.method)
         return version
-
-    def judged_seq(self, bucket: Bucket, key: bytes, version_id: str | None = None) -> int | None:
-        """The ``seq`` that Access has found, 0 if there was no version, None if it did not look."""
-        judged = self._judged
-        if judged is None or (bucket.id, key, version_id) not in judged:
-            return None
-        version = judged[bucket.id, key, version_id]
-        return 0 if version is None else version.seq
 
     def forget_judged(self) -> None:
         """Before Access is asked again."""

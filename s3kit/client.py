@@ -380,8 +380,12 @@ class Client:
         headers["if-match"] = if_match and _etag(if_match)
         headers["if-none-match"] = if_none_match and _etag(if_none_match)
         headers["x-amz-checksum-algorithm"] = checksum_algorithm
+
+        def work(call: Call) -> ObjectVersion:
+            return store_copy(call)[0]
+
         version = self._perform(
-            "CopyObject", store_copy, to_bucket, to_key, headers=headers, stored=stored
+            "CopyObject", work, to_bucket, to_key, headers=headers, stored=stored
         )
         return _info(to_bucket, version)
 

@@ -122,6 +122,11 @@ class IllegalLocationConstraintException(S3Error):
     message = "The specified location constraint is not valid for this endpoint."
 
 
+class IllegalVersioningConfigurationException(S3Error):
+    status = 400
+    message = "The versioning configuration specified in the request is invalid."
+
+
 class IncompleteBody(S3Error):
     status = 400
     message = "You did not provide the number of bytes specified by the Content-Length HTTP header"

@@ -28,8 +28,15 @@ class Profile:
     max_object: int = 50 * TIB
     disabled: frozenset[str] = frozenset()
     """Names of operations that are switched off; they answer NotImplemented (FB-07)."""
+    always_versioned: bool = False
+    """Every bucket keeps all versions from the start, and nobody can switch that off (BB-07)."""
 
 
 AWS = Profile()
 
-PROFILES = {profile.name: profile for profile in (AWS,)}
+# Source: Backblaze B2, "S3-Compatible API": all versions are kept; there is no PutBucketVersioning.
+BACKBLAZE = Profile(
+    name="backblaze", disabled=frozenset({"PutBucketVersioning"}), always_versioned=True
+)
+
+PROFILES = {profile.name: profile for profile in (AWS, BACKBLAZE)}

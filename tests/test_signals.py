@@ -492,3 +492,56 @@ def test_a_receiver_is_asked_only_about_verified_bodies(s3: Client, bucket: str)
         assert s3.put(f"{bucket}/k", b"data", x_amz_checksum_crc32="AAAAAA==").status == 400
         assert s3.put(f"{bucket}/k", b"data").status == 200
     assert tell(asked) == [("s3:ObjectCreated:Put", "k")]
+
+
+# -- versions
+
+
+@pytest.fixture
+def versioned(s3: Client, bucket: str) -> str:
+    document = b"<VersioningConfiguration><Status>Enabled</Status></VersioningConfiguration>"
+    assert s3.put(bucket, document, "versioning").status == 200
+    return bucket
+
+
+def test_events_name_their_version(s3: Client, versioned: str) -> None:
+    path = f"{versioned}/k"
+    with hearing() as heard:
+        ids = [s3.put(path, b"data").headers["x-amz-version-id"] for _ in range(2)]
+        marker = s3.delete(path).headers["x-amz-version-id"]
+        s3.delete(path, f"versionId={ids[0]}")
+        s3.delete(path, f"versionId={marker}")
+        s3.delete(path, "versionId=unknown")
+    assert [(e.name, e.version_id, e.delete_marker, e.replaced) for e in heard] == [
+        ("s3:ObjectCreated:Put", ids[0], False, False),
+        ("s3:ObjectCreated:Put", ids[1], False, True),
+        ("s3:ObjectRemoved:DeleteMarkerCreated", marker, True, False),
+        ("s3:ObjectRemoved:Delete", ids[0], False, False),
+        ("s3:ObjectRemoved:Delete", marker, True, False),
+    ]
+
+
+def test_a_veto_keeps_a_marker_away_and_a_version_alive(s3: Client, versioned: str) -> None:
+    path = f"{versioned}/k"
+    version = s3.put(path, b"data").headers["x-amz-version-id"]
+    asked: list[Event] = []
+
+    def keep(sender: str, event: Event) -> None:
+        asked.append(event)
+        raise Veto("kept")
+
+    signals.before_object_removed.connect(keep)
+    try:
+        for query in ("", f"versionId={version}"):
+            assert s3.delete(path, query).code == "AccessDenied"
+        assert s3.delete(f"{versioned}/never").code == "AccessDenied"
+        assert s3.delete(path, "versionId=unknown").status == 204
+    finally:
+        signals.before_object_removed.disconnect(keep)
+    assert [(event.name, event.version_id, event.size) for event in asked] == [
+        ("s3:ObjectRemoved:DeleteMarkerCreated", version, 4),
+        ("s3:ObjectRemoved:Delete", version, 4),
+        ("s3:ObjectRemoved:DeleteMarkerCreated", "null", 0),
+    ]
+    assert s3.get(path).body == b"data"
+    assert len(s3.get(versioned, "versions").texts("DeleteMarker")) == 0

@@ -75,6 +75,7 @@ _SET_ACL = Statement(update(buckets).where(buckets.c.id == _THIS).values(acl=bin
 _SET_VERSIONING = Statement(
     update(buckets).where(buckets.c.id == _THIS).values(versioning=bindparam("new_versioning"))
 )
+_GET_VERSIONING = Statement(select(buckets.c.versioning).where(buckets.c.id == _THIS))
 _PAGE = Statement(
     _BUCKET.where(
         buckets.c.account == bindparam("this_account"),
@@ -118,6 +119,7 @@ def insert(
     region: str = "",
     acl: Acl | None = None,
     object_lock: bool = False,
+    versioning: Versioning = Versioning.NEVER,
 ) -> Bucket:
     """Make a bucket. Raises BucketAlreadyExists when the name is taken, by whomever."""
     try:
@@ -129,7 +131,7 @@ def insert(
                 "created": created,
                 "region": region,
                 "acl": write_acl(acl),
-                "versioning": Versioning.NEVER.value,
+                "versioning": versioning.value,
                 "object_lock": 1 if object_lock else 0,
             },
         )
@@ -137,7 +139,7 @@ def insert(
         if connection.is_integrity_error(error):
             raise BucketAlreadyExists(bucket_name=name) from error
         raise
-    return Bucket(number, name, account, created, region, acl, Versioning.NEVER, object_lock)
+    return Bucket(number, name, account, created, region, acl, versioning, object_lock)
 
 
 def delete(connection: Connection, bucket: Bucket, now: int) -> None:
@@ -165,6 +167,14 @@ def set_acl(connection: Connection, bucket_id: int, acl: Acl | None) -> None:
     """Replace the bucket's ACL. Raises NoSuchBucket."""
     if connection.run(_SET_ACL, {"this_bucket": bucket_id, "new_acl": write_acl(acl)}) != 1:
         raise NoSuchBucket()
+
+
+def get_versioning(connection: Connection, bucket_id: int) -> Versioning:
+    """Whether versioning is on at this moment. Raises NoSuchBucket."""
+    row = connection.one(_GET_VERSIONING, {"this_bucket": bucket_id})
+    if row is None:
+        raise NoSuchBucket()
+    return Versioning(row[0])
 
 
 def set_versioning(connection: Connection, bucket_id: int, versioning: Versioning) -> None:

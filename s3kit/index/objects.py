@@ -118,6 +118,11 @@ _GET_VERSION = {
     )
     for inline in (True, False)
 }
+_GET_BY_CONTENT = Statement(
+    _any(*_OF_KEY, versions.c.content_id == bindparam("this_content"), inline=False)
+    .order_by(versions.c.seq)
+    .limit(1)
+)
 _GET_SEQ = Statement(_any(versions.c.seq == bindparam("this_seq"), inline=False))
 _LATEST_SEQ = Statement(
     select(versions.c.seq).where(*_OF_KEY).order_by(versions.c.seq.desc()).limit(1)
@@ -358,6 +363,18 @@ def get_version(
     row = connection.one(_GET_VERSION[inline], parameters)
     # MySQL takes "a " for "a".
     if row is None or row[1] != version_id:
+        return None
+    latest = connection.one(_LATEST_SEQ, {"this_bucket": bucket_id, "this_key": key})
+    return _read(bucket_id, key, row, latest is None or latest[0] == row[0])
+
+
+def get_by_content(
+    connection: Connection, bucket_id: int, key: bytes, content_id: str
+) -> ObjectVersion | None:
+    """The key's oldest version with that content, None when there is none."""
+    parameters = {"this_bucket": bucket_id, "this_key": key, "this_content": content_id}
+    row = connection.one(_GET_BY_CONTENT, parameters)
+    if row is None:
         return None
     latest = connection.one(_LATEST_SEQ, {"this_bucket": bucket_id, "this_key": key})
     return _read(bucket_id, key, row, latest is None or latest[0] == row[0])

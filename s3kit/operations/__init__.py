@@ -20,6 +20,7 @@ THEMES = (
     "bucket_properties",
     "configurations",
     "never_set",
+    "versioning",
 )
 
 

@@ -24,9 +24,9 @@ from ..wire.response import xml_response
 from ..wire.routing import operation
 from ..wire.xml import document
 from ..wire.xml import field_xml
+from .objects import version_headers
 from .service import Owner
 from .service import owner_of
-from .tagging import version_headers
 
 GROUPS = frozenset({ALL_USERS, AUTHENTICATED_USERS, LOG_DELIVERY})
 MAX_GRANTS = 100
@@ -155,7 +155,7 @@ def get_object_acl(call: Call) -> Response:
     """The object's ACL."""
     version = call.version(call.bucket, call.object_key, call.version_id)
     acl = version.acl or private(version.owner)
-    return xml_response(policy_document(call, acl), headers=version_headers(call))
+    return xml_response(policy_document(call, acl), headers=version_headers(call, version))
 
 
 @operation("PutObjectAcl", "PUT", "object", "acl", action="s3:PutObjectAcl", body="document")
@@ -166,4 +166,4 @@ def put_object_acl(call: Call) -> Response:
     acl = new_acl(call, version.owner, bucket.account)
     # The ACL names the owner of this very version.
     call.store.objects.set_acl(bucket, key, version_id, acl, seq=version.seq, origin=call.origin)
-    return call.empty(headers=version_headers(call))
+    return call.empty(headers=version_headers(call, version))

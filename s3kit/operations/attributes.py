@@ -15,6 +15,7 @@ from ..wire.routing import operation
 from ..wire.xml import document
 from ..wire.xml import field_xml
 from .objects import refuse_customer_key
+from .objects import version_headers
 
 NAMES = frozenset({"ETag", "Checksum", "ObjectParts", "StorageClass", "ObjectSize"})
 MAX_PARTS = 1000
@@ -150,7 +151,5 @@ def get_object_attributes(call: Call) -> Response:
         answer.storage_class = version.storage_class
     if "ObjectSize" in names:
         answer.object_size = version.size
-    headers = [("Last-Modified", http_date(version.modified))]
-    if version_id is not None:
-        headers.append(("x-amz-version-id", version_id))
+    headers = [("Last-Modified", http_date(version.modified)), *version_headers(call, version)]
     return xml_response(answer, headers=headers)

@@ -9,9 +9,12 @@ from ..call import Call
 from ..errors import AccessDenied
 from ..errors import InvalidArgument
 from ..errors import InvalidRequest
+from ..errors import MethodNotAllowed
+from ..model import NULL_VERSION
 from ..model import Bucket
 from ..model import Checksum
 from ..model import ObjectVersion
+from ..model import Versioning
 from ..store import Attributes
 from ..wire.checksums import ALGORITHMS
 from ..wire.conditions import check_copy_source
@@ -27,6 +30,7 @@ from .multipart import part_number_of
 from .multipart import upload_of
 from .objects import NOT_ENCRYPTED
 from .objects import attributes_of
+from .objects import new_version_headers
 from .objects import refuse_unbuilt_headers
 
 CUSTOMER_KEY = "HTTP_X_AMZ_COPY_SOURCE_SERVER_SIDE_ENCRYPTION_CUSTOMER_"
@@ -102,13 +106,32 @@ def open_source(call: Call) -> tuple[Bucket, ObjectVersion, str | None]:
     if expected_owner is not None and expected_owner != bucket.account:
         raise AccessDenied()
     call.require(read_action("s3:GetObject", version_id), bucket, key, version_id)
-    version = call.version(bucket, key, version_id, inline=True)
+    try:
+        version = call.version(bucket, key, version_id, inline=True)
+    except MethodNotAllowed:
+        raise InvalidRequest(
+            "The source of a copy request may not specifically refer to a delete marker by "
+            "version id."
+        ) from None
     if any(name.startswith(CUSTOMER_KEY) for name in call.environ):
         raise InvalidRequest(NOT_ENCRYPTED)
     conditions = call.conditions("x-amz-copy-source-")
     if conditions is not None:
         check_copy_source(conditions, version.etag, version.modified)
     return bucket, version, version_id
+
+
+def source_headers(
+    bucket: Bucket, version: ObjectVersion, version_id: str | None
+) -> list[tuple[str, str]]:
+    """The header that tells which version was copied, if its bucket has or had versioning."""
+    if (
+        version_id is None
+        and bucket.versioning is Versioning.NEVER
+        and version.version_id == NULL_VERSION
+    ):
+        return []
+    return [("x-amz-copy-source-version-id", version.version_id)]
 
 
 def read_action(action: str, version_id: str | None) -> str:
@@ -135,7 +158,7 @@ def checksum_algorithm_of(call: Call) -> str | None:
 )
 def copy_object(call: Call) -> Response:
     """Copy an object."""
-    version = store_copy(call)
+    version, headers = store_copy(call)
     checksum = version.checksum
     return xml_response(
         CopyObjectResult(
@@ -143,12 +166,16 @@ def copy_object(call: Call) -> Response:
             f'"{version.etag}"',
             checksum_type=None if checksum is None else checksum.type,
             **checksum_field(checksum),
-        )
+        ),
+        headers=[*new_version_headers(version), *headers],
     )
 
 
-def store_copy(call: Call) -> ObjectVersion:
-    """CopyObject; both ends are asked about, and the source's conditions hold."""
+def store_copy(call: Call) -> tuple[ObjectVersion, list[tuple[str, str]]]:
+    """CopyObject; both ends are asked about, and the source's conditions hold.
+
+    :returns: the copy, and the headers that tell which version of the source it is of.
+    """
     key = call.object_key
     metadata = directive(call, "x-amz-metadata-directive")
     tagging = directive(call, "x-amz-tagging-directive")
@@ -180,7 +207,7 @@ def store_copy(call: Call) -> ObjectVersion:
             call.require(reading, source_bucket, source.key, version_id)
             call.require("s3:PutObjectTagging", call.bucket, key)
         tags = source.tags
-    return call.store.copying.copy(
+    copied = call.store.copying.copy(
         source,
         call.bucket,
         key,
@@ -189,6 +216,7 @@ def store_copy(call: Call) -> ObjectVersion:
         conditions=conditions,
         origin=call.origin,
     )
+    return copied, source_headers(source_bucket, source, version_id)
 
 
 @operation(
@@ -206,7 +234,7 @@ def upload_part_copy(call: Call) -> Response:
     number = part_number_of(call)
     refuse_unbuilt_headers(call)
     upload = upload_of(call)
-    _, source, _ = open_source(call)
+    source_bucket, source, version_id = open_source(call)
     start, end = 0, source.size
     value = call.header("x-amz-copy-source-range")
     if value is not None:
@@ -218,5 +246,6 @@ def upload_part_copy(call: Call) -> Response:
         )
     part = call.store.multipart.copy_part(source, start, end, call.bucket, upload, number)
     return xml_response(
-        CopyPartResult(iso8601(part.modified), f'"{part.etag}"', **checksum_field(part.checksum))
+        CopyPartResult(iso8601(part.modified), f'"{part.etag}"', **checksum_field(part.checksum)),
+        headers=source_headers(source_bucket, source, version_id),
     )

@@ -11,6 +11,7 @@ from ..errors import AccessDenied
 from ..errors import InvalidArgument
 from ..errors import MalformedXML
 from ..errors import S3Error
+from ..model import ObjectVersion
 from ..store import Removal
 from ..wire.conditions import Conditions
 from ..wire.headers import parse_etags
@@ -87,6 +88,8 @@ class DeletedObject:
 
     key: str
     version_id: str | None = None
+    delete_marker: bool | None = None
+    delete_marker_version_id: str | None = None
 
 
 @dataclass
@@ -144,5 +147,10 @@ def delete_objects(call: Call) -> Response:
                 DeleteError(identifier.key, identifier.version_id, result.code, result.text)
             )
         elif not wanted.quiet:
-            answer.deleted.append(DeletedObject(identifier.key, identifier.version_id))
+            deleted = DeletedObject(identifier.key, identifier.version_id or None)
+            if isinstance(result, ObjectVersion) and result.delete_marker:
+                # Stored now, or removed by its id: S3 says it the same way.
+                deleted.delete_marker = True
+                deleted.delete_marker_version_id = result.version_id
+            answer.deleted.append(deleted)
     return xml_response(answer)

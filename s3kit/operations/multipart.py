@@ -31,6 +31,7 @@ from .listing import max_keys_of
 from .listing import text_of
 from .objects import attributes_of
 from .objects import checksum_header
+from .objects import new_version_headers
 from .objects import refuse_unbuilt_headers
 from .service import Owner
 from .service import owner_of
@@ -271,7 +272,8 @@ def complete_multipart_upload(call: Call) -> Response:
             etag=f'"{version.etag}"',
             checksum_type=None if whole is None else whole.type,
             **({} if whole is None else {f"checksum_{whole.algorithm.lower()}": whole.value}),
-        )
+        ),
+        headers=new_version_headers(version),
     )
 
 

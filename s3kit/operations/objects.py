@@ -13,8 +13,10 @@ from ..errors import InvalidRequest
 from ..errors import InvalidStorageClass
 from ..errors import NotImplemented as NotImplementedByS3
 from ..errors import NotModified
+from ..model import NULL_VERSION
 from ..model import Checksum
 from ..model import ObjectVersion
+from ..model import Versioning
 from ..store import Attributes
 from ..store.multipart import default_checksum_algorithm
 from ..wire.conditions import check_read
@@ -57,6 +59,27 @@ NOT_ENCRYPTED = "The encryption parameters are not applicable to this object."
 def checksum_header(checksum: Checksum) -> tuple[str, str]:
     """The response header that shows a checksum."""
     return f"x-amz-checksum-{checksum.algorithm.lower()}", checksum.value
+
+
+def version_headers(call: Call, version: ObjectVersion) -> list[tuple[str, str]]:
+    """The version header of an answer about a stored version of the request's bucket.
+
+    ``null`` is shown only where it tells something: in a bucket that has or had versioning.
+    """
+    version_id = version.version_id
+    if (
+        version_id == NULL_VERSION
+        and call.bucket.versioning is Versioning.NEVER
+        and call.version_id is None
+    ):
+        return []
+    return [("x-amz-version-id", version_id)]
+
+
+def new_version_headers(version: ObjectVersion) -> list[tuple[str, str]]:
+    """The version header of an answer to a write; AWS names no null version there."""
+    version_id = version.version_id
+    return [] if version_id == NULL_VERSION else [("x-amz-version-id", version_id)]
 
 
 def refuse_unbuilt_headers(call: Call) -> None:
@@ -146,6 +169,7 @@ def put_object(call: Call) -> Response:
     """Store an object."""
     version = store_object(call)
     headers = [("ETag", f'"{version.etag}"'), ("Content-Length", "0")]
+    headers += new_version_headers(version)
     checksum = version.checksum
     if checksum is not None:
         headers.append(checksum_header(checksum))
@@ -216,6 +240,12 @@ def read_object(call: Call, *, head: bool) -> Response:
     refuse_customer_key(environ)
     conditions = call.conditions()
     headers = read_headers(version, overrides)
+    if (
+        version_id is not None
+        or call.bucket.versioning is not Versioning.NEVER
+        or version.version_id != NULL_VERSION
+    ):
+        headers.append(("x-amz-version-id", version.version_id))
     if conditions is not None:
         try:
             check_read(conditions, version.etag, version.modified)
@@ -246,8 +276,6 @@ def read_object(call: Call, *, head: bool) -> Response:
     if mode is not None and checksum is not None and mode.upper() == "ENABLED":
         headers.append(checksum_header(checksum))
         headers.append(("x-amz-checksum-type", checksum.type))
-    if version_id is not None:
-        headers.append(("x-amz-version-id", version.version_id))
     headers.append(("Content-Length", str(end - start)))
     if head:
         return Response(status, headers, ())
@@ -295,9 +323,9 @@ def part_of(
 
 @operation("DeleteObject", "DELETE", "object", action="s3:DeleteObject")
 def delete_object(call: Call) -> Response:
-    """Remove an object; to remove what is not there is no error."""
+    """Remove an object or a version; to remove what is not there is no error."""
     version_id = call.version_id
-    call.store.objects.delete(
+    removed = call.store.objects.delete(
         call.bucket,
         call.object_key,
         version_id,
@@ -305,6 +333,9 @@ def delete_object(call: Call) -> Response:
         origin=call.origin,
     )
     headers = []
-    if version_id is not None and version_id.isascii() and version_id.isprintable():
+    if removed is not None and removed.delete_marker:
+        headers.append(("x-amz-delete-marker", "true"))
+        headers.append(("x-amz-version-id", removed.version_id))
+    elif version_id is not None and version_id.isascii() and version_id.isprintable():
         headers.append(("x-amz-version-id", version_id))
     return Response(204, headers, ())

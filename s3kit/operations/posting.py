@@ -19,6 +19,7 @@ from ..errors import MalformedXML
 from ..errors import MethodNotAllowed
 from ..errors import MissingContentLength
 from ..model import Acl
+from ..model import ObjectVersion
 from ..store import Attributes
 from ..store.multipart import default_checksum_algorithm
 from ..wire.checksums import ALGORITHMS
@@ -37,6 +38,7 @@ from ..wire.xml import document
 from ..wire.xml import from_xml
 from .objects import MAX_OBJECT_TAGS
 from .objects import STORAGE_CLASSES
+from .objects import new_version_headers
 from .tagging import Tagging
 
 FORM_OVERHEAD = 1024 * 1024
@@ -141,7 +143,7 @@ def post_object(call: Call) -> Response:
     version = call.store.objects.put(
         bucket, key, body, attributes, origin=call.origin, event="s3:ObjectCreated:Post"
     )
-    return answer(call, fields, key, version.etag)
+    return answer(call, fields, version)
 
 
 def declared_in_form(fields: dict[str, str]) -> Expected | None:
@@ -213,18 +215,18 @@ def tags_of_form(call: Call, text: str | None) -> tuple[tuple[str, str], ...]:
     return tags
 
 
-def answer(call: Call, fields: dict[str, str], key: bytes, etag: str) -> Response:
+def answer(call: Call, fields: dict[str, str], version: ObjectVersion) -> Response:
     """204, or what ``success_action_redirect`` or ``success_action_status`` asks for."""
     bucket = call.bucket.name
+    key, etag = version.key, version.etag
     location = call.public_url(bucket, key)
-    headers = [("ETag", f'"{etag}"'), ("Location", location)]
+    named = [("ETag", f'"{etag}"'), *new_version_headers(version)]
+    headers = [*named, ("Location", location)]
     redirect = fields.get("success_action_redirect") or fields.get("redirect")
     if redirect:
         target = redirect_target(redirect, bucket, key, etag)
         if target is not None:
-            return Response(
-                303, [("ETag", f'"{etag}"'), ("Location", target), ("Content-Length", "0")], ()
-            )
+            return Response(303, [*named, ("Location", target), ("Content-Length", "0")], ())
     status = fields.get("success_action_status")
     if status == "201":
         return xml_response(PostResponse(location, bucket, key, f'"{etag}"'), 201, headers=headers)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from ..call import Call
 from ..errors import NoSuchTagSet
+from ..model import ObjectVersion
 from ..wire.headers import check_tags
 from ..wire.response import Response
 from ..wire.response import xml_response
@@ -15,6 +16,7 @@ from ..wire.xml import field_xml
 from ..wire.xml import from_xml
 from ..wire.xml import to_xml
 from .objects import MAX_OBJECT_TAGS
+from .objects import version_headers
 
 MAX_BUCKET_TAGS = 50
 SETTING = "tagging"
@@ -40,18 +42,12 @@ class Tagging:
         return tuple((tag.key, tag.value) for tag in self.tag_set)
 
 
-def version_headers(call: Call) -> list[tuple[str, str]]:
-    """The version header of an answer about a named version."""
-    version_id = call.version_id
-    return [] if version_id is None else [("x-amz-version-id", version_id)]
-
-
 @operation("GetObjectTagging", "GET", "object", "tagging", action="s3:GetObjectTagging")
 def get_object_tagging(call: Call) -> Response:
     """An object's tags, an empty set if it has none."""
     version = call.version(call.bucket, call.object_key, call.version_id)
     tags = [Tag(key, value) for key, value in version.tags]
-    return xml_response(Tagging(tags), headers=version_headers(call))
+    return xml_response(Tagging(tags), headers=version_headers(call, version))
 
 
 @operation(
@@ -61,26 +57,27 @@ def put_object_tagging(call: Call) -> Response:
     """Replace an object's tags."""
     tags = call.document(Tagging).pairs()
     check_tags(tags, MAX_OBJECT_TAGS)
-    set_tags(call, tags)
-    return call.empty(headers=version_headers(call))
+    version = set_tags(call, tags)
+    return call.empty(headers=version_headers(call, version))
 
 
 @operation("DeleteObjectTagging", "DELETE", "object", "tagging", action="s3:DeleteObjectTagging")
 def delete_object_tagging(call: Call) -> Response:
     """Remove an object's tags."""
-    set_tags(call, ())
-    return call.empty(204, headers=version_headers(call))
+    version = set_tags(call, ())
+    return call.empty(204, headers=version_headers(call, version))
 
 
-def set_tags(call: Call, tags: tuple[tuple[str, str], ...]) -> None:
-    """Give the version that Access has judged these tags."""
+def set_tags(call: Call, tags: tuple[tuple[str, str], ...]) -> ObjectVersion:
+    """Give the version that Access has judged these tags, and return it."""
     bucket, key, version_id = call.bucket, call.object_key, call.version_id
-    call.store.objects.set_tags(
+    version = call.version(bucket, key, version_id)
+    return call.store.objects.set_tags(
         bucket,
         key,
         version_id,
         tags,
-        seq=call.judged_seq(bucket, key, version_id),
+        seq=version.seq,
         origin=call.origin,
     )
 

@@ -17,6 +17,7 @@ from ..index import settings as setting_rows
 from ..index.session import Connection
 from ..model import Acl
 from ..model import Bucket
+from ..model import Versioning
 from ..signals import ask
 from ..signals import before_bucket_created
 from ..signals import before_bucket_removed
@@ -61,6 +62,8 @@ class Buckets:
         if bucket is None:
             cache.pop(name, None)
             raise NoSuchBucket(bucket_name=name)
+        if self._backing.profile.always_versioned and bucket.versioning is not Versioning.ENABLED:
+            bucket = replace(bucket, versioning=Versioning.ENABLED)
         if len(cache) >= CACHE_SIZE:
             cache.clear()
         cache[name] = (now + CACHE_SECONDS, bucket)
@@ -95,7 +98,10 @@ class Buckets:
         :raises AccessDenied: a ``before_bucket_created`` receiver vetoed.
         """
         created = self._backing.now()
-        wanted = Bucket(0, name, account, created, region, acl, object_lock=object_lock)
+        versioning = Versioning.NEVER
+        if self._backing.profile.always_versioned:
+            versioning = Versioning.ENABLED
+        wanted = Bucket(0, name, account, created, region, acl, versioning, object_lock)
         if before_bucket_created.receivers:
             event = bucket_event("s3:BucketCreated", wanted, origin, created)
             ask(before_bucket_created, event)
@@ -114,6 +120,7 @@ class Buckets:
                 region=region,
                 acl=acl,
                 object_lock=object_lock,
+                versioning=versioning,
             )
 
         bucket = self._backing.index.write(work)
@@ -145,6 +152,17 @@ class Buckets:
         self._backing.index.write(lambda c: bucket_rows.set_acl(c, bucket.id, acl))
         self._forget()
         return replace(bucket, acl=acl)
+
+    def set_versioning(self, bucket: Bucket, versioning: Versioning) -> Bucket:
+        """Keep all versions from now on, or none but those that are there.
+
+        Every write that begins after this has returned goes by it, in every process.
+
+        :raises NoSuchBucket: the bucket was removed meanwhile.
+        """
+        self._backing.index.write(lambda c: bucket_rows.set_versioning(c, bucket.id, versioning))
+        self._forget()
+        return replace(bucket, versioning=versioning)
 
     def setting(self, bucket: Bucket, name: str) -> bytes | None:
         """A stored settings document (``tagging`` ...), or None if it was never set."""

@@ -256,7 +256,8 @@ class Multipart:
             content = version.content
             assert content is not None
             upload_rows.complete(c, upload_id, _offsets(parts, wanted), content, version.etag, now)
-            return versions.add_version(c, bucket, version, current, new_content=True)
+            versioning = versions.versioning_for_write(c, bucket, self._backing.profile)
+            return versions.add_version(c, versioning, version, current, new_content=True)
 
         version = self._backing.index.write(work)
         if not repeated:
@@ -274,9 +275,9 @@ class Multipart:
         etag = checksums.multipart_etag([part.etag for part in wanted])
         if etag != upload.completed_etag:
             raise NoSuchUpload(upload_id=upload.id)
-        current = object_rows.get_current(c, bucket.id, upload.key, False)
-        if current is not None and current.content and current.content.id == upload.id:
-            return current
+        made = object_rows.get_by_content(c, bucket.id, upload.key, upload.id)
+        if made is not None:
+            return made
         return ObjectVersion(
             bucket_id=bucket.id,
             key=upload.key,

@@ -9,18 +9,19 @@ from dataclasses import dataclass
 from dataclasses import field
 
 from ..errors import MethodNotAllowed
+from ..errors import NoSuchBucket
 from ..errors import NoSuchKey
 from ..errors import NoSuchVersion
 from ..errors import S3Error
 from ..index import objects as object_rows
 from ..index.objects import ContentGone
 from ..index.session import Connection
-from ..model import NULL_VERSION
 from ..model import Acl
 from ..model import Bucket
 from ..model import Content
 from ..model import ObjectVersion
 from ..model import Part
+from ..model import Versioning
 from ..signals import before_object_created
 from ..signals import before_object_removed
 from ..signals import object_acl_changed
@@ -30,6 +31,7 @@ from ..signals import object_tagged
 from ..wire.conditions import Conditions
 from ..wire.conditions import check_delete
 from ..wire.conditions import check_write
+from ..wire.headers import http_date
 from . import versions
 from .backing import Backing
 from .backing import Body
@@ -40,6 +42,7 @@ from .events import ask_object
 from .events import emit_object
 
 REMOVED = "s3:ObjectRemoved:Delete"
+MARKED = "s3:ObjectRemoved:DeleteMarkerCreated"
 
 
 class VersionChanged(ContentGone):
@@ -82,7 +85,12 @@ class Objects:
         """The current (or the named) version, a delete marker included; None if there is none."""
         bucket_id = bucket.id
         if version_id is None:
-            return object_rows.find_current(self._backing.index, bucket_id, key, inline)
+            found = object_rows.find_current(self._backing.index, bucket_id, key, inline)
+            if found is None and bucket.versioning is not Versioning.NEVER:
+                return self._backing.index.read(
+                    lambda c: object_rows.get_latest(c, bucket_id, key, inline)
+                )
+            return found
         return self._backing.index.read(
             lambda c: object_rows.get_version(c, bucket_id, key, version_id, inline)
         )
@@ -220,7 +228,8 @@ class Objects:
             if conditions is not None:
                 check_write(conditions, facts(current))
             replaced = current is not None
-            return versions.add_version(c, bucket, version, current, new_content=not shared)
+            versioning = versions.versioning_for_write(c, bucket, self._backing.profile)
+            return versions.add_version(c, versioning, version, current, new_content=not shared)
 
         try:
             ask_object(before_object_created, event, bucket, version, origin)
@@ -248,31 +257,19 @@ class Objects:
         conditions: Conditions | None = None,
         origin: Origin = FROM_PYTHON,
     ) -> ObjectVersion | None:
-        """Remove an object; None when there was none, which is no error.
+        """Remove an object, or one of its versions; with versioning a delete marker hides it.
 
-        :raises PreconditionFailed: a condition does not hold.
+        :returns: the delete marker that was stored, or the version that was removed; None when
+            there was none, which is no error.
+        :raises PreconditionFailed: a condition does not hold for what is to go.
         :raises AccessDenied: a ``before_object_removed`` receiver vetoed.
         """
-        bucket_id = bucket.id
-        if version_id is not None and version_id != NULL_VERSION:
-            # AWS answers 204 for a version that is not there.
+        removal = Removal(key, version_id, conditions)
+        if not self._ask_removal(bucket, removal, origin):
             return None
-        if conditions is None or before_object_removed.receivers:
-            seen = self.find(bucket, key, inline=False)
-            if seen is None and conditions is None:
-                return None
-            if seen is not None:
-                ask_object(before_object_removed, REMOVED, bucket, seen, origin)
-
-        def work(c: Connection) -> ObjectVersion | None:
-            current = object_rows.lock_current(c, bucket_id, key)
-            if conditions is not None:
-                check_delete(conditions, facts(current))
-            return versions.remove_version(c, bucket, key, version_id, current)
-
-        removed = self._backing.index.write(work)
-        if removed is not None:
-            emit_object(object_removed, REMOVED, bucket, removed, origin)
+        marker = self._marker(bucket, key, origin)
+        removed = self._backing.index.write(lambda c: self._remove(c, bucket, removal, marker))
+        self._tell_removal(bucket, removal, removed, origin)
         return removed
 
     def delete_many(
@@ -282,24 +279,21 @@ class Objects:
         *,
         origin: Origin = FROM_PYTHON,
     ) -> list[ObjectVersion | S3Error | None]:
-        """Remove several objects in one transaction.
+        """Remove several objects or versions in one transaction.
 
-        :returns: in the order of ``wanted``, what was removed, None where nothing was there, or
-            the error that kept this one (and only this one) from being removed.
+        :returns: in the order of ``wanted``, what :meth:`delete` returns, or the error that kept
+            this one (and only this one) from being removed.
         """
         results: list[ObjectVersion | S3Error | None] = [None] * len(wanted)
         allowed: list[int] = []
         for position, removal in enumerate(wanted):
-            if removal.version_id not in (None, NULL_VERSION):
-                continue
             if before_object_removed.receivers:
-                seen = self.find(bucket, removal.key, inline=False)
-                if seen is not None:
-                    try:
-                        ask_object(before_object_removed, REMOVED, bucket, seen, origin)
-                    except S3Error as refusal:
-                        results[position] = refusal
+                try:
+                    if not self._ask_removal(bucket, removal, origin):
                         continue
+                except S3Error as refusal:
+                    results[position] = refusal
+                    continue
             allowed.append(position)
         # One order for all, so that two such requests can't wait for each other's keys.
         allowed.sort(key=lambda position: wanted[position].key)
@@ -307,22 +301,79 @@ class Objects:
         def work(c: Connection) -> None:
             for position in allowed:
                 removal = wanted[position]
-                current = object_rows.lock_current(c, bucket.id, removal.key)
+                marker = self._marker(bucket, removal.key, origin)
                 try:
-                    if removal.conditions is not None:
-                        check_delete(removal.conditions, facts(current))
-                    results[position] = versions.remove_version(
-                        c, bucket, removal.key, removal.version_id, current
-                    )
+                    results[position] = self._remove(c, bucket, removal, marker)
+                except NoSuchBucket:
+                    raise
                 except S3Error as refusal:
                     results[position] = refusal
 
         if allowed:
             self._backing.index.write(work)
-        for result in results:
+        for removal, result in zip(wanted, results, strict=True):
             if isinstance(result, ObjectVersion):
-                emit_object(object_removed, REMOVED, bucket, result, origin)
+                self._tell_removal(bucket, removal, result, origin)
         return results
+
+    def _marker(self, bucket: Bucket, key: bytes, origin: Origin) -> ObjectVersion:
+        """The delete marker that a removal would store."""
+        return ObjectVersion(
+            bucket_id=bucket.id,
+            key=key,
+            size=0,
+            etag="",
+            modified=self._backing.now(),
+            owner=origin.caller.account_id or bucket.account,
+            delete_marker=True,
+            storage_class="",
+        )
+
+    def _remove(
+        self, c: Connection, bucket: Bucket, removal: Removal, marker: ObjectVersion
+    ) -> ObjectVersion | None:
+        key, version_id = removal.key, removal.version_id
+        named = object_rows.lock_current(c, bucket.id, key)
+        if version_id is not None and (named is None or named.version_id != version_id):
+            named = object_rows.get_version(c, bucket.id, key, version_id, inline=False)
+        if removal.conditions is not None:
+            check_delete(removal.conditions, facts(named))
+        versioning = versions.versioning_for_write(c, bucket, self._backing.profile)
+        return versions.remove_version(c, versioning, marker, version_id, named)
+
+    def _ask_removal(self, bucket: Bucket, removal: Removal, origin: Origin) -> bool:
+        """Ask the receivers about what is to go; False when nothing would change.
+
+        :raises AccessDenied: one of them vetoed.
+        """
+        asking = bool(before_object_removed.receivers)
+        if removal.conditions is not None and not asking:
+            return True
+        key, version_id = removal.key, removal.version_id
+        index = self._backing.index
+        seen: ObjectVersion | None
+        if version_id is None:
+            seen = object_rows.find_current(index, bucket.id, key, False)
+        else:
+            seen = self.find(bucket, key, version_id, inline=False)
+        name = REMOVED
+        if version_id is None and (seen is None or asking):
+            profile = self._backing.profile
+            found = index.read(lambda c: versions.versioning_of(c, bucket, profile))
+            if found is not Versioning.NEVER:
+                name = MARKED
+                seen = seen or self._marker(bucket, key, origin)
+        if seen is not None:
+            ask_object(before_object_removed, name, bucket, seen, origin)
+        return seen is not None or removal.conditions is not None
+
+    @staticmethod
+    def _tell_removal(
+        bucket: Bucket, removal: Removal, removed: ObjectVersion | None, origin: Origin
+    ) -> None:
+        if removed is not None:
+            marked = removal.version_id is None and removed.delete_marker
+            emit_object(object_removed, MARKED if marked else REMOVED, bucket, removed, origin)
 
     def set_tags(
         self,
@@ -380,26 +431,33 @@ class Objects:
             if version_id is None
             else object_rows.get_version(c, bucket.id, key, version_id, False)
         )
-        if seq is not None and seq != (0 if version is None else version.seq):
+        if version is None and version_id is None:
+            version = object_rows.get_latest(c, bucket.id, key, False)
+        visible = version is not None and not version.delete_marker
+        if seq is not None and seq != (version.seq if version is not None and visible else 0):
             raise VersionChanged(key)
-        if version is None:
-            raise absence(version, key, version_id)
+        if version is None or not visible:
+            raise absence(version, key, version_id, "PUT")
         return version
 
 
-def absence(version: ObjectVersion | None, key: bytes, version_id: str | None) -> S3Error:
-    """The error for what is not there; ``version`` is None or a delete marker."""
+def absence(
+    version: ObjectVersion | None, key: bytes, version_id: str | None, method: str = "GET"
+) -> S3Error:
+    """The error for what is not there; ``version`` is None or a delete marker.
+
+    Source: Amazon S3 User Guide, "Working with delete markers".
+    """
     if version is None:
         if version_id is not None:
             return NoSuchVersion(key=key, version_id=version_id)
         return NoSuchKey(key=key)
+    headers = {"x-amz-delete-marker": "true", "x-amz-version-id": version.version_id}
     if version_id is None:
-        return NoSuchKey(key=key, headers={"x-amz-delete-marker": "true"})
-    return MethodNotAllowed(
-        method="GET",
-        resource_type="DeleteMarker",
-        headers={"x-amz-delete-marker": "true", "Allow": "DELETE"},
-    )
+        return NoSuchKey(key=key, headers=headers)
+    headers["Allow"] = "DELETE"
+    headers["Last-Modified"] = http_date(version.modified)
+    return MethodNotAllowed(method=method, resource_type="DeleteMarker", headers=headers)
 
 
 def facts(version: ObjectVersion | None) -> tuple[str, int, int] | None:

@@ -1,41 +1,96 @@
 """How a key's versions follow one another: what a write replaces and what a delete removes.
 
-Both run inside the caller's transaction, after the key is locked.
+What changes a key runs inside the caller's transaction, after the key is locked.
 """
 
 from __future__ import annotations
 
-from ..errors import NoSuchVersion
+import secrets
+from dataclasses import replace
+
+from ..index import buckets as bucket_rows
 from ..index import objects as object_rows
 from ..index.session import Connection
 from ..model import NULL_VERSION
 from ..model import Bucket
 from ..model import ObjectVersion
+from ..model import Versioning
+from ..profile import Profile
+
+
+def versioning_of(c: Connection, bucket: Bucket, profile: Profile) -> Versioning:
+    """The bucket's versioning at this moment, for a remembered one may be a second old.
+
+    :raises NoSuchBucket: it was removed meanwhile.
+    """
+    if profile.always_versioned:
+        return Versioning.ENABLED
+    return bucket_rows.get_versioning(c, bucket.id)
+
+
+def versioning_for_write(c: Connection, bucket: Bucket, profile: Profile) -> Versioning:
+    """The versioning by which a locked key is to be changed.
+
+    Asked before the lock, it could be older than a version that another has stored meanwhile.
+
+    :raises NoSuchBucket: the bucket was removed meanwhile.
+    """
+    found = bucket_rows.get_versioning(c, bucket.id)
+    if profile.always_versioned and found is not Versioning.ENABLED:
+        # With another profile later on, the bucket's history must still be one.
+        bucket_rows.set_versioning(c, bucket.id, Versioning.ENABLED)
+        return Versioning.ENABLED
+    return found
+
+
+def new_version_id() -> str:
+    """An opaque id that nobody can guess; the order of versions is not in it."""
+    return secrets.token_hex(16)
 
 
 def add_version(
     c: Connection,
-    bucket: Bucket,
+    versioning: Versioning,
     version: ObjectVersion,
     current: ObjectVersion | None,
     *,
     new_content: bool,
 ) -> ObjectVersion:
-    """Store ``version`` as its key's newest; without versioning it replaces the null version."""
-    object_rows.put_version(c, version, replaces=current, new_content=new_content)
+    """Store ``version`` as its key's newest; what was stored is returned, its id included.
+
+    With versioning it gets an id of its own; else it is the null version, in place of the one
+    before, wherever that stands in the key's history.
+    """
+    replaced: ObjectVersion | None = None
+    if versioning is Versioning.ENABLED:
+        version = replace(version, version_id=new_version_id())
+    elif versioning is Versioning.NEVER or (
+        current is not None and current.version_id == NULL_VERSION
+    ):
+        replaced = current
+    else:
+        replaced = object_rows.get_version(
+            c, version.bucket_id, version.key, NULL_VERSION, inline=False
+        )
+    object_rows.put_version(c, version, replaces=replaced, new_content=new_content)
     return version
 
 
 def remove_version(
-    c: Connection, bucket: Bucket, key: bytes, version_id: str | None, current: ObjectVersion | None
+    c: Connection,
+    versioning: Versioning,
+    marker: ObjectVersion,
+    version_id: str | None,
+    named: ObjectVersion | None,
 ) -> ObjectVersion | None:
-    """Remove the current or the named version; None when there is nothing to remove.
+    """Remove the named version for good; without a name, hide what the key shows.
 
-    :raises NoSuchVersion: a version id that this bucket never gave.
+    :param marker: the delete marker that hides it; without versioning nothing is kept to hide.
+    :param named: the version of that id, the current one where ``version_id`` is None.
+    :returns: the marker that was stored, else what was removed; None if there was nothing.
     """
-    if version_id is not None and version_id != NULL_VERSION:
-        raise NoSuchVersion(key=key, version_id=version_id)
-    if current is None:
-        return None
-    object_rows.remove_version(c, current)
-    return current
+    if version_id is None and versioning is not Versioning.NEVER:
+        return add_version(c, versioning, marker, named, new_content=False)
+    if named is not None:
+        object_rows.remove_version(c, named, marker.modified)
+    return named

@@ -31,6 +31,7 @@ from tests.endpoint import OWNER_ID
 from tests.endpoint import fresh_name
 from tests.endpoint import make_app
 
+SUSPEND = b"<VersioningConfiguration><Status>Suspended</Status></VersioningConfiguration>"
 TAGS = b"<Tagging><TagSet><Tag><Key>a</Key><Value>b</Value></Tag></TagSet></Tagging>"
 ACL = (
     '<AccessControlPolicy xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance"><Owner><ID>'
@@ -92,6 +93,7 @@ REQUESTS = {
     "GetBucketAcl": Request("GET", "{bucket}", "acl"),
     "GetBucketLocation": Request("GET", "{bucket}", "location"),
     "GetBucketTagging": Request("GET", "{bucket}", "tagging"),
+    "GetBucketVersioning": Request("GET", "{bucket}", "versioning"),
     "GetObject": Request("GET", "{key}"),
     "GetObjectAcl": Request("GET", "{key}", "acl"),
     "GetObjectAttributes": Request(
@@ -107,6 +109,7 @@ REQUESTS = {
     "ListParts": Request("GET", "{key}", "uploadId={upload}"),
     "PutBucketAcl": Request("PUT", "{bucket}", "acl", body=ACL),
     "PutBucketTagging": Request("PUT", "{bucket}", "tagging", body=TAGS, status=204),
+    "PutBucketVersioning": Request("PUT", "{bucket}", "versioning", body=SUSPEND),
     "PutObject": Request("PUT", "{key}", body=b"evil"),
     "PutObjectAcl": Request("PUT", "{key}", "acl", body=ACL),
     "PutObjectTagging": Request("PUT", "{key}", "tagging", body=TAGS),

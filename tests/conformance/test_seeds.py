@@ -399,3 +399,31 @@ def test_every_error_has_code_message_and_request_id(
         assert answer.text("HostId") == answer.headers["x-amz-id-2"]
         seen.add(answer.headers["x-amz-request-id"])
     assert len(seen) == 10
+
+
+# -- versions
+
+
+def test_a_profile_may_keep_every_version_from_the_start(tmp_path: Path) -> None:
+    """BB-07: as on B2 versioning is always on, and nobody can switch it."""
+    app = make_app("memory", tmp_path, profile="backblaze")
+    try:
+        s3 = Client(app, OWNER)
+        s3.put("/always")
+        assert s3.get("/always", "versioning").text("Status") == "Enabled"
+        for status in ("Enabled", "Suspended"):
+            document = (
+                f"<VersioningConfiguration><Status>{status}</Status></VersioningConfiguration>"
+            )
+            answer = s3.put("/always", document.encode(), "versioning")
+            assert (answer.status, answer.code) == (501, "NotImplemented")
+        ids = [s3.put("/always/k", b"x").headers["x-amz-version-id"] for _ in range(5)]
+        # BB-09, BB-10: all of it within one second.
+        marker = s3.delete("/always/k").headers["x-amz-version-id"]
+        assert s3.get("/always/k").status == 404
+        listed = s3.get("/always", "versions")
+        assert listed.texts("DeleteMarker/VersionId") == [marker]
+        assert listed.text("DeleteMarker/IsLatest") == "true"
+        assert listed.texts("Version/VersionId") == ids[::-1]
+    finally:
+        app.close()

@@ -69,6 +69,14 @@ class Stored:
 
 
 @dataclass
+class Kept:
+    """One version of a key; ``stored`` is None for a delete marker."""
+
+    version_id: str
+    stored: Stored | None
+
+
+@dataclass
 class Parts:
     """An upload in progress."""
 
@@ -96,7 +104,8 @@ class EndpointMachine(RuleBasedStateMachine):
         self.resources = ExitStack()
         self.app = self.open_app()
         self.client = Client(self.app, Signer("AKIAMACHINE", "secret"))
-        self.model: dict[str, Stored] = {}
+        self.versioning = ""
+        self.history: dict[str, list[Kept]] = {}
         self.uploads: list[Parts] = []
 
     def open_app(self) -> S3App:
@@ -106,6 +115,50 @@ class EndpointMachine(RuleBasedStateMachine):
     def make_bucket(self) -> None:
         assert self.client.put(path_of(BUCKET)).status == 200
 
+    # -- what the dict makes of it
+
+    @property
+    def model(self) -> dict[str, Stored]:
+        """What each key shows."""
+        return {
+            key: kept[0].stored for key, kept in self.history.items() if kept and kept[0].stored
+        }
+
+    def store(self, key: str, stored: Stored | None, version_id: str | None) -> None:
+        """A write happened: ``stored``, or a delete marker, under the id that was answered."""
+        kept = self.history.setdefault(key, [])
+        if self.versioning == "Enabled":
+            assert version_id
+            assert version_id not in [each.version_id for each in kept]
+        else:
+            assert version_id in (None, "null")
+            version_id = "null"
+            kept[:] = [each for each in kept if each.version_id != "null"]
+        kept.insert(0, Kept(version_id, stored))
+
+    def stored(self, key: str, stored: Stored, answer: Answer) -> None:
+        """A write was answered."""
+        version_id = answer.headers.get("x-amz-version-id")
+        assert (version_id is None) == (self.versioning != "Enabled")
+        self.store(key, stored, version_id)
+
+    def removed(self, key: str, marker: str | None, version_id: str | None) -> None:
+        """A delete without a version was answered."""
+        if self.versioning:
+            assert marker == "true"
+            self.store(key, None, version_id)
+        else:
+            assert (marker, version_id) == (None, None)
+            self.history.pop(key, None)
+
+    @rule(status=st.sampled_from(["Enabled", "Enabled", "Suspended"]))
+    def switch_versioning(self, status: str) -> None:
+        document = f"<VersioningConfiguration><Status>{status}</Status></VersioningConfiguration>"
+        answer = self.client.put(path_of(BUCKET), document.encode(), "versioning")
+        assert answer.status == 200
+        assert self.client.get(path_of(BUCKET), "versioning").text("Status") == status
+        self.versioning = status
+
     # -- one writer
 
     @rule(key=keys, body=bodies, note=st.sampled_from(["", "one", "two"]))
@@ -114,7 +167,7 @@ class EndpointMachine(RuleBasedStateMachine):
         answer = self.client.request("PUT", path_of(BUCKET, key), "", headers, body)
         assert answer.status == 200
         assert answer.headers["etag"] == f'"{md5(body)}"'
-        self.model[key] = Stored(body, md5(body), note)
+        self.stored(key, Stored(body, md5(body), note), answer)
 
     @rule(key=keys, body=bodies)
     def put_if_absent(self, key: str, body: bytes) -> None:
@@ -124,7 +177,7 @@ class EndpointMachine(RuleBasedStateMachine):
             assert (answer.status, answer.code) == (412, "PreconditionFailed")
         else:
             assert answer.status == 200
-            self.model[key] = Stored(body, md5(body), "")
+            self.stored(key, Stored(body, md5(body), ""), answer)
 
     @rule(key=keys, body=bodies, right=st.booleans())
     def put_if_match(self, key: str, body: bytes, right: bool) -> None:
@@ -136,14 +189,16 @@ class EndpointMachine(RuleBasedStateMachine):
             assert (answer.status, answer.code) == (404, "NoSuchKey")
         elif right:
             assert answer.status == 200
-            self.model[key] = Stored(body, md5(body), "")
+            self.stored(key, Stored(body, md5(body), ""), answer)
         else:
             assert (answer.status, answer.code) == (412, "PreconditionFailed")
 
     @rule(key=keys)
     def delete(self, key: str) -> None:
-        assert self.client.delete(path_of(BUCKET, key)).status == 204
-        self.model.pop(key, None)
+        answer = self.client.delete(path_of(BUCKET, key))
+        assert answer.status == 204
+        headers = answer.headers
+        self.removed(key, headers.get("x-amz-delete-marker"), headers.get("x-amz-version-id"))
 
     @rule(chosen=st.lists(keys, min_size=1, max_size=4, unique=True))
     def delete_several(self, chosen: list[str]) -> None:
@@ -153,8 +208,63 @@ class EndpointMachine(RuleBasedStateMachine):
         answer = self.client.request("POST", path_of(BUCKET), "delete", headers, document)
         assert answer.status == 200
         assert answer.texts("Deleted/Key") == chosen
-        for key in chosen:
-            self.model.pop(key, None)
+        for entry in answer.xml.findall("Deleted"):
+            self.removed(
+                entry.findtext("Key") or "",
+                entry.findtext("DeleteMarker"),
+                entry.findtext("DeleteMarkerVersionId"),
+            )
+
+    @precondition(lambda self: any(self.history.values()))
+    @rule(data=st.data())
+    def delete_version(self, data: st.DataObject) -> None:
+        key, kept = self.draw_version(data)
+        query = f"versionId={kept.version_id}"
+        for _ in range(2):
+            answer = self.client.delete(path_of(BUCKET, key), query)
+            assert answer.status == 204
+            assert answer.headers["x-amz-version-id"] == kept.version_id
+            marker = kept.stored is None and kept in self.history[key]
+            assert ("x-amz-delete-marker" in answer.headers) == marker
+            if kept in self.history[key]:
+                self.history[key].remove(kept)
+        assert self.client.get(path_of(BUCKET, key), query).code == "NoSuchVersion"
+
+    @precondition(lambda self: any(self.history.values()))
+    @rule(data=st.data())
+    def delete_several_versions(self, data: st.DataObject) -> None:
+        chosen = [self.draw_version(data) for _ in range(2)]
+        listed = "".join(
+            f"<Object><Key>{key}</Key><VersionId>{kept.version_id}</VersionId></Object>"
+            for key, kept in chosen
+        )
+        document = f"<Delete>{listed}</Delete>".encode()
+        headers = {"Content-MD5": _content_md5(document)}
+        answer = self.client.request("POST", path_of(BUCKET), "delete", headers, document)
+        assert answer.texts("Deleted/VersionId") == [kept.version_id for _, kept in chosen]
+        for key, kept in chosen:
+            self.history[key] = [each for each in self.history[key] if each is not kept]
+
+    def draw_version(self, data: st.DataObject) -> tuple[str, Kept]:
+        key = data.draw(st.sampled_from(sorted(key for key, kept in self.history.items() if kept)))
+        # Ids are chance: hypothesis must choose by place.
+        place = data.draw(st.integers(0, len(self.history[key]) - 1))
+        return key, self.history[key][place]
+
+    @precondition(lambda self: any(self.history.values()))
+    @rule(data=st.data(), copied=keys)
+    def copy_version(self, data: st.DataObject, copied: str) -> None:
+        key, kept = self.draw_version(data)
+        source = f"{quote(f'/{BUCKET}/{key}')}?versionId={kept.version_id}"
+        headers = {"x-amz-copy-source": source, "x-amz-metadata-directive": "REPLACE"}
+        answer = self.client.request("PUT", path_of(BUCKET, copied), "", headers)
+        there = kept.stored
+        if there is None:
+            assert (answer.status, answer.code) == (400, "InvalidRequest")
+            return
+        assert answer.status == 200
+        assert answer.headers["x-amz-copy-source-version-id"] == kept.version_id
+        self.stored(copied, Stored(there.body, there.etag, "", there.tags), answer)
 
     @rule(source=keys, copied=keys)
     def copy(self, source: str, copied: str) -> None:
@@ -169,7 +279,7 @@ class EndpointMachine(RuleBasedStateMachine):
         assert answer.status == 200
         assert answer.text("ETag") == f'"{there.etag}"'
         metadata = "" if source == copied else there.metadata
-        self.model[copied] = Stored(there.body, there.etag, metadata, there.tags)
+        self.stored(copied, Stored(there.body, there.etag, metadata, there.tags), answer)
 
     @rule(key=keys, tags=st.dictionaries(st.sampled_from("xyz"), st.sampled_from("12"), max_size=2))
     def tag(self, key: str, tags: dict[str, str]) -> None:
@@ -212,11 +322,12 @@ class EndpointMachine(RuleBasedStateMachine):
         chosen = [upload.parts[number] for number in numbers]
         etag = multipart_etag(chosen)
         assert answer.text("ETag") == f'"{etag}"'
-        self.model[upload.key] = Stored(b"".join(chosen), etag, upload.metadata)
+        self.stored(upload.key, Stored(b"".join(chosen), etag, upload.metadata), answer)
         self.uploads.remove(upload)
         repeated = self.complete(upload, numbers)
         assert repeated.status == 200
         assert repeated.text("ETag") == f'"{etag}"'
+        assert repeated.headers.get("x-amz-version-id") == answer.headers.get("x-amz-version-id")
 
     def complete(self, upload: Parts, numbers: list[int]) -> Answer:
         listed = "".join(
@@ -272,21 +383,44 @@ class EndpointMachine(RuleBasedStateMachine):
     def judge(
         self, key: str, bodies: list[bytes], answers: list[Answer], *, open_to_one: bool
     ) -> None:
-        won = [body for body, answer in zip(bodies, answers, strict=True) if answer.status == 200]
+        won = [each for each in zip(bodies, answers, strict=True) if each[1].status == 200]
         lost = [answer for answer in answers if answer.status != 200]
         assert len(won) == (1 if open_to_one else 0)
         assert all((answer.status, answer.code) == (412, "PreconditionFailed") for answer in lost)
-        for body in won:
-            self.model[key] = Stored(body, md5(body), "")
+        for body, answer in won:
+            self.stored(key, Stored(body, md5(body), ""), answer)
 
     @rule(key=keys)
     def race_to_write_and_delete(self, key: str) -> None:
         bodies = [b"first" * 10, b"second"]
         requests = [self.putting(key, body, {}) for body in bodies]
         requests.append(lambda: self.client.delete(path_of(BUCKET, key)))
-        assert {answer.status for answer in self.race(requests)} <= {200, 204}
+        answers = self.race(requests)
+        assert {answer.status for answer in answers} <= {200, 204}
         answer = self.client.get(path_of(BUCKET, key))
         assert answer.status == 404 or answer.body in bodies
+        kept = self.history.setdefault(key, [])
+        if self.versioning == "Enabled":
+            # Every one of them is a version; their order is chance.
+            made = {each.headers["x-amz-version-id"]: each for each in answers}
+            assert len(made) == len(answers)
+            order = self.listed_versions(key)
+            assert set(order[: len(made)]) == set(made)
+            assert order[len(made) :] == [each.version_id for each in kept]
+            assert (made[order[0]].status == 204) == (answer.status == 404)
+            for version_id in made:
+                query = f"versionId={version_id}"
+                assert self.client.delete(path_of(BUCKET, key), query).status == 204
+        elif self.versioning == "Suspended":
+            kept[:] = [each for each in kept if each.version_id != "null"]
+            shown = answer.status == 200
+            kept.insert(
+                0, Kept("null", Stored(answer.body, md5(answer.body), "") if shown else None)
+            )
+        elif answer.status == 200:
+            kept[:] = [Kept("null", Stored(answer.body, md5(answer.body), ""))]
+        else:
+            kept.clear()
         # Who won is chance, and hypothesis must find the same keys each time.
         self.delete(key)
 
@@ -296,14 +430,69 @@ class EndpointMachine(RuleBasedStateMachine):
     def get(self, key: str) -> None:
         answer = self.client.get(path_of(BUCKET, key))
         there = self.model.get(key)
+        kept = self.history.get(key)
         if there is None:
             assert (answer.status, answer.code) == (404, "NoSuchKey")
+            marker = kept[0].version_id if kept else None
+            assert answer.headers.get("x-amz-version-id") == marker
+            assert answer.headers.get("x-amz-delete-marker") == ("true" if marker else None)
             return
+        assert kept
         assert answer.status == 200
         assert answer.body == there.body
+        version_id = kept[0].version_id if self.versioning else None
+        assert answer.headers.get("x-amz-version-id") == version_id
         assert answer.headers["etag"] == f'"{there.etag}"'
         assert answer.headers.get("x-amz-meta-note", "") == there.metadata
         assert answer.headers.get("x-amz-tagging-count", "0") == str(len(there.tags))
+
+    def listed_versions(self, key: str) -> list[str]:
+        """The ids of a key's versions and markers, as they are listed."""
+        page = self.client.get(path_of(BUCKET), f"versions&prefix={quote(key, safe='')}")
+        entries = [each for each in page.xml if each.tag in ("Version", "DeleteMarker")]
+        return [each.findtext("VersionId") or "" for each in entries if each.findtext("Key") == key]
+
+    @precondition(lambda self: any(self.history.values()))
+    @rule(data=st.data())
+    def get_version(self, data: st.DataObject) -> None:
+        key, kept = self.draw_version(data)
+        answer = self.client.get(path_of(BUCKET, key), f"versionId={kept.version_id}")
+        assert answer.headers["x-amz-version-id"] == kept.version_id
+        if kept.stored is None:
+            assert (answer.status, answer.code) == (405, "MethodNotAllowed")
+            return
+        assert answer.status == 200
+        assert answer.body == kept.stored.body
+        assert answer.headers.get("x-amz-meta-note", "") == kept.stored.metadata
+        assert answer.headers.get("x-amz-tagging-count", "0") == str(len(kept.stored.tags))
+
+    @rule(size=st.integers(1, 5))
+    def list_version_pages(self, size: int) -> None:
+        found: list[tuple[str, str, str, bool]] = []
+        query = f"versions&encoding-type=url&max-keys={size}"
+        marker = ""
+        while True:
+            page = self.client.get(path_of(BUCKET), query + marker)
+            entries = [each for each in page.xml if each.tag in ("Version", "DeleteMarker")]
+            assert len(entries) <= size
+            for each in entries:
+                found.append(
+                    (
+                        unquote_plus((each.findtext("Key") or "").replace("+", "%2B")),
+                        each.findtext("VersionId") or "",
+                        each.findtext("IsLatest") or "",
+                        each.tag == "DeleteMarker",
+                    )
+                )
+            if page.text("IsTruncated") == "false":
+                break
+            marker = f"&key-marker={page.text('NextKeyMarker')}"
+            marker += f"&version-id-marker={page.text('NextVersionIdMarker')}"
+        assert found == [
+            (key, kept.version_id, "true" if place == 0 else "false", kept.stored is None)
+            for key in sorted(self.history, key=lambda key: key.encode())
+            for place, kept in enumerate(self.history[key])
+        ]
 
     @rule(key=keys)
     def head(self, key: str) -> None:
@@ -398,10 +587,11 @@ class EndpointMachine(RuleBasedStateMachine):
         client, store = self.client, self.app.store
         for key, there in self.model.items():
             assert client.get(path_of(BUCKET, key)).body == there.body
-        if self.model:
-            assert client.delete(path_of(BUCKET)).code == "BucketNotEmpty"
-        for key in list(self.model):
-            self.delete(key)
+        for key, history in self.history.items():
+            for kept in history:
+                assert client.delete(path_of(BUCKET)).code == "BucketNotEmpty"
+                query = f"versionId={kept.version_id}"
+                assert client.delete(path_of(BUCKET, key), query).status == 204
         assert client.delete(path_of(BUCKET)).status in (204, 404)
         store.collect_garbage(now=2**53)
         blobs = [blob for storage in store.storages.values() for blob, _ in storage.sweep()]
