@@ -158,7 +158,24 @@ for name, word, body in (
         f"Get{name}": Request("GET", "{bucket}", word),
         f"Put{name}": Request("PUT", "{bucket}", word, body=body),
     }
+CORS = (
+    b"<CORSConfiguration><CORSRule><AllowedMethod>GET</AllowedMethod>"
+    b"<AllowedOrigin>*</AllowedOrigin></CORSRule></CORSConfiguration>"
+)
 REQUESTS |= {
+    "GetBucketCors": Request("GET", "{bucket}", "cors"),
+    "PutBucketCors": Request(
+        "PUT",
+        "{bucket}",
+        "cors",
+        {
+            "Content-MD5": base64.b64encode(
+                hashlib.md5(CORS, usedforsecurity=False).digest()
+            ).decode()
+        },
+        CORS,
+    ),
+    "DeleteBucketCors": Request("DELETE", "{bucket}", "cors", status=204),
     "GetBucketLogging": Request("GET", "{bucket}", "logging"),
     "GetBucketLifecycleConfiguration": Request("GET", "{bucket}", "lifecycle", status=404),
     "GetBucketReplication": Request("GET", "{bucket}", "replication", status=404),
@@ -182,6 +199,7 @@ def target(s3: Client, other: Client) -> Target:
     assert s3.put(bucket).status == 200
     assert s3.put(key, b"private", x_amz_tagging="secret=tag").status == 200
     assert s3.put(bucket, TAGS, "tagging").status == 204
+    assert s3.put(bucket, CORS, "cors", Content_MD5=md5_of(CORS)).status == 200
     for each in CONFIGURATIONS:
         put = REQUESTS[f"PutBucket{each}Configuration"]
         assert s3.put(bucket, put.body, put.query).status == 200
