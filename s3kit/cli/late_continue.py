@@ -17,6 +17,8 @@ import typing
 from collections.abc import Iterable
 from typing import Any
 
+from .gunicorn_parser import keep_headers
+
 if typing.TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse
     from _typeshed.wsgi import WSGIApplication
@@ -75,19 +77,7 @@ def take_any_expectation() -> None:
 
     Does nothing where a gunicorn is built differently; those before 25 refuse none.
     """
-    from gunicorn.http.parser import RequestParser
-
-    parsed: Any = RequestParser.mesg_class
-    if not hasattr(parsed, "_apply_header_policy"):
-        return
-
-    class Request(parsed):  # type: ignore[misc]
-        def _apply_header_policy(self, name: str, value: str, *others: Any, **named: Any) -> Any:
-            if name == "EXPECT" and value.lower() != "100-continue":
-                return name, value
-            return super()._apply_header_policy(name, value, *others, **named)
-
-    RequestParser.mesg_class = Request
+    keep_headers(lambda name, value: name == "EXPECT" and value.lower() != "100-continue")
 
 
 class _NotingInput:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from ..wire.environ import is_metadata_with_underscore
+from .gunicorn_parser import keep_headers
 
 
 def keep_metadata_names() -> None:
@@ -12,16 +11,4 @@ def keep_metadata_names() -> None:
 
     Does nothing where a gunicorn is built differently.
     """
-    from gunicorn.http.parser import RequestParser
-
-    parsed: Any = RequestParser.mesg_class
-    if not hasattr(parsed, "_apply_header_policy"):
-        return
-
-    class Request(parsed):  # type: ignore[misc]
-        def _apply_header_policy(self, name: str, value: str, *others: Any, **named: Any) -> Any:
-            if is_metadata_with_underscore(name):
-                return name, value
-            return super()._apply_header_policy(name, value, *others, **named)
-
-    RequestParser.mesg_class = Request
+    keep_headers(lambda name, value: is_metadata_with_underscore(name))
