@@ -7,6 +7,7 @@ from collections.abc import Callable
 from collections.abc import Mapping
 from dataclasses import dataclass
 from dataclasses import field
+from types import MappingProxyType
 
 NULL_VERSION = "null"
 """The version id of an object stored while versioning was not enabled."""
@@ -93,9 +94,55 @@ class Versioning(enum.StrEnum):
     SUSPENDED = "Suspended"
 
 
+class Setting(enum.IntFlag):
+    """Which documents a bucket has, so that a request asks only for those that are there."""
+
+    NONE = 0
+    CORS = 1
+    LIFECYCLE = 2
+    NOTIFICATION = 4
+    REPLICATION = 8
+    LOGGING = 16
+    WEBSITE = 32
+    ENCRYPTION = 64
+    OBJECT_LOCK = 128
+    POLICY = 256
+    PUBLIC_ACCESS_BLOCK = 512
+    OWNERSHIP = 1024
+    REQUEST_PAYMENT = 2048
+    ABAC = 4096
+    TAGGING = 8192
+    ACCELERATE = 16384
+
+
+SETTING_BITS: Mapping[str, Setting] = MappingProxyType(
+    {
+        "cors": Setting.CORS,
+        "lifecycle": Setting.LIFECYCLE,
+        "notification": Setting.NOTIFICATION,
+        "replication": Setting.REPLICATION,
+        "logging": Setting.LOGGING,
+        "website": Setting.WEBSITE,
+        "encryption": Setting.ENCRYPTION,
+        "object-lock": Setting.OBJECT_LOCK,
+        "policy": Setting.POLICY,
+        "publicAccessBlock": Setting.PUBLIC_ACCESS_BLOCK,
+        "ownershipControls": Setting.OWNERSHIP,
+        "requestPayment": Setting.REQUEST_PAYMENT,
+        "abac": Setting.ABAC,
+        "tagging": Setting.TAGGING,
+        "accelerate": Setting.ACCELERATE,
+    }
+)
+"""A settings document's name and its bit; documents of other names have none."""
+
+
 @dataclass(frozen=True, slots=True)
 class Bucket:
-    """A bucket. ``created`` is in milliseconds since the epoch; ``acl`` None means private."""
+    """A bucket. ``created`` is in milliseconds since the epoch; ``acl`` None means private.
+
+    ``present`` tells which settings documents it has.
+    """
 
     id: int
     name: str
@@ -105,6 +152,43 @@ class Bucket:
     acl: Acl | None = None
     versioning: Versioning = Versioning.NEVER
     object_lock: bool = False
+    present: Setting = Setting.NONE
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectLock:
+    """What keeps one version from being removed.
+
+    ``mode`` is ``GOVERNANCE``, ``COMPLIANCE`` or empty, ``retain_until`` in milliseconds since the
+    epoch (0 without a mode). While ``event_hold`` is on nothing counts down; the retention that
+    begins with its end lasts ``event_days`` or ``event_years``.
+    """
+
+    mode: str = ""
+    retain_until: int = 0
+    legal_hold: bool = False
+    event_hold: bool = False
+    event_days: int = 0
+    event_years: int = 0
+
+
+NO_LOCK = ObjectLock()
+
+
+@dataclass(frozen=True, slots=True)
+class Encryption:
+    """How a version's bytes are sealed at rest.
+
+    ``algorithm`` is ``AES256``, ``aws:kms``, ``aws:kms:dsse`` or ``SSE-C``. ``key`` is the
+    object's own data key, wrapped by the key that ``master`` names, in base64; for SSE-C it is
+    what a customer's key is checked against, never the key.
+    """
+
+    algorithm: str
+    key: str = field(default="", repr=False)
+    master: str = ""
+    kms_key_id: str = ""
+    bucket_key: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,13 +209,15 @@ class Content:
     """Bytes on a storage, shared by every version that points at them.
 
     ``id`` is the opaque blob id, or, where ``parts`` is not 0, the id of a manifest whose
-    parts are rows of their own. ``size`` in bytes.
+    parts are rows of their own. ``size`` in bytes, those of the object. ``sealing`` is the id to
+    which sealed bytes are bound, for a blob's own id changes when it moves; empty for plain ones.
     """
 
     id: str
     storage: str
     size: int
     parts: int = 0
+    sealing: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +228,7 @@ class ObjectVersion:
     response headers stored with the object by lower-case name, ``x-amz-meta-*`` included.
     Either ``inline`` (the bytes) or ``content`` is set, neither for a delete marker; ``inline``
     is None too when the version was read without its bytes (then ``content`` is None as well).
+    ``replication`` is S3's status, empty where there is none; ``restored_until`` in milliseconds.
     """
 
     bucket_id: int
@@ -162,6 +249,10 @@ class ObjectVersion:
     parts: int = 0
     inline: bytes | None = field(default=None, repr=False)
     content: Content | None = None
+    lock: ObjectLock = NO_LOCK
+    encryption: Encryption | None = None
+    replication: str = ""
+    restored_until: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,6 +272,8 @@ class Upload:
     checksum_algorithm: str | None = None
     checksum_type: str | None = None
     completed_etag: str | None = None
+    lock: ObjectLock = NO_LOCK
+    encryption: Encryption | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,7 +281,8 @@ class Part:
     """One part of an upload or of a stored multipart object.
 
     ``number`` is 1 to 10,000, ``offset`` its first byte in the whole object (0 until the upload
-    is complete), ``modified`` in milliseconds; ``checksum`` is the part's own, FULL_OBJECT.
+    is complete), ``modified`` in milliseconds; ``checksum`` is the part's own, FULL_OBJECT;
+    ``sealing`` as for :class:`Content`.
     """
 
     number: int
@@ -199,6 +293,7 @@ class Part:
     blob: str
     offset: int = 0
     checksum: Checksum | None = None
+    sealing: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import BigInteger
@@ -30,6 +31,7 @@ from s3kit.index.statements import Row
 from s3kit.index.statements import Statement
 from s3kit.model import Acl
 from s3kit.model import Bucket
+from s3kit.model import Setting
 from s3kit.model import Versioning
 
 _BUCKET = select(
@@ -41,6 +43,7 @@ _BUCKET = select(
     buckets.c.acl,
     buckets.c.versioning,
     buckets.c.object_lock,
+    buckets.c.present,
 )
 _GET = Statement(_BUCKET.where(buckets.c.name == bindparam("this_name")))
 _NEW_VALUES: dict[str, BindParameter[Any]] = {
@@ -75,7 +78,11 @@ _SET_ACL = Statement(update(buckets).where(buckets.c.id == _THIS).values(acl=bin
 _SET_VERSIONING = Statement(
     update(buckets).where(buckets.c.id == _THIS).values(versioning=bindparam("new_versioning"))
 )
-_GET_VERSIONING = Statement(select(buckets.c.versioning).where(buckets.c.id == _THIS))
+_GET_STATE = Statement(
+    select(buckets.c.versioning, buckets.c.object_lock, buckets.c.present).where(
+        buckets.c.id == _THIS
+    )
+)
 _PAGE = Statement(
     _BUCKET.where(
         buckets.c.account == bindparam("this_account"),
@@ -89,7 +96,7 @@ _PAGE = Statement(
 
 
 def _read(row: Row) -> Bucket:
-    number, name, account, created, region, acl, versioning, object_lock = row
+    number, name, account, created, region, acl, versioning, object_lock, present = row
     return Bucket(
         number,
         name,
@@ -99,6 +106,7 @@ def _read(row: Row) -> Bucket:
         read_acl(acl) if acl else None,
         Versioning(versioning),
         object_lock != 0,
+        Setting(present),
     )
 
 
@@ -169,12 +177,32 @@ def set_acl(connection: Connection, bucket_id: int, acl: Acl | None) -> None:
         raise NoSuchBucket()
 
 
-def get_versioning(connection: Connection, bucket_id: int) -> Versioning:
-    """Whether versioning is on at this moment. Raises NoSuchBucket."""
-    row = connection.one(_GET_VERSIONING, {"this_bucket": bucket_id})
+@dataclass(frozen=True, slots=True)
+class State:
+    """What a write has to know of its bucket, at the moment of its transaction."""
+
+    versioning: Versioning
+    object_lock: bool
+    present: Setting
+
+
+_STATES: dict[tuple[str, int, int], State] = {}
+"""As many as there are combinations in use: a write makes none anew."""
+
+
+def get_state(connection: Connection, bucket_id: int) -> State:
+    """The bucket's versioning, lock and documents at this moment. Raises NoSuchBucket."""
+    row = connection.one(_GET_STATE, {"this_bucket": bucket_id})
     if row is None:
         raise NoSuchBucket()
-    return Versioning(row[0])
+    versioning, object_lock, present = row
+    state = _STATES.get((versioning, object_lock, present))
+    if state is None:
+        state = State(Versioning(versioning), object_lock != 0, Setting(present))
+        if len(_STATES) >= 1024:
+            _STATES.clear()
+        _STATES[versioning, object_lock, present] = state
+    return state
 
 
 def set_versioning(connection: Connection, bucket_id: int, versioning: Versioning) -> None:

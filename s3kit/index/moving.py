@@ -38,7 +38,9 @@ _KEYS = Statement(
     .order_by(versions.c.bucket_id, versions.c.key)
 )
 _LOCK_CONTENT = Statement(
-    select(contents.c.storage, contents.c.size, contents.c.refs, contents.c.parts)
+    select(
+        contents.c.storage, contents.c.size, contents.c.refs, contents.c.parts, contents.c.sealing
+    )
     .where(contents.c.id == _CONTENT)
     .with_for_update()
 )
@@ -50,6 +52,7 @@ _INSERT_CONTENT = Statement(
         size=bindparam("size"),
         refs=bindparam("refs"),
         parts=bindparam("parts"),
+        sealing=bindparam("sealing"),
     )
     .inline()
 )
@@ -118,8 +121,8 @@ def move_content(
     locked = {(bucket_id, bytes(key)) for bucket_id, key in keys}
     if any((each[0], bytes(each[1])) not in locked for each in connection.all(_KEYS, this)):
         raise Retry
-    _, size, refs, count = row
-    new = {"new_content": new_id, "new_storage": target}
+    _, size, refs, count, sealing = row
+    new = {"new_content": new_id, "new_storage": target, "sealing": sealing}
     connection.run(_INSERT_CONTENT, {**new, "size": size, "refs": refs, "parts": count})
     connection.run(_POINT_VERSIONS, {**this, "new_content": new_id})
     connection.run(_DELETE_CONTENT, this)

@@ -35,18 +35,25 @@ from s3kit.index.schema import is_word
 from s3kit.index.schema import parts
 from s3kit.index.schema import read_acl
 from s3kit.index.schema import read_checksum
+from s3kit.index.schema import read_encryption
 from s3kit.index.schema import read_headers
+from s3kit.index.schema import read_lock
 from s3kit.index.schema import read_tags
 from s3kit.index.schema import versions
 from s3kit.index.schema import write_acl
 from s3kit.index.schema import write_checksum
+from s3kit.index.schema import write_encryption
 from s3kit.index.schema import write_headers
+from s3kit.index.schema import write_lock
 from s3kit.index.schema import write_tags
 from s3kit.index.statements import Parameters
 from s3kit.index.statements import Row
 from s3kit.index.statements import Statement
+from s3kit.model import NO_LOCK
 from s3kit.model import Acl
 from s3kit.model import Content
+from s3kit.model import Encryption
+from s3kit.model import ObjectLock
 from s3kit.model import ObjectVersion
 from s3kit.model import Part
 
@@ -82,6 +89,11 @@ def _version(inline: bool) -> Select[Any]:
         contents.c.storage,
         contents.c.size,
         contents.c.parts,
+        versions.c.object_lock,
+        versions.c.encryption,
+        versions.c.replication,
+        versions.c.restored_until,
+        contents.c.sealing,
         versions.c.inline if inline else null(),
     )
 
@@ -177,6 +189,10 @@ _NEW_VALUES: dict[str, BindParameter[Any]] = {
         "tags",
         "parts",
         "content_id",
+        "object_lock",
+        "encryption",
+        "replication",
+        "restored_until",
         "inline",
     )
 }
@@ -211,6 +227,7 @@ _INSERT_CONTENT = Statement(
         size=bindparam("size"),
         refs=literal(1),
         parts=bindparam("parts"),
+        sealing=bindparam("sealing"),
     )
     .inline()
 )
@@ -246,6 +263,30 @@ _SET_ACL = Statement(
     update(versions).where(versions.c.seq == bindparam("this_seq")).values(acl=bindparam("new_acl"))
 )
 
+
+def _setter(column: str) -> Statement:
+    return Statement(
+        update(versions)
+        .where(versions.c.seq == bindparam("this_seq"))
+        .values({column: bindparam("new_value")})
+    )
+
+
+_SET_LOCK = _setter("object_lock")
+_SET_ENCRYPTION = _setter("encryption")
+_SET_REPLICATION = _setter("replication")
+_SET_RESTORED = _setter("restored_until")
+_SET_STORAGE_CLASS = _setter("storage_class")
+_SHOW_STORAGE_CLASS = Statement(
+    update(current)
+    .where(
+        current.c.bucket_id == _BUCKET,
+        current.c.key == _KEY,
+        current.c.seq == bindparam("this_seq"),
+    )
+    .values(storage_class=bindparam("new_value"))
+)
+
 _PART = select(
     parts.c.number,
     parts.c.size,
@@ -255,6 +296,7 @@ _PART = select(
     parts.c.blob,
     parts.c.offset,
     parts.c.checksum,
+    parts.c.sealing,
 )
 _PARTS_OF = Statement(
     _PART.where(
@@ -293,6 +335,11 @@ def _read(bucket_id: int, key: bytes, row: Row, is_latest: bool) -> ObjectVersio
         storage,
         content_size,
         content_parts,
+        lock,
+        encryption,
+        replication,
+        restored_until,
+        sealing,
         inline,
     ) = row
     return ObjectVersion(
@@ -313,7 +360,13 @@ def _read(bucket_id: int, key: bytes, row: Row, is_latest: bool) -> ObjectVersio
         read_tags(tags) if tags else (),
         part_count,
         inline,
-        None if content_id is None else Content(content_id, storage, content_size, content_parts),
+        None
+        if content_id is None
+        else Content(content_id, storage, content_size, content_parts, sealing),
+        read_lock(lock) if lock else NO_LOCK,
+        read_encryption(encryption) if encryption else None,
+        replication,
+        restored_until,
     )
 
 
@@ -440,6 +493,7 @@ def put_version(
                     "storage": content.storage,
                     "size": content.size,
                     "parts": content.parts,
+                    "sealing": content.sealing,
                 },
             )
         elif connection.run(_SHARE_CONTENT, {"this_content": content_id}) != 1:
@@ -464,6 +518,10 @@ def put_version(
                 "tags": write_tags(version.tags),
                 "parts": version.parts,
                 "content_id": content_id,
+                "object_lock": write_lock(version.lock) if version.lock is not NO_LOCK else "",
+                "encryption": write_encryption(version.encryption),
+                "replication": version.replication,
+                "restored_until": version.restored_until,
                 "inline": version.inline,
             },
         )
@@ -552,6 +610,44 @@ def set_acl(connection: Connection, seq: int, acl: Acl | None) -> bool:
     return connection.run(_SET_ACL, {"this_seq": seq, "new_acl": write_acl(acl)}) == 1
 
 
+def set_lock(connection: Connection, seq: int, lock: ObjectLock) -> bool:
+    """Replace a version's lock; False when it is gone. The key must be locked."""
+    return connection.run(_SET_LOCK, {"this_seq": seq, "new_value": write_lock(lock)}) == 1
+
+
+def set_encryption(connection: Connection, seq: int, encryption: Encryption | None) -> bool:
+    """Replace how a version is said to be sealed; False when it is gone. The key must be locked."""
+    parameters = {"this_seq": seq, "new_value": write_encryption(encryption)}
+    return connection.run(_SET_ENCRYPTION, parameters) == 1
+
+
+def set_replication(connection: Connection, seq: int, status: str) -> bool:
+    """Set a version's replication status; False when it is gone. The key must be locked."""
+    return connection.run(_SET_REPLICATION, {"this_seq": seq, "new_value": status}) == 1
+
+
+def set_restored(connection: Connection, seq: int, until: int) -> bool:
+    """Set until when (ms) a version is restored; False when it is gone. The key must be locked."""
+    return connection.run(_SET_RESTORED, {"this_seq": seq, "new_value": until}) == 1
+
+
+def set_storage_class(connection: Connection, version: ObjectVersion, storage_class: str) -> bool:
+    """Move a version to a storage class, the listings too; False when it is gone.
+
+    The key must be locked.
+    """
+    parameters = {
+        "this_bucket": version.bucket_id,
+        "this_key": version.key,
+        "this_seq": version.seq,
+        "new_value": storage_class,
+    }
+    if connection.run(_SET_STORAGE_CLASS, {"this_seq": version.seq, "new_value": storage_class}):
+        connection.run(_SHOW_STORAGE_CLASS, parameters)
+        return True
+    return False
+
+
 def release(connection: Connection, content: Content, now: int) -> None:
     """Give up one reference; with the last one the content's blobs go on the garbage list.
 
@@ -573,7 +669,7 @@ def release(connection: Connection, content: Content, now: int) -> None:
 
 def read_part(row: Row) -> Part:
     """A part from its row."""
-    number, size, etag, modified, storage, blob, offset, checksum = row
+    number, size, etag, modified, storage, blob, offset, checksum, sealing = row
     return Part(
         number,
         size,
@@ -583,6 +679,7 @@ def read_part(row: Row) -> Part:
         blob,
         offset,
         read_checksum(checksum) if checksum else None,
+        sealing,
     )
 
 

@@ -37,15 +37,18 @@ from sqlalchemy.dialects.mysql import VARBINARY
 from sqlalchemy.dialects.mysql import VARCHAR
 from sqlalchemy.types import TypeEngine
 
+from s3kit.model import NO_LOCK
 from s3kit.model import Acl
 from s3kit.model import Checksum
+from s3kit.model import Encryption
 from s3kit.model import Grant
+from s3kit.model import ObjectLock
 from s3kit.model import Permission
 
 if TYPE_CHECKING:
     from s3kit.index.session import Index
 
-REVISIONS = ("0001", "0002")
+REVISIONS = ("0001", "0002", "0003")
 """Every revision of the schema, oldest first; the last is what this s3kit works with."""
 
 metadata = MetaData()
@@ -116,6 +119,8 @@ buckets = _table(
     Column("acl", _document(), nullable=False),
     Column("versioning", _word(16), nullable=False),
     Column("object_lock", SmallInteger, nullable=False),
+    # Which documents it has, see s3kit.model.Setting.
+    Column("present", BigInteger, nullable=False, server_default="0"),
     # An id must not come back: settings and caches of others may still name it.
     sqlite_autoincrement=True,
 )
@@ -127,6 +132,7 @@ contents = _table(
     Column("size", BigInteger, nullable=False),
     Column("refs", Integer, nullable=False),
     Column("parts", Integer, nullable=False),
+    Column("sealing", _word(128), nullable=False, server_default=""),
 )
 
 versions = _table(
@@ -147,6 +153,10 @@ versions = _table(
     Column("tags", _document(), nullable=False),
     Column("parts", Integer, nullable=False),
     Column("content_id", ForeignKey("s3kit_contents.id")),
+    Column("object_lock", _word(160), nullable=False, server_default=""),
+    Column("encryption", _document()),
+    Column("replication", _word(16), nullable=False, server_default=""),
+    Column("restored_until", BigInteger, nullable=False, server_default="0"),
     # Last, so that a row's other columns are read without the pages that its bytes fill.
     Column("inline", _bytes()),
     sqlite_autoincrement=True,
@@ -200,6 +210,8 @@ uploads = _table(
     # When it was completed, 0 while it is open. Kept a while, so that a repeated Complete succeeds.
     Column("completed", BigInteger, nullable=False),
     Column("completed_etag", _word(64)),
+    Column("object_lock", _word(160), nullable=False, server_default=""),
+    Column("encryption", _document()),
 )
 SqlIndex(
     "s3kit_uploads_by_key",
@@ -223,6 +235,7 @@ parts = _table(
     # A reserved word of MariaDB that the dialect does not know.
     Column("offset", BigInteger, nullable=False, quote=True),
     Column("checksum", _word(160), nullable=False),
+    Column("sealing", _word(128), nullable=False, server_default=""),
 )
 SqlIndex("s3kit_parts_by_blob", parts.c.blob)
 
@@ -245,6 +258,50 @@ settings = _table(
     ),
     Column("name", _word(64), primary_key=True),
     Column("document", _bytes(), nullable=False),
+)
+
+# What was added to an object later, each under a name; it goes with its version.
+object_annotations = _table(
+    "annotations",
+    Column("seq", ForeignKey("s3kit_versions.seq", ondelete="CASCADE"), primary_key=True),
+    Column("name", _key(), primary_key=True),
+    Column("size", BigInteger, nullable=False),
+    Column("etag", _word(64), nullable=False),
+    Column("modified", BigInteger, nullable=False),
+    Column("checksum", _word(160), nullable=False),
+    Column("headers", _document(), nullable=False),
+    Column("payload", _bytes(), nullable=False),
+)
+
+# What is still to be told to somebody outside. Written in the transaction of what happened; no
+# foreign keys, for an event outlives its object and its bucket.
+outbox = _table(
+    "outbox",
+    Column("id", _number(), primary_key=True, autoincrement=True),
+    Column("event_id", _word(64), nullable=False),
+    Column("target", _name(), nullable=False),
+    Column("bucket_id", BigInteger, nullable=False),
+    Column("key", _key(), nullable=False),
+    Column("document", _document(), nullable=False),
+    Column("created", BigInteger, nullable=False),
+    # When it is to be tried; far away for one that was given up.
+    Column("due", BigInteger, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("holder", _word(64), nullable=False),
+    Column("held_until", BigInteger, nullable=False),
+    sqlite_autoincrement=True,
+)
+SqlIndex("s3kit_outbox_by_due", outbox.c.due)
+SqlIndex("s3kit_outbox_by_key", outbox.c.bucket_id, outbox.c.key, outbox.c.target, outbox.c.id)
+
+# Who does a work that only one process should do at a time, and until when it is believed to live.
+leases = _table(
+    "leases",
+    Column("name", _word(128), primary_key=True),
+    Column("holder", _word(64), nullable=False),
+    Column("until", BigInteger, nullable=False),
+    # How far it has come, for whoever goes on.
+    Column("progress", _document()),
 )
 
 # One row: which index this is. It is also written into each storage that the index uses.
@@ -320,6 +377,45 @@ def write_tags(tags: tuple[tuple[str, str], ...]) -> str:
 def read_tags(text: str) -> tuple[tuple[str, str], ...]:
     """The tags that :func:`write_tags` wrote."""
     return tuple((name, value) for name, value in json.loads(text)) if text else ()
+
+
+def write_lock(lock: ObjectLock) -> str:
+    """A lock as ``mode:until:legal hold:event hold:days:years``."""
+    if lock == NO_LOCK:
+        return ""
+    return (
+        f"{lock.mode}:{lock.retain_until}:{lock.legal_hold:d}:{lock.event_hold:d}"
+        f":{lock.event_days}:{lock.event_years}"
+    )
+
+
+def read_lock(text: str) -> ObjectLock:
+    """The lock that :func:`write_lock` wrote."""
+    if not text:
+        return NO_LOCK
+    mode, until, legal_hold, event_hold, days, years = text.split(":")
+    return ObjectLock(mode, int(until), legal_hold == "1", event_hold == "1", int(days), int(years))
+
+
+def write_encryption(encryption: Encryption | None) -> str | None:
+    """How a version is sealed, as JSON text."""
+    if encryption is None:
+        return None
+    return json.dumps(
+        [
+            encryption.algorithm,
+            encryption.key,
+            encryption.master,
+            encryption.kms_key_id,
+            encryption.bucket_key,
+        ],
+        separators=(",", ":"),
+    )
+
+
+def read_encryption(text: str | None) -> Encryption | None:
+    """What :func:`write_encryption` wrote."""
+    return Encryption(*json.loads(text)) if text else None
 
 
 def write_checksum(checksum: Checksum | None) -> str:

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 from hashlib import sha256
 
+from sqlalchemy import BigInteger
 from sqlalchemy import BindParameter
 from sqlalchemy import bindparam
 from sqlalchemy import delete as sql_delete
 from sqlalchemy import func
 from sqlalchemy import insert
 from sqlalchemy import select
+from sqlalchemy import update
 from sqlalchemy.dialects.mysql import insert as mysql_insert
 from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
@@ -22,6 +24,7 @@ from s3kit.index.connections import Connection
 from s3kit.index.schema import buckets
 from s3kit.index.schema import settings
 from s3kit.index.statements import Statement
+from s3kit.model import SETTING_BITS
 
 _BUCKET: BindParameter[int] = bindparam("this_bucket")
 _NAME: BindParameter[str] = bindparam("this_name")
@@ -50,6 +53,14 @@ _DELETE = Statement(sql_delete(settings).where(*_THIS))
 _LOCK = Statement(
     select(buckets.c.id).where(buckets.c.id == _BUCKET).with_for_update(key_share=True)
 )
+_BIT: BindParameter[int] = bindparam("bit", type_=BigInteger)
+_SET_BIT = Statement(
+    update(buckets).where(buckets.c.id == _BUCKET).values(present=buckets.c.present.op("|")(_BIT))
+)
+_KEEP_BITS = Statement(
+    update(buckets).where(buckets.c.id == _BUCKET).values(present=buckets.c.present.op("&")(_BIT))
+)
+_ALL_BITS = 2**62 - 1
 _AFTER: BindParameter[str] = bindparam("after")
 _PAST: BindParameter[str] = bindparam("past")
 _GROUP = (settings.c.bucket_id == _BUCKET, settings.c.name > _AFTER, settings.c.name < _PAST)
@@ -68,6 +79,10 @@ def get(connection: Connection, bucket_id: int, name: str) -> bytes | None:
 
 def put(connection: Connection, bucket_id: int, name: str, document: bytes) -> None:
     """Store a document in place of the one before. Raises NoSuchBucket."""
+    bit = SETTING_BITS.get(name)
+    if bit is not None:
+        # The bucket's row first: who holds it shared and then wants it alone meets his like.
+        connection.run(_SET_BIT, {"this_bucket": bucket_id, "bit": int(bit)})
     try:
         connection.run(
             _PUT, {"this_bucket": bucket_id, "this_name": name, "new_document": document}
@@ -80,6 +95,9 @@ def put(connection: Connection, bucket_id: int, name: str, document: bytes) -> N
 
 def delete(connection: Connection, bucket_id: int, name: str) -> bool:
     """Remove a document; False when there was none."""
+    bit = SETTING_BITS.get(name)
+    if bit is not None:
+        connection.run(_KEEP_BITS, {"this_bucket": bucket_id, "bit": _ALL_BITS & ~int(bit)})
     return connection.run(_DELETE, {"this_bucket": bucket_id, "this_name": name}) == 1
 
 

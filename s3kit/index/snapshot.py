@@ -4,7 +4,8 @@ The file has the tables of this schema, whatever database they were read from, s
 kind of database can be loaded into another, and one of an older s3kit can be upgraded first.
 
 Left out is what belongs to a place and not to the facts: the garbage list (its blobs are of no use
-to anybody) and the index's identity (a loaded index is another index, with storages of its own).
+to anybody), the leases, and the index's identity (a loaded index is another index, with storages of
+its own).
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from sqlalchemy import select
 from s3kit.index.connections import Connection
 from s3kit.index.schema import garbage
 from s3kit.index.schema import identity
+from s3kit.index.schema import leases
 from s3kit.index.schema import metadata
 from s3kit.index.schema import schema_version
 from s3kit.index.session import Index
@@ -36,7 +38,9 @@ from s3kit.index.statements import Statement
 T = TypeVar("T")
 
 TABLES = tuple(
-    table for table in metadata.sorted_tables if table not in (garbage, identity, schema_version)
+    table
+    for table in metadata.sorted_tables
+    if table not in (garbage, identity, leases, schema_version)
 )
 """What a snapshot holds; a table comes after those that it points at."""
 

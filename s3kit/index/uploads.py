@@ -27,12 +27,16 @@ from s3kit.index.schema import garbage as garbage_table
 from s3kit.index.schema import is_word
 from s3kit.index.schema import parts as parts_table
 from s3kit.index.schema import read_acl
+from s3kit.index.schema import read_encryption
 from s3kit.index.schema import read_headers
+from s3kit.index.schema import read_lock
 from s3kit.index.schema import read_tags
 from s3kit.index.schema import uploads
 from s3kit.index.schema import write_acl
 from s3kit.index.schema import write_checksum
+from s3kit.index.schema import write_encryption
 from s3kit.index.schema import write_headers
+from s3kit.index.schema import write_lock
 from s3kit.index.schema import write_tags
 from s3kit.index.statements import Row
 from s3kit.index.statements import Statement
@@ -58,6 +62,8 @@ _COLUMNS = (
     "checksum_type",
     "completed",
     "completed_etag",
+    "object_lock",
+    "encryption",
 )
 _NEW_VALUES: dict[str, BindParameter[Any]] = {name: bindparam(name) for name in _COLUMNS}
 _INSERT = Statement(insert(uploads).values(_NEW_VALUES).inline())
@@ -82,7 +88,7 @@ _OLD_PART = Statement(
 )
 _PART_VALUES: dict[str, BindParameter[Any]] = {
     name: bindparam(f"new_{name}")
-    for name in ("size", "etag", "modified", "storage", "blob", "offset", "checksum")
+    for name in ("size", "etag", "modified", "storage", "blob", "offset", "checksum", "sealing")
 }
 _INSERT_PART = Statement(
     insert(parts_table).values({"upload_id": _UPLOAD, "number": _NUMBER, **_PART_VALUES}).inline()
@@ -174,6 +180,8 @@ def create(connection: Connection, upload: Upload) -> None:
                 "checksum_type": upload.checksum_type,
                 "completed": 0,
                 "completed_etag": None,
+                "object_lock": write_lock(upload.lock),
+                "encryption": write_encryption(upload.encryption),
             },
         )
     except Exception as error:
@@ -197,6 +205,8 @@ def _read(row: Row) -> Upload:
         row[10],
         row[11],
         row[13],
+        read_lock(row[14]),
+        read_encryption(row[15]),
     )
 
 
@@ -235,6 +245,7 @@ def put_part(connection: Connection, upload_id: str, part: Part) -> None:
         "new_blob": part.blob,
         "new_offset": part.offset,
         "new_checksum": write_checksum(part.checksum),
+        "new_sealing": part.sealing,
     }
     old = connection.one(_OLD_PART, {"this_upload": upload_id, "this_number": part.number})
     if old is not None:

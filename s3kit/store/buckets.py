@@ -194,11 +194,13 @@ class Buckets:
         """Store a settings document; it counts at once here and within a second elsewhere."""
         self._backing.index.write(lambda c: setting_rows.put(c, bucket.id, name, document))
         self._settings = {}
+        self._forget()
 
     def delete_setting(self, bucket: Bucket, name: str) -> None:
         """Remove a settings document; a missing one is no error."""
         self._backing.index.write(lambda c: setting_rows.delete(c, bucket.id, name))
         self._settings = {}
+        self._forget()
 
     def member(self, bucket: Bucket, group: str, member: str) -> bytes | None:
         """One of a group's settings documents (``metrics`` ...), or None if there is none."""

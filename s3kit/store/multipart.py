@@ -115,6 +115,8 @@ class Multipart:
             tags=attributes.tags,
             checksum_algorithm=checksum_algorithm,
             checksum_type=checksum_type_for(checksum_algorithm, checksum_type),
+            lock=attributes.lock,
+            encryption=attributes.encryption,
         )
         self._backing.index.write(lambda c: upload_rows.create(c, upload))
         return upload
@@ -256,8 +258,8 @@ class Multipart:
             content = version.content
             assert content is not None
             upload_rows.complete(c, upload_id, _offsets(parts, wanted), content, version.etag, now)
-            versioning = versions.versioning_for_write(c, bucket, self._backing.profile)
-            return versions.add_version(c, versioning, version, current, new_content=True)
+            state = versions.state_for_write(c, bucket, self._backing.profile)
+            return versions.add_version(c, state, version, current, new_content=True)
 
         version = self._backing.index.write(work)
         if not repeated:
@@ -335,6 +337,8 @@ class Multipart:
             tags=upload.tags,
             parts=len(chosen),
             content=Content(upload.id, storage, total, len(chosen)),
+            lock=upload.lock,
+            encryption=upload.encryption,
         )
 
     def _chosen(

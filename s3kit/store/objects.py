@@ -16,9 +16,12 @@ from ..errors import S3Error
 from ..index import objects as object_rows
 from ..index.objects import ContentGone
 from ..index.session import Connection
+from ..model import NO_LOCK
 from ..model import Acl
 from ..model import Bucket
 from ..model import Content
+from ..model import Encryption
+from ..model import ObjectLock
 from ..model import ObjectVersion
 from ..model import Part
 from ..model import Versioning
@@ -58,6 +61,8 @@ class Attributes:
     storage_class: str = "STANDARD"
     acl: Acl | None = None
     tags: tuple[tuple[str, str], ...] = ()
+    lock: ObjectLock = NO_LOCK
+    encryption: Encryption | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,6 +224,8 @@ class Objects:
             parts=parts,
             inline=stored.inline,
             content=stored.content,
+            lock=attributes.lock,
+            encryption=attributes.encryption,
         )
         replaced = False
 
@@ -228,8 +235,8 @@ class Objects:
             if conditions is not None:
                 check_write(conditions, facts(current))
             replaced = current is not None
-            versioning = versions.versioning_for_write(c, bucket, self._backing.profile)
-            return versions.add_version(c, versioning, version, current, new_content=not shared)
+            state = versions.state_for_write(c, bucket, self._backing.profile)
+            return versions.add_version(c, state, version, current, new_content=not shared)
 
         try:
             ask_object(before_object_created, event, bucket, version, origin)
@@ -338,8 +345,8 @@ class Objects:
             named = object_rows.get_version(c, bucket.id, key, version_id, inline=False)
         if removal.conditions is not None:
             check_delete(removal.conditions, facts(named))
-        versioning = versions.versioning_for_write(c, bucket, self._backing.profile)
-        return versions.remove_version(c, versioning, marker, version_id, named)
+        state = versions.state_for_write(c, bucket, self._backing.profile)
+        return versions.remove_version(c, state, marker, version_id, named)
 
     def _ask_removal(self, bucket: Bucket, removal: Removal, origin: Origin) -> bool:
         """Ask the receivers about what is to go; False when nothing would change.

@@ -10,6 +10,7 @@ from dataclasses import replace
 
 from ..index import buckets as bucket_rows
 from ..index import objects as object_rows
+from ..index.buckets import State
 from ..index.session import Connection
 from ..model import NULL_VERSION
 from ..model import Bucket
@@ -25,21 +26,21 @@ def versioning_of(c: Connection, bucket: Bucket, profile: Profile) -> Versioning
     """
     if profile.always_versioned:
         return Versioning.ENABLED
-    return bucket_rows.get_versioning(c, bucket.id)
+    return bucket_rows.get_state(c, bucket.id).versioning
 
 
-def versioning_for_write(c: Connection, bucket: Bucket, profile: Profile) -> Versioning:
-    """The versioning by which a locked key is to be changed.
+def state_for_write(c: Connection, bucket: Bucket, profile: Profile) -> State:
+    """The bucket's state by which a locked key is to be changed.
 
     Asked before the lock, it could be older than a version that another has stored meanwhile.
 
     :raises NoSuchBucket: the bucket was removed meanwhile.
     """
-    found = bucket_rows.get_versioning(c, bucket.id)
-    if profile.always_versioned and found is not Versioning.ENABLED:
+    found = bucket_rows.get_state(c, bucket.id)
+    if profile.always_versioned and found.versioning is not Versioning.ENABLED:
         # With another profile later on, the bucket's history must still be one.
         bucket_rows.set_versioning(c, bucket.id, Versioning.ENABLED)
-        return Versioning.ENABLED
+        return replace(found, versioning=Versioning.ENABLED)
     return found
 
 
@@ -50,7 +51,7 @@ def new_version_id() -> str:
 
 def add_version(
     c: Connection,
-    versioning: Versioning,
+    state: State,
     version: ObjectVersion,
     current: ObjectVersion | None,
     *,
@@ -62,6 +63,7 @@ def add_version(
     before, wherever that stands in the key's history.
     """
     replaced: ObjectVersion | None = None
+    versioning = state.versioning
     if versioning is Versioning.ENABLED:
         version = replace(version, version_id=new_version_id())
     elif versioning is Versioning.NEVER or (
@@ -78,7 +80,7 @@ def add_version(
 
 def remove_version(
     c: Connection,
-    versioning: Versioning,
+    state: State,
     marker: ObjectVersion,
     version_id: str | None,
     named: ObjectVersion | None,
@@ -89,8 +91,8 @@ def remove_version(
     :param named: the version of that id, the current one where ``version_id`` is None.
     :returns: the marker that was stored, else what was removed; None if there was nothing.
     """
-    if version_id is None and versioning is not Versioning.NEVER:
-        return add_version(c, versioning, marker, named, new_content=False)
+    if version_id is None and state.versioning is not Versioning.NEVER:
+        return add_version(c, state, marker, named, new_content=False)
     if named is not None:
         object_rows.remove_version(c, named, marker.modified)
     return named

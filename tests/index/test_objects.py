@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import pytest
 
@@ -20,7 +21,9 @@ from s3kit.index.session import Index
 from s3kit.model import Acl
 from s3kit.model import Bucket
 from s3kit.model import Checksum
+from s3kit.model import Encryption
 from s3kit.model import Grant
+from s3kit.model import ObjectLock
 from s3kit.model import ObjectVersion
 from s3kit.model import Part
 from s3kit.model import Permission
@@ -53,6 +56,10 @@ def test_a_version_is_read_as_it_was_written(index: Index, bucket: Bucket) -> No
         tags=(("b", "2"), ("a", "☃")),
         parts=3,
         inline=bytes(range(256)) * 256,
+        lock=ObjectLock("COMPLIANCE", 2**42, True, True, 36500, 100),
+        encryption=Encryption("aws:kms", "wrapped==", "m1", "arn:aws:kms:::key/☃", True),
+        replication="COMPLETED",
+        restored_until=2**42,
     )
     stored = put(index, written)
     read = current(index, bucket, key)
@@ -69,6 +76,38 @@ def test_a_version_is_read_as_it_was_written(index: Index, bucket: Bucket) -> No
     bare = index.read(lambda c: objects.get_current(c, bucket.id, key, inline=False))
     assert bare is not None
     assert bare.inline is None
+
+
+def test_what_comes_to_a_version_later_is_set_by_itself(index: Index, bucket: Bucket) -> None:
+    stored = put(index, version(bucket, b"k", 3))
+    lock = ObjectLock("GOVERNANCE", 5)
+    encryption = Encryption("AES256", "key", "m2")
+
+    def work(c: Connection, seq: int) -> list[bool]:
+        objects.lock_current(c, bucket.id, b"k")
+        return [
+            objects.set_lock(c, seq, lock),
+            objects.set_encryption(c, seq, encryption),
+            objects.set_replication(c, seq, "PENDING"),
+            objects.set_restored(c, seq, 7),
+            objects.set_storage_class(c, replace(stored, seq=seq), "GLACIER"),
+        ]
+
+    assert index.write(lambda c: work(c, stored.seq + 1)) == [False] * 5
+    assert current(index, bucket, b"k") == stored
+    assert index.write(lambda c: work(c, stored.seq)) == [True] * 5
+    assert current(index, bucket, b"k") == replace(
+        stored,
+        lock=lock,
+        encryption=encryption,
+        replication="PENDING",
+        restored_until=7,
+        storage_class="GLACIER",
+    )
+    page = index.read(
+        lambda c: listing.list_keys(c, bucket.id, prefix=b"", delimiter=b"", after=b"", limit=9)
+    )
+    assert [entry[4] for entry in page.entries] == ["GLACIER"]
 
 
 def test_keys_that_differ_in_one_byte_or_case_or_trailing_space_are_different_keys(

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,16 +23,23 @@ from sqlalchemy import text
 
 from s3kit.index import buckets
 from s3kit.index import garbage
+from s3kit.index import objects
 from s3kit.index import schema
 from s3kit.index.schema import SchemaMismatch
 from s3kit.index.schema import check_schema
 from s3kit.index.schema import create_schema
 from s3kit.index.schema import upgrade
+from s3kit.index.session import Connection
 from s3kit.index.session import Index
+from s3kit.model import NO_LOCK
 from s3kit.model import Acl
 from s3kit.model import Checksum
+from s3kit.model import Encryption
 from s3kit.model import Grant
+from s3kit.model import ObjectLock
+from s3kit.model import ObjectVersion
 from s3kit.model import Permission
+from s3kit.model import Setting
 
 
 @pytest.fixture
@@ -41,24 +49,42 @@ def empty(url: str) -> Any:
     index.close()
 
 
+KEY_COLUMN = {"sqlite": "key", "postgresql": "key", "mysql": "`key`"}
+
+
+def put(c: Connection, version: ObjectVersion) -> int:
+    objects.lock_current(c, version.bucket_id, version.key)
+    return objects.put_version(c, version, replaces=None, new_content=False)
+
+
 def definitions(index: Index) -> list[tuple[str, ...]]:
     """The tables as the database itself describes them."""
     queries = {
-        "sqlite": "SELECT name, sql FROM sqlite_master WHERE name LIKE '%s3kit%' ORDER BY name",
+        "sqlite": (
+            'SELECT m.name, c.name, c.type, c."notnull", c.dflt_value, c.pk, '
+            "m.sql LIKE '%AUTOINCREMENT%', m.sql LIKE '%WITHOUT ROWID%' "
+            "FROM sqlite_master m, pragma_table_info(m.name) c "
+            "WHERE m.type = 'table' AND m.name LIKE '%s3kit%' ORDER BY m.name, c.name"
+        ),
         "postgresql": (
             "SELECT table_name, column_name, data_type, is_nullable, collation_name, "
             "character_maximum_length, is_identity, column_default IS NULL "
             "FROM information_schema.columns WHERE table_schema = current_schema() "
-            "ORDER BY table_name, ordinal_position"
+            "ORDER BY table_name, column_name"
         ),
         "mysql": (
             "SELECT table_name, column_name, column_type, is_nullable, collation_name, column_key, "
             "extra FROM information_schema.columns WHERE table_schema = database() "
-            "ORDER BY table_name, ordinal_position"
+            "ORDER BY table_name, column_name"
         ),
     }
     more = {
-        "sqlite": "SELECT 1 WHERE 0",
+        "sqlite": (
+            "SELECT name, sql FROM sqlite_master WHERE type = 'index' AND name LIKE '%s3kit%' "
+            "UNION ALL SELECT m.name, f.\"from\" || ' ' || f.\"table\" || ' ' || f.on_delete "
+            "FROM sqlite_master m, pragma_foreign_key_list(m.name) f "
+            "WHERE m.name LIKE '%s3kit%' ORDER BY 1, 2"
+        ),
         "postgresql": (
             "SELECT replace(indexdef, current_schema(), '') FROM pg_indexes "
             "WHERE schemaname = current_schema() ORDER BY indexname"
@@ -131,11 +157,35 @@ def test_an_older_database_is_upgraded_with_its_content(url: str) -> None:
         command.upgrade(config, "0001")
     index.write(lambda c: buckets.insert(c, "b", "alice", 1))
     index.write(lambda c: garbage.add(c, "default", "old", 1))
+    with index.engine.begin() as connection:
+        for number in (1, 2, 3):
+            connection.execute(
+                text(
+                    "INSERT INTO s3kit_versions (bucket_id, version_id, delete_marker, size, etag, "
+                    "modified, owner, headers, storage_class, checksum, acl, tags, parts, inline, "
+                    f"{KEY_COLUMN[index.dialect]}) VALUES (1, 'null', 0, 1, '', {number}, 'alice', "
+                    "'{}', 'STANDARD', '', '', '', 0, :inline, :key)"
+                ),
+                {"key": b"key%d" % number, "inline": b"x"},
+            )
+        connection.execute(text("DELETE FROM s3kit_versions WHERE modified = 3"))
+        connection.execute(
+            text("INSERT INTO s3kit_settings (bucket_id, name, document) VALUES (1, 'cors', :x)"),
+            {"x": b"<CORSConfiguration/>"},
+        )
     with pytest.raises(SchemaMismatch, match="upgrade-index"):
         create_schema(index)
     upgrade(index)
     check_schema(index)
-    assert index.read(lambda c: buckets.get(c, "b")) is not None
+    bucket = index.read(lambda c: buckets.get(c, "b"))
+    assert bucket is not None
+    assert bucket.present is Setting.CORS
+    old = index.read(lambda c: objects.get_version(c, bucket.id, b"key2", "null"))
+    assert old is not None
+    assert (old.seq, old.inline, old.lock, old.encryption) == (2, b"x", NO_LOCK, None)
+    new = replace(old, key=b"new")
+    # The number of the one that was removed does not come back.
+    assert index.write(lambda c: put(c, new)) == 4
     assert [row[1] for row in index.read(lambda c: garbage.due(c, "default", 2, 9))] == ["old"]
     index.close()
 
@@ -249,3 +299,26 @@ def test_acls_and_tags_come_back_as_they_were(
 )
 def test_checksums_come_back_as_they_were(checksum: Checksum | None) -> None:
     assert schema.read_checksum(schema.write_checksum(checksum)) == checksum
+
+
+@given(
+    st.builds(
+        ObjectLock,
+        st.sampled_from(["", "GOVERNANCE", "COMPLIANCE"]),
+        st.integers(0, 2**53),
+        st.booleans(),
+        st.booleans(),
+        st.integers(0, 36500),
+        st.integers(0, 100),
+    )
+)
+def test_a_lock_comes_back_as_it_was(lock: ObjectLock) -> None:
+    written = schema.write_lock(lock)
+    assert len(written) <= 160
+    assert schema.read_lock(written) == lock
+
+
+@given(st.builds(Encryption, st.text(), st.text(), st.text(), st.text(), st.booleans()))
+def test_an_encryption_comes_back_as_it_was(encryption: Encryption) -> None:
+    assert schema.read_encryption(schema.write_encryption(encryption)) == encryption
+    assert schema.read_encryption(schema.write_encryption(None)) is None

@@ -10,7 +10,9 @@ from s3kit.errors import NoSuchBucket
 from s3kit.index import buckets
 from s3kit.index import settings
 from s3kit.index.session import Index
+from s3kit.model import SETTING_BITS
 from s3kit.model import Bucket
+from s3kit.model import Setting
 
 
 def test_a_document_is_stored_replaced_and_removed(index: Index, bucket: Bucket) -> None:
@@ -27,10 +29,35 @@ def test_a_document_is_stored_replaced_and_removed(index: Index, bucket: Bucket)
     assert index.read(lambda c: settings.get(c, bucket.id, "cors")) is None
 
 
+def test_the_bucket_tells_which_documents_it_has(index: Index, bucket: Bucket) -> None:
+    def present() -> Setting:
+        found = index.read(lambda c: buckets.get(c, bucket.name))
+        assert found is not None
+        state = index.read(lambda c: buckets.get_state(c, bucket.id))
+        assert state.present is found.present
+        return found.present
+
+    assert present() is Setting.NONE
+    for name, bit in SETTING_BITS.items():
+        before = present()
+        for _ in range(2):
+            index.write(lambda c, n=name: settings.put(c, bucket.id, n, b"<x/>"))  # type: ignore[misc]
+            assert present() == before | bit
+    assert len({*SETTING_BITS.values()}) == len(SETTING_BITS)
+    index.write(lambda c: settings.put(c, bucket.id, "metrics/a", b"<x/>"))
+    for name, bit in SETTING_BITS.items():
+        before = present()
+        for _ in range(2):
+            index.write(lambda c, n=name: settings.delete(c, bucket.id, n))  # type: ignore[misc]
+            assert present() == before & ~bit
+    assert present() is Setting.NONE
+
+
 def test_a_document_of_a_bucket_that_is_gone_is_refused(index: Index, bucket: Bucket) -> None:
     index.write(lambda c: buckets.delete(c, bucket, 0))
-    with pytest.raises(NoSuchBucket):
-        index.write(lambda c: settings.put(c, bucket.id, "cors", b""))
+    for name in ("cors", "metrics/a"):
+        with pytest.raises(NoSuchBucket):
+            index.write(lambda c, n=name: settings.put(c, bucket.id, n, b""))  # type: ignore[misc]
 
 
 def put_member(index: Index, bucket: Bucket, member: str, most: int = 10) -> bool:

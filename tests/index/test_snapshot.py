@@ -149,16 +149,19 @@ def test_a_snapshot_is_loaded_into_an_empty_index_only(index: Index, file: Index
 
 
 def test_the_last_numbers_are_those_that_were_given(index: Index) -> None:
-    assert index.read(snapshot.last_numbers) == {"s3kit_buckets": 0, "s3kit_versions": 0} or (
+    def all_at(number: int) -> dict[str, int]:
+        return dict.fromkeys(("s3kit_buckets", "s3kit_outbox", "s3kit_versions"), number)
+
+    assert index.read(snapshot.last_numbers) == all_at(0) or (
         # PostgreSQL does not say whether its first number was given.
-        index.dialect == "postgresql"
-        and index.read(snapshot.last_numbers) == {"s3kit_buckets": 1, "s3kit_versions": 1}
+        index.dialect == "postgresql" and index.read(snapshot.last_numbers) == all_at(1)
     )
-    snapshot.set_last_numbers(index, {"s3kit_buckets": 7, "s3kit_versions": 9})
-    assert index.read(snapshot.last_numbers) == {"s3kit_buckets": 7, "s3kit_versions": 9}
+    numbers = {**all_at(7), "s3kit_versions": 9}
+    snapshot.set_last_numbers(index, numbers)
+    assert index.read(snapshot.last_numbers) == numbers
     # Never back.
-    snapshot.set_last_numbers(index, {"s3kit_buckets": 3, "s3kit_versions": 12})
-    assert index.read(snapshot.last_numbers) == {"s3kit_buckets": 7, "s3kit_versions": 12}
+    snapshot.set_last_numbers(index, {**all_at(3), "s3kit_versions": 12})
+    assert index.read(snapshot.last_numbers) == {**numbers, "s3kit_versions": 12}
     with index.engine.begin() as connection:
         connection.execute(
             insert(buckets).values(
