@@ -21,14 +21,17 @@ from .errors import SignatureDoesNotMatch
 from .model import Account
 from .model import Bucket
 from .model import Caller
+from .model import ObjectOwnership
 from .model import ObjectVersion
 from .model import Question
+from .model import Setting
 from .profile import Profile
 from .store import Attributes
 from .store import Origin
 from .store import Store
 from .store.objects import VersionChanged
 from .store.objects import absence
+from .store.ownership import object_ownership
 from .wire import checksums
 from .wire.address import object_url
 from .wire.checksums import BodyReader
@@ -193,8 +196,13 @@ class Call:
         version_id: str | None = None,
     ) -> Question:
         """What to ask Access about this caller."""
+        acls = (
+            bucket is None
+            or not bucket.present & Setting.OWNERSHIP
+            or object_ownership(self.store, bucket) is not ObjectOwnership.BUCKET_OWNER_ENFORCED
+        )
         if bucket is None or key is None:
-            return Question(self.identity.caller, action, bucket, key, version_id)
+            return Question(self.identity.caller, action, bucket, key, version_id, acls=acls)
 
         def load() -> ObjectVersion | None:
             judged = self._judged
@@ -205,7 +213,7 @@ class Call:
                 judged[name] = self.store.objects.find(bucket, key, version_id, inline=False)
             return judged[name]
 
-        return Question(self.identity.caller, action, bucket, key, version_id, load=load)
+        return Question(self.identity.caller, action, bucket, key, version_id, load=load, acls=acls)
 
     def allowed(
         self,

@@ -151,6 +151,11 @@ class InvalidArgument(S3Error):
     message = "Invalid Argument"
 
 
+class InvalidBucketAclWithObjectOwnership(S3Error):
+    status = 400
+    message = "Bucket cannot have ACLs set with ObjectOwnership's BucketOwnerEnforced setting"
+
+
 class InvalidBucketName(S3Error):
     status = 400
     message = "The specified bucket is not valid."
@@ -394,6 +399,11 @@ class OperationAborted(S3Error):
         "A conflicting conditional operation is currently in progress against this resource. "
         "Try again."
     )
+
+
+class OwnershipControlsNotFoundError(S3Error):
+    status = 404
+    message = "The bucket ownership controls were not found"
 
 
 class PreconditionFailed(S3Error):

@@ -78,6 +78,14 @@ class Grant:
         return self.grantee.startswith("http://acs.amazonaws.com/groups/")
 
 
+class ObjectOwnership(enum.StrEnum):
+    """Who owns what others store in a bucket; with BUCKET_OWNER_ENFORCED no ACL counts there."""
+
+    BUCKET_OWNER_PREFERRED = "BucketOwnerPreferred"
+    OBJECT_WRITER = "ObjectWriter"
+    BUCKET_OWNER_ENFORCED = "BucketOwnerEnforced"
+
+
 @dataclass(frozen=True, slots=True)
 class Acl:
     """Who owns a bucket or object, and who else may act on it."""
@@ -301,7 +309,8 @@ class Question:
     """What Access is asked: may this caller do this to that?
 
     ``action`` is an IAM action such as ``s3:GetObject``. ``load`` fetches the object's current
-    (or named) version when a decision needs its ACL; None for bucket-level questions.
+    (or named) version when a decision needs its ACL; None for bucket-level questions. ``acls`` is
+    False in a bucket whose owner has switched ACLs off.
     """
 
     caller: Caller
@@ -311,6 +320,7 @@ class Question:
     version_id: str | None = None
     conditions: Mapping[str, str] = field(default_factory=dict)
     load: Callable[[], ObjectVersion | None] | None = None
+    acls: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -66,6 +66,7 @@ _OBJECT_ACL: Final = Decision(True, "the object's ACL grants it")
 _NOTHING_THERE: Final = Decision(True, "the caller may list the bucket, and the key is not there")
 _ANONYMOUS: Final = Decision(False, "the request is anonymous")
 _NO_GRANT: Final = Decision(False, "the bucket belongs to another account and no ACL grants it")
+_NO_ACLS: Final = Decision(False, "the bucket's owner has switched ACLs off")
 _NO_BUCKET: Final = Decision(False, "there is no bucket whose owner could allow it")
 
 
@@ -92,9 +93,13 @@ class OwnerAccess:
         permission = OBJECT_ACTIONS.get(action)
         if permission is None:
             permission = BUCKET_ACTIONS.get(action)
+            if not question.acls:
+                return _NO_ACLS
             if permission is not None and permits(bucket.acl, caller, permission):
                 return _BUCKET_ACL
             return _NO_GRANT
+        if not question.acls:
+            return _NO_ACLS
         version = None if question.load is None else question.load()
         if version is None or version.delete_marker:
             # Only who may list the bucket may learn that a key is not there.

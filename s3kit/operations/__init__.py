@@ -16,6 +16,7 @@ THEMES = (
     "attributes",
     "tagging",
     "acls",
+    "ownership",
     "cors",
     "bucket_properties",
     "configurations",

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..auth.acl import canned
 from ..call import Call
 from ..errors import BucketAlreadyOwnedByYou
 from ..errors import IllegalLocationConstraintException
 from ..errors import InvalidArgument
 from ..errors import InvalidLocationConstraint
 from ..errors import NotImplemented as NotImplementedByS3
-from ..model import Acl
+from ..model import ObjectOwnership
+from ..store.ownership import SETTING as OWNERSHIP
 from ..wire.names import check_bucket_name
 from ..wire.response import Response
 from ..wire.response import xml_response
@@ -21,6 +21,8 @@ from ..wire.xml import NAMESPACE
 from ..wire.xml import document
 from ..wire.xml import escape
 from ..wire.xml import from_xml
+from .acl_headers import asked_acl
+from .ownership import check_acl_fits
 
 DEFAULT_REGION = "us-east-1"
 
@@ -31,17 +33,6 @@ class CreateBucketConfiguration:
     """Where a bucket is to live."""
 
     location_constraint: str | None = None
-
-
-def canned_acl(call: Call, owner: str, bucket_owner: str) -> Acl | None:
-    """The ACL that ``x-amz-acl`` names, None where the header is absent or says private.
-
-    :raises InvalidArgument: there is no such canned ACL.
-    """
-    name = call.header("x-amz-acl")
-    if name is None or name == "private":
-        return None
-    return canned(name, owner, bucket_owner)
 
 
 def is_region(name: str) -> bool:
@@ -57,9 +48,20 @@ def create_bucket(call: Call) -> Response:
     assert name is not None
     assert account is not None, "Access lets no anonymous caller create buckets"
     check_bucket_name(name)
-    if any(name.startswith("HTTP_X_AMZ_GRANT_") for name in call.environ):
-        raise NotImplementedByS3("Grants by x-amz-grant-* headers are not implemented.")
-    acl = canned_acl(call, account.id, account.id)
+    acl = asked_acl(call, account.id, account.id)
+    settings = {}
+    ownership = call.header("x-amz-object-ownership")
+    if ownership is not None:
+        try:
+            wanted = ObjectOwnership(ownership)
+        except ValueError:
+            raise InvalidArgument(
+                "Invalid x-amz-object-ownership header: " + ownership,
+                argument_name="x-amz-object-ownership",
+                argument_value=ownership,
+            ) from None
+        check_acl_fits(acl, account.id, wanted)
+        settings[OWNERSHIP] = wanted.value.encode()
     region = ""
     if call.has_body():
         data = call.document_bytes()
@@ -83,7 +85,9 @@ def create_bucket(call: Call) -> Response:
             "this request was sent to."
         )
     try:
-        call.store.buckets.create(name, account.id, region=region, acl=acl, origin=call.origin)
+        call.store.buckets.create(
+            name, account.id, region=region, acl=acl, settings=settings, origin=call.origin
+        )
     except BucketAlreadyOwnedByYou:
         if (region or call.site.region) != DEFAULT_REGION:
             raise

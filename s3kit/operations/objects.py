@@ -11,7 +11,6 @@ from ..errors import InvalidPartNumber
 from ..errors import InvalidRange
 from ..errors import InvalidRequest
 from ..errors import InvalidStorageClass
-from ..errors import NotImplemented as NotImplementedByS3
 from ..errors import NotModified
 from ..model import NULL_VERSION
 from ..model import Checksum
@@ -29,7 +28,7 @@ from ..wire.headers import sent_headers
 from ..wire.headers import stored_headers
 from ..wire.response import Response
 from ..wire.routing import operation
-from .buckets import canned_acl
+from .acl_headers import owner_and_acl
 
 STORAGE_CLASSES = frozenset(
     {
@@ -50,7 +49,6 @@ MAX_OBJECT_TAGS = 10
 UNBUILT = (
     "HTTP_X_AMZ_SERVER_SIDE_ENCRYPTION",
     "HTTP_X_AMZ_OBJECT_LOCK_",
-    "HTTP_X_AMZ_GRANT_",
     "HTTP_X_AMZ_WRITE_OFFSET_BYTES",
 )
 NOT_ENCRYPTED = "The encryption parameters are not applicable to this object."
@@ -83,9 +81,9 @@ def new_version_headers(version: ObjectVersion) -> list[tuple[str, str]]:
 
 
 def refuse_unbuilt_headers(call: Call) -> None:
-    """Refuse what would be silently ignored, yet promises something: encryption, locks, grants.
+    """Refuse what would be silently ignored, yet promises something: encryption, locks.
 
-    :raises InvalidRequest: NotImplemented: the request asks for what this endpoint does not have.
+    :raises InvalidRequest: the request asks for what this endpoint does not have.
     """
     for name in call.environ:
         if name.startswith(UNBUILT):
@@ -93,8 +91,6 @@ def refuse_unbuilt_headers(call: Call) -> None:
                 raise InvalidRequest("Server side encryption is not configured on this endpoint.")
             if name.startswith("HTTP_X_AMZ_OBJECT_LOCK_"):
                 raise InvalidRequest("Bucket is missing Object Lock Configuration")
-            if name.startswith("HTTP_X_AMZ_GRANT_"):
-                raise NotImplementedByS3("Grants by x-amz-grant-* headers are not implemented.")
             raise InvalidRequest("Appending to an object is not available on this endpoint.")
 
 
@@ -138,10 +134,8 @@ def attributes_of(call: Call) -> Attributes:
     """What a write stores beside the bytes, all of it from the request's headers."""
     refuse_unbuilt_headers(call)
     bucket = call.bucket
-    # An anonymous writer owns nothing: what it stores is the bucket owner's.
-    owner = call.caller.account_id or bucket.account
+    owner, acl = owner_and_acl(call, bucket)
     tags = tags_of(call)
-    acl = canned_acl(call, owner, bucket.account)
     if tags:
         call.require("s3:PutObjectTagging", bucket, call.key)
     if acl is not None:

@@ -7,10 +7,8 @@ from urllib.parse import quote
 from urllib.parse import quote_from_bytes
 from urllib.parse import urlsplit
 
-from ..auth.acl import canned
 from ..auth.post_policy import check_form
 from ..call import Call
-from ..errors import AccessDenied
 from ..errors import EntityTooLarge
 from ..errors import EntityTooSmall
 from ..errors import InvalidArgument
@@ -18,7 +16,6 @@ from ..errors import InvalidRequest
 from ..errors import MalformedXML
 from ..errors import MethodNotAllowed
 from ..errors import MissingContentLength
-from ..model import Acl
 from ..model import ObjectVersion
 from ..store import Attributes
 from ..store.multipart import default_checksum_algorithm
@@ -36,9 +33,11 @@ from ..wire.response import xml_response
 from ..wire.routing import operation
 from ..wire.xml import document
 from ..wire.xml import from_xml
+from .acl_headers import owner_and_acl
 from .objects import MAX_OBJECT_TAGS
 from .objects import STORAGE_CLASSES
 from .objects import new_version_headers
+from .objects import require_new_acl
 from .tagging import Tagging
 
 FORM_OVERHEAD = 1024 * 1024
@@ -176,8 +175,11 @@ def attributes_of_form(call: Call, fields: dict[str, str]) -> Attributes:
         if name.startswith(("x-amz-server-side-encryption", "x-amz-object-lock-")):
             raise InvalidRequest(f"{name} is not available on this endpoint.")
     bucket = call.bucket
-    owner = call.caller.account_id or bucket.account
-    acl = acl_of_form(call, fields.get("acl") or fields.get("x-amz-acl"), owner)
+    if "acl" in fields:
+        fields = {**fields, "x-amz-acl": fields["acl"]}
+    owner, acl = owner_and_acl(call, bucket, fields.get)
+    if acl is not None:
+        require_new_acl(call)
     storage_class = fields.get("x-amz-storage-class") or "STANDARD"
     if storage_class not in STORAGE_CLASSES:
         raise InvalidArgument(argument_name="x-amz-storage-class", argument_value=storage_class)
@@ -189,16 +191,6 @@ def attributes_of_form(call: Call, fields: dict[str, str]) -> Attributes:
         acl=acl,
         tags=tags_of_form(call, fields.get("tagging")),
     )
-
-
-def acl_of_form(call: Call, name: str | None, owner: str) -> Acl | None:
-    """The ACL that the ``acl`` field names."""
-    if name is None or name == "private":
-        return None
-    acl = canned(name, owner, call.bucket.account)
-    if call.caller.anonymous:
-        raise AccessDenied()
-    return acl
 
 
 def tags_of_form(call: Call, text: str | None) -> tuple[tuple[str, str], ...]:

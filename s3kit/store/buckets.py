@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from collections.abc import Mapping
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Any
 from typing import TypeVar
 
@@ -15,8 +17,10 @@ from ..errors import TooManyConfigurations
 from ..index import buckets as bucket_rows
 from ..index import settings as setting_rows
 from ..index.session import Connection
+from ..model import SETTING_BITS
 from ..model import Acl
 from ..model import Bucket
+from ..model import Setting
 from ..model import Versioning
 from ..signals import ask
 from ..signals import before_bucket_created
@@ -29,6 +33,7 @@ from .events import FROM_PYTHON
 from .events import Origin
 from .events import bucket_event
 
+NO_SETTINGS: Mapping[str, bytes] = MappingProxyType({})
 CACHE_SECONDS = 1.0
 CACHE_SIZE = 10_000
 SETTINGS_CACHE_SIZE = 256
@@ -89,9 +94,10 @@ class Buckets:
         region: str = "",
         acl: Acl | None = None,
         object_lock: bool = False,
+        settings: Mapping[str, bytes] = NO_SETTINGS,
         origin: Origin = FROM_PYTHON,
     ) -> Bucket:
-        """Make a bucket.
+        """Make a bucket, with these settings documents in the same moment.
 
         :raises BucketAlreadyOwnedByYou: this account has it already.
         :raises BucketAlreadyExists: another account has it.
@@ -112,7 +118,7 @@ class Buckets:
                 if there.account == account:
                     raise BucketAlreadyOwnedByYou(bucket_name=name)
                 raise BucketAlreadyExists(bucket_name=name)
-            return bucket_rows.insert(
+            made = bucket_rows.insert(
                 c,
                 name=name,
                 account=account,
@@ -122,6 +128,10 @@ class Buckets:
                 object_lock=object_lock,
                 versioning=versioning,
             )
+            for setting, document in settings.items():
+                setting_rows.put(c, made.id, setting, document)
+            bits = [SETTING_BITS.get(setting, Setting.NONE) for setting in settings]
+            return replace(made, present=Setting(sum(bits))) if bits else made
 
         bucket = self._backing.index.write(work)
         self._forget()

@@ -158,23 +158,29 @@ for name, word, body in (
         f"Get{name}": Request("GET", "{bucket}", word),
         f"Put{name}": Request("PUT", "{bucket}", word, body=body),
     }
+
+
+def md5(body: bytes) -> dict[str, str]:
+    digest = hashlib.md5(body, usedforsecurity=False).digest()
+    return {"Content-MD5": base64.b64encode(digest).decode()}
+
+
+OWNERSHIP = (
+    b"<OwnershipControls><Rule><ObjectOwnership>ObjectWriter</ObjectOwnership></Rule>"
+    b"</OwnershipControls>"
+)
 CORS = (
     b"<CORSConfiguration><CORSRule><AllowedMethod>GET</AllowedMethod>"
     b"<AllowedOrigin>*</AllowedOrigin></CORSRule></CORSConfiguration>"
 )
 REQUESTS |= {
     "GetBucketCors": Request("GET", "{bucket}", "cors"),
-    "PutBucketCors": Request(
-        "PUT",
-        "{bucket}",
-        "cors",
-        {
-            "Content-MD5": base64.b64encode(
-                hashlib.md5(CORS, usedforsecurity=False).digest()
-            ).decode()
-        },
-        CORS,
+    "PutBucketCors": Request("PUT", "{bucket}", "cors", md5(CORS), CORS),
+    "PutBucketOwnershipControls": Request(
+        "PUT", "{bucket}", "ownershipControls", md5(OWNERSHIP), OWNERSHIP
     ),
+    "GetBucketOwnershipControls": Request("GET", "{bucket}", "ownershipControls", status=404),
+    "DeleteBucketOwnershipControls": Request("DELETE", "{bucket}", "ownershipControls", status=204),
     "DeleteBucketCors": Request("DELETE", "{bucket}", "cors", status=204),
     "GetBucketLogging": Request("GET", "{bucket}", "logging"),
     "GetBucketLifecycleConfiguration": Request("GET", "{bucket}", "lifecycle", status=404),

@@ -361,12 +361,11 @@ def test_a106_two_checksums_or_an_unknown_one_are_refused(s3: Client, bucket: st
     assert_absent(s3, path)
 
 
-UNBUILT = ["policy", "encryption", "notification", "publicAccessBlock",
-           "ownershipControls"]  # fmt: skip
+UNBUILT = ["policy", "encryption", "notification", "publicAccessBlock"]
 BUILT = ["logging", "requestPayment", "accelerate", "abac", "analytics", "inventory", "metrics",
          "intelligent-tiering", "analytics&id=1", "inventory&id=1", "metrics&id=1",
          "intelligent-tiering&id=1", "lifecycle", "website", "replication",
-         "object-lock"]  # fmt: skip
+         "object-lock", "ownershipControls"]  # fmt: skip
 
 
 @pytest.mark.parametrize("key", UNBUILT)
@@ -392,6 +391,9 @@ def test_a107_nor_one_that_is_built(s3: Client, bucket: str, key: str) -> None:
     # moto 5.2.5: DELETE ?metrics deleted the bucket.
     for method in ("PUT", "POST", "DELETE"):
         answer = s3.request(method, bucket, key)
+        if method == "DELETE" and answer.status == 204:
+            # A document that was never there is removed; the bucket is not.
+            continue
         assert answer.status in (400, 404, 405, 501), (method, key)
         assert answer.code in (
             "MalformedXML",

@@ -179,13 +179,6 @@ def test_object_lock_is_not_promised(s3: Client) -> None:
     assert s3.put(path, x_amz_bucket_object_lock_enabled="maybe").code == "InvalidArgument"
 
 
-def test_grants_in_headers_are_not_promised(s3: Client) -> None:
-    path = f"/{fresh_name()}"
-    answer = s3.put(path, x_amz_grant_full_control='id="other-id"')
-    assert answer.status == 501
-    assert s3.head(path).status == 404
-
-
 def test_an_unknown_canned_acl_makes_no_bucket(s3: Client) -> None:
     path = f"/{fresh_name()}"
     answer = s3.put(path, x_amz_acl="everybody")

@@ -383,12 +383,6 @@ def test_a_customers_key_for_what_is_not_there_is_still_a_404(s3: Client, bucket
     assert (answer.status, answer.code) == (404, "NoSuchKey")
 
 
-def test_grants_in_headers_are_refused_and_not_ignored(s3: Client, bucket: str) -> None:
-    answer = s3.put(f"{bucket}/k", TEXT, x_amz_grant_read=f'id="{OTHER_ID}"')
-    assert (answer.status, answer.code) == (501, "NotImplemented")
-    assert s3.head(f"{bucket}/k").status == 404
-
-
 # -- ranges
 
 

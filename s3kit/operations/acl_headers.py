@@ -1,0 +1,145 @@
+"""The ACL that a write asks for by ``x-amz-acl`` or ``x-amz-grant-*``, and what the bucket's
+object ownership makes of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from ..auth.acl import canned
+from ..call import Call
+from ..errors import AccessControlListNotSupported
+from ..errors import InvalidArgument
+from ..errors import InvalidRequest
+from ..errors import MethodNotAllowed
+from ..model import ALL_USERS
+from ..model import AUTHENTICATED_USERS
+from ..model import LOG_DELIVERY
+from ..model import Acl
+from ..model import Bucket
+from ..model import Grant
+from ..model import ObjectOwnership
+from ..model import Permission
+from ..store.ownership import object_ownership
+
+GROUPS: Final = frozenset({ALL_USERS, AUTHENTICATED_USERS, LOG_DELIVERY})
+MAX_GRANTS: Final = 100
+OWNERS: Final = "bucket-owner-full-control"
+"""The one ACL that may be named where ACLs are switched off, for it says nothing new."""
+
+# In the order in which S3 lists what they grant.
+GRANT_HEADERS: Final = (
+    ("x-amz-grant-read", Permission.READ),
+    ("x-amz-grant-write", Permission.WRITE),
+    ("x-amz-grant-read-acp", Permission.READ_ACP),
+    ("x-amz-grant-write-acp", Permission.WRITE_ACP),
+    ("x-amz-grant-full-control", Permission.FULL_CONTROL),
+)
+
+
+def grantee_of(call: Call, kind: str, value: str, owner: str) -> str:
+    """The grantee as it is stored, of ``id``, ``uri`` or ``emailAddress``.
+
+    :raises InvalidArgument: nobody is known by it.
+    :raises MethodNotAllowed: by e-mail address, which AWS ended in October 2025.
+    """
+    if kind == "uri":
+        if value not in GROUPS:
+            raise InvalidArgument(
+                "Invalid group uri", argument_name="Group/URI", argument_value=value
+            )
+        return value
+    if kind == "id":
+        if value != owner and call.site.key_ring.account(value) is None:
+            raise InvalidArgument(
+                "Invalid id", argument_name="CanonicalUser/ID", argument_value=value
+            )
+        return value
+    raise MethodNotAllowed(
+        "Grants by e-mail address are no longer supported. Name the account by its id.",
+        resource_type="ACL",
+    )
+
+
+def granted_acl(
+    call: Call, owner: str, header: Callable[[str], str | None] | None = None
+) -> Acl | None:
+    """The ACL of the ``x-amz-grant-*`` headers: what they list and nothing more; None without.
+
+    :param header: answers a header's, or a form field's, value by its name.
+    :raises InvalidArgument: a header is not a list of ``id="..."`` or ``uri="..."``.
+    Source: https://docs.aws.amazon.com/AmazonS3/latest/API/API_PutObjectAcl.html
+    """
+    header = call.header if header is None else header
+    grants = []
+    found = False
+    for name, permission in GRANT_HEADERS:
+        value = header(name)
+        if value is None:
+            continue
+        found = True
+        for entry in value.split(","):
+            kind, equals, text = entry.strip().partition("=")
+            if not equals or kind not in ("id", "uri", "emailAddress"):
+                raise InvalidArgument(
+                    "Argument format not recognized", argument_name=name, argument_value=value
+                )
+            text = text.strip()
+            if len(text) >= 2 and text[0] == text[-1] == '"':
+                text = text[1:-1]
+            grants.append(Grant(grantee_of(call, kind, text, owner), permission))
+    if len(grants) > MAX_GRANTS:
+        raise InvalidRequest(f"An ACL may have at most {MAX_GRANTS} grants.")
+    return Acl(owner, tuple(grants)) if found else None
+
+
+def asked_acl(
+    call: Call,
+    owner: str,
+    bucket_owner: str,
+    header: Callable[[str], str | None] | None = None,
+) -> Acl | None:
+    """The ACL that the headers ask for, None where they name none or ``private``.
+
+    :raises InvalidArgument: there is no such canned ACL, or no such grantee.
+    :raises InvalidRequest: a canned one and grants.
+    """
+    name = (call.header if header is None else header)("x-amz-acl")
+    granted = granted_acl(call, owner, header)
+    if granted is not None:
+        if name is not None:
+            raise InvalidRequest("Specifying both Canned ACLs and Header Grants is not allowed")
+        return granted
+    if name is None or name == "private":
+        return None
+    return canned(name, owner, bucket_owner)
+
+
+def owner_and_acl(
+    call: Call, bucket: Bucket, header: Callable[[str], str | None] | None = None
+) -> tuple[str, Acl | None]:
+    """Who will own what the request stores, and its ACL; None for a private one.
+
+    :param header: in place of the request's headers, a form's fields.
+    :raises AccessControlListNotSupported: the bucket's owner has switched ACLs off.
+    Source: Amazon S3 User Guide, "Controlling ownership of objects and disabling ACLs".
+    """
+    header = call.header if header is None else header
+    # An anonymous writer owns nothing: what it stores is the bucket owner's.
+    owner = call.caller.account_id or bucket.account
+    ownership = object_ownership(call.store, bucket)
+    if ownership is ObjectOwnership.BUCKET_OWNER_ENFORCED:
+        owner = bucket.account
+        name = header("x-amz-acl")
+        acl = granted_acl(call, owner, header)
+        full = (Grant(owner, Permission.FULL_CONTROL),)
+        if name not in (None, OWNERS) or (acl is not None and acl.grants != full):
+            raise AccessControlListNotSupported()
+        return owner, None
+    if ownership is ObjectOwnership.BUCKET_OWNER_PREFERRED and header("x-amz-acl") == OWNERS:
+        owner = bucket.account
+    return owner, asked_acl(call, owner, bucket.account, header)
+
+
+__all__ = ["GROUPS", "MAX_GRANTS", "asked_acl", "granted_acl", "grantee_of", "owner_and_acl"]
