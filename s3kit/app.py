@@ -62,6 +62,8 @@ from .wire.environ import open_input
 from .wire.environ import public_url_parts
 from .wire.environ import raw_target
 from .wire.environ import take_hoisted_headers
+from .wire.https import Https
+from .wire.https import refuse_plain
 from .wire.names import check_key
 from .wire.names import is_bucket_name
 from .wire.query import Query
@@ -155,6 +157,7 @@ class S3App:
         self._key_ring = DictKeyRing(config.signing_keys()) if key_ring is None else key_ring
         self._base_hosts = config.base_hosts
         self._trusted = TrustedProxies(config.trusted_proxies)
+        self._https: Https = config.https
         self._public_prefix = config.public_prefix.rstrip("/")
         self._pinned_region = config.region if config.pin_region else None
         self._host_id = f"{random.getrandbits(256):064x}"
@@ -228,6 +231,8 @@ class S3App:
         received.append(body)
         target = raw_target(environ)
         scheme, host, prefix, _client = public_url_parts(environ, self._trusted)
+        if scheme != "https" and self._https != "off":
+            return refuse_plain(self._https, method, host, prefix + target.path, target.query)
         address = parse_address(
             target,
             host,

@@ -27,6 +27,7 @@ from .blobs.registry import urls
 from .model import Account
 from .model import Key
 from .profile import PROFILES
+from .wire.https import Https
 
 DEFAULT_ACCOUNT = "default"
 """The account that ``keys`` act for."""
@@ -105,6 +106,9 @@ class Config:
     :param public_endpoint: the URL under which clients reach this endpoint, a mount's path
         included, e.g. ``https://files.example.com/s3``: presigned URLs and forms point there.
     :param place: bucket name pattern (``backups-*``) to storage name; the first match wins.
+    :param https: what becomes of a request over plain HTTP: ``off`` serves it, ``redirect`` sends
+        the client to https on port 443 (FB-04), ``reject`` refuses it (BB-01). Behind a proxy that
+        ends TLS, name it in ``trusted_proxies``.
     :param durability: ``full``: every acknowledged write survives a power cut, on storages that
         can (folders and object stores). ``relaxed``: a power cut may take back the last moments,
         as if they had not been asked for, but leaves no object broken: bytes in a folder are
@@ -131,6 +135,7 @@ class Config:
     public_endpoint: str = ""
     place: Mapping[str, str] = field(default_factory=dict)
     profile: str = "aws"
+    https: Https = "off"
     durability: Literal["full", "relaxed"] = "full"
     inline_threshold: int = 65536
     grace_seconds: int = 3600
@@ -165,6 +170,9 @@ class Config:
             raise ConfigError("pool_size must be at least 1.")
 
     def _check_words(self) -> None:
+        if self.https not in ("off", "redirect", "reject"):
+            close = nearest(self.https, ("off", "redirect", "reject"))
+            raise ConfigError(f'https is "{self.https}". {close}')
         if self.durability not in ("full", "relaxed"):
             close = nearest(self.durability, ("full", "relaxed"))
             raise ConfigError(f'durability is "{self.durability}". {close}')
