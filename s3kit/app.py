@@ -286,6 +286,7 @@ class S3App:
         method = call.method
         if method != "GET" and method != "HEAD":
             self.store.janitor.nudge()
+            self.store.outbox.nudge()
         return answer
 
     def _handle(self, handler: Callable[[Call], Answer], call: Call) -> Answer:

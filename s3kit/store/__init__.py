@@ -27,6 +27,7 @@ from .multipart import WantedPart
 from .objects import Attributes
 from .objects import Objects
 from .objects import Removal
+from .outbox import Outbox
 
 if TYPE_CHECKING:
     from ..blobs.place import Place
@@ -74,6 +75,7 @@ class Store:
             profile=profile,
             clock=clock,
         )
+        self.outbox = self._backing.outbox = Outbox(self._backing)
         self.buckets = Buckets(self._backing)
         self.objects = Objects(self._backing)
         self.copying = Copying(self._backing, self.objects)
@@ -176,6 +178,7 @@ class Store:
 
     def close(self) -> None:
         """Close the index and the storages."""
+        self.outbox.close()
         self.janitor.close()
         self.index.close()
         for storage in self.storages.values():

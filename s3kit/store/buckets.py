@@ -130,6 +130,7 @@ class Buckets:
             )
             for setting, document in settings.items():
                 setting_rows.put(c, made.id, setting, document)
+            self._backing.outbox.record_bucket(c, "s3:BucketCreated", made, origin, created)
             bits = [SETTING_BITS.get(setting, Setting.NONE) for setting in settings]
             return replace(made, present=Setting(sum(bits))) if bits else made
 
@@ -147,7 +148,12 @@ class Buckets:
             event = bucket_event("s3:BucketRemoved", bucket, origin, self._backing.now())
             ask(before_bucket_removed, event)
         now = self._backing.now()
-        self._backing.index.write(lambda c: bucket_rows.delete(c, bucket, now))
+
+        def work(c: Connection) -> None:
+            bucket_rows.delete(c, bucket, now)
+            self._backing.outbox.record_bucket(c, "s3:BucketRemoved", bucket, origin, now)
+
+        self._backing.index.write(work)
         self._forget()
         emit(bucket_removed, bucket_event("s3:BucketRemoved", bucket, origin, now))
 
