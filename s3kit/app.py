@@ -121,7 +121,7 @@ def open_store_of(config: Config) -> Store:
     except BaseException:
         index.close()
         raise
-    return Store(
+    store = Store(
         index,
         storages,
         place=tuple(config.place.items()),
@@ -130,6 +130,15 @@ def open_store_of(config: Config) -> Store:
         orphan_seconds=config.orphan_seconds,
         profile=profile_of(config),
     )
+    outbox = store.outbox
+    outbox.region = config.region
+    outbox.attempts = config.delivery_attempts
+    outbox.enabled = config.relay
+    for name in config.outbox:
+        outbox.subscribe_by_name(name)
+    for arn, target in config.notifications.items():
+        store.notifications.add_target(arn, target)
+    return store
 
 
 class S3App:
@@ -168,6 +177,7 @@ class S3App:
             base_hosts=self._base_hosts,
             trusted=self._trusted,
             public_prefix=self._public_prefix,
+            host_id=self._host_id,
         )
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:

@@ -24,6 +24,7 @@ from .events import Origin
 from .janitor import Janitor
 from .multipart import Multipart
 from .multipart import WantedPart
+from .notifications import Notifications
 from .objects import Attributes
 from .objects import Objects
 from .objects import Removal
@@ -78,6 +79,7 @@ class Store:
         self.outbox = self._backing.outbox = Outbox(self._backing)
         self.buckets = Buckets(self._backing)
         self.objects = Objects(self._backing)
+        self.notifications = Notifications(self._backing, self.buckets, self.outbox)
         self.copying = Copying(self._backing, self.objects)
         self.multipart = Multipart(self._backing, self.copying)
         self.janitor = Janitor(self._backing)

@@ -208,15 +208,17 @@ class Buckets:
 
     def put_setting(self, bucket: Bucket, name: str, document: bytes) -> None:
         """Store a settings document; it counts at once here and within a second elsewhere."""
-        self._backing.index.write(lambda c: setting_rows.put(c, bucket.id, name, document))
+        self.change_setting(lambda c: setting_rows.put(c, bucket.id, name, document))
+
+    def change_setting(self, work: Callable[[Connection], object]) -> None:
+        """Change settings documents, and whatever belongs to that, in one transaction."""
+        self._backing.index.write(work)
         self._settings = {}
         self._forget()
 
     def delete_setting(self, bucket: Bucket, name: str) -> None:
         """Remove a settings document; a missing one is no error."""
-        self._backing.index.write(lambda c: setting_rows.delete(c, bucket.id, name))
-        self._settings = {}
-        self._forget()
+        self.change_setting(lambda c: setting_rows.delete(c, bucket.id, name))
 
     def member(self, bucket: Bucket, group: str, member: str) -> bytes | None:
         """One of a group's settings documents (``metrics`` ...), or None if there is none."""

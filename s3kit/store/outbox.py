@@ -197,8 +197,15 @@ class Outbox:
     def _record(
         self, c: Connection, bucket: Bucket, event: Event, present: int, key: bytes
     ) -> None:
+        now = self._backing.now()
         wanted: list[tuple[str, str]] = []
-        event = replace(event, id=secrets.token_hex(16), region=bucket.region or self.region)
+        event = replace(
+            event,
+            id=secrets.token_hex(16),
+            region=bucket.region or self.region,
+            # The version's own time is when it was stored.
+            time=event.time if event.name.startswith("s3:ObjectCreated:") else now,
+        )
         for setting, route in self._routes:
             if present & setting:
                 wanted.extend(route(c, bucket, event))
