@@ -369,9 +369,9 @@ def fail(
 
 
 def _plain(error: str) -> str:
-    # PostgreSQL refuses NUL, and every database half a surrogate.
-    text = error[:LONGEST_ERROR].replace("\0", "\ufffd")
-    return text.encode("utf-8", "replace").decode()
+    # The column is as narrow as a document's: MariaDB takes only what its own default can hold.
+    text = error.replace("\0", "\\0").encode("ascii", "backslashreplace").decode()
+    return text[:LONGEST_ERROR]
 
 
 def backlog(connection: Connection) -> list[Backlog]:
