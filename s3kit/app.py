@@ -123,7 +123,7 @@ def open_store_of(config: Config) -> Store:
     except BaseException:
         index.close()
         raise
-    return Store(
+    store = Store(
         index,
         storages,
         place=tuple(config.place.items()),
@@ -132,6 +132,15 @@ def open_store_of(config: Config) -> Store:
         orphan_seconds=config.orphan_seconds,
         profile=profile_of(config),
     )
+    outbox = store.outbox
+    outbox.region = config.region
+    outbox.attempts = config.delivery_attempts
+    outbox.enabled = config.relay
+    for name in config.outbox:
+        outbox.subscribe_by_name(name)
+    for arn, target in config.notifications.items():
+        store.notifications.add_target(arn, target)
+    return store
 
 
 class S3App:
@@ -171,6 +180,7 @@ class S3App:
             base_hosts=self._base_hosts,
             trusted=self._trusted,
             public_prefix=self._public_prefix,
+            host_id=self._host_id,
         )
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
@@ -291,6 +301,7 @@ class S3App:
         method = call.method
         if method != "GET" and method != "HEAD":
             self.store.janitor.nudge()
+            self.store.outbox.nudge()
         return answer
 
     def _handle(self, handler: Callable[[Call], Answer], call: Call) -> Answer:

@@ -75,6 +75,7 @@ class Site:
     base_hosts: tuple[str, ...]
     trusted: TrustedProxies
     public_prefix: str
+    host_id: str = ""
 
 
 class Call:
@@ -148,7 +149,9 @@ class Call:
     @property
     def origin(self) -> Origin:
         """Who to name in events."""
-        return Origin(self.identity.caller, self.request_id)
+        site = self.site
+        client = public_url_parts(self.environ, site.trusted)[3]
+        return Origin(self.identity.caller, self.request_id, client, site.host_id)
 
     @property
     def version_id(self) -> str | None:

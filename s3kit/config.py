@@ -120,6 +120,15 @@ class Config:
         3600, and more than an upload takes.
     :param max_object_size: bytes, or None for the profile's limit.
     :param plugins: modules imported at start, e.g. to connect signal receivers.
+    :param outbox: who may miss no event of any bucket: ``module:function``, called as a signal's
+        receiver is, or the name of a blinker signal.
+    :param notifications: what the ARNs of buckets' notification configurations stand for:
+        ``module:function``, a function, or the name of a blinker signal; ``eventbridge`` names
+        what stands for Amazon EventBridge.
+    :param relay: deliver events in a thread of each process that stores objects; without it only
+        ``s3kit worker`` does.
+    :param delivery_attempts: after so many an event is given up; with the pauses between them,
+        16 are some five hours.
     :param pool_size: database connections per process at most.
     """
 
@@ -142,6 +151,10 @@ class Config:
     orphan_seconds: int = 86400
     max_object_size: int | None = None
     plugins: tuple[str, ...] = ()
+    outbox: tuple[str, ...] = ()
+    notifications: Mapping[str, Any] = field(default_factory=dict)
+    relay: bool = True
+    delivery_attempts: int = 16
     pool_size: int = 32
 
     def __post_init__(self) -> None:
@@ -150,6 +163,7 @@ class Config:
         _check_storages(self.storages)
         _check_accounts(self.accounts, self.keys)
         self._check_words()
+        self._check_targets()
         if self.inline_threshold < 0:
             raise ConfigError("inline_threshold must not be negative.")
         if self.grace_seconds < LEAST_GRACE:
@@ -166,8 +180,23 @@ class Config:
             raise ConfigError(f"inline_threshold must not be above {MOST_INLINE} bytes (1 MiB).")
         if self.max_object_size is not None and self.max_object_size < 1:
             raise ConfigError("max_object_size must be at least 1 byte; leave it out for no limit.")
+        if self.delivery_attempts < 1:
+            raise ConfigError("delivery_attempts must be at least 1.")
         if self.pool_size < 1:
             raise ConfigError("pool_size must be at least 1.")
+
+    def _check_targets(self) -> None:
+        for name in self.outbox:
+            _check_target("outbox", name)
+        for arn, target in self.notifications.items():
+            where = f'notifications["{arn}"]'
+            if arn != "eventbridge" and not _ARN.fullmatch(arn):
+                raise ConfigError(
+                    f"{where}: the name must be an ARN such as "
+                    'arn:aws:sqs:us-east-1:000000000000:photos, or "eventbridge".'
+                )
+            if not callable(target):
+                _check_target(where, target)
 
     def _check_words(self) -> None:
         if self.https not in ("off", "redirect", "reject"):
@@ -370,6 +399,17 @@ def _check_storage(where: str, spec: Any) -> None:
         raise ConfigError(f"{where}: mirror must be a list of storages.")
     for number, member in enumerate(members, 1):
         _check_storage(f"{where}, member {number}", member)
+
+
+_ARN = re.compile(r"arn:[!-~]{1,250}")
+_TARGET = re.compile(r"[A-Za-z_][\w.-]*(:[A-Za-z_][\w.]*)?", re.ASCII)
+
+
+def _check_target(where: str, target: Any) -> None:
+    if not isinstance(target, str) or len(target) > 255 or not _TARGET.fullmatch(target):
+        raise ConfigError(
+            f'{where}: {target!r} is neither "module:function" nor the name of a signal.'
+        )
 
 
 def _is_read_only(spec: StorageSpec) -> bool:

@@ -12,9 +12,13 @@ bound method, or connect with ``weak=False``.
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from collections.abc import Mapping
 from dataclasses import dataclass
 from dataclasses import field
+from fnmatch import fnmatchcase
+from typing import Any
+from typing import TypeVar
 
 from blinker import Signal
 
@@ -58,6 +62,12 @@ class Event:
     :param time: milliseconds since the epoch.
     :param replaced: an earlier object of this key was overwritten.
     :param metadata: the stored headers by lower-case name, ``x-amz-meta-*`` included.
+    :param id: tells repeats of a durable event; "" for what is only heard in its own process.
+    :param sequencer: hex; compares in the order of a key's durable events.
+    :param source_ip: where the request came from, "" for what Python code did.
+    :param host_id: the server's own id, as the answer showed it (``x-amz-id-2``).
+    :param region: of the bucket, else of the endpoint.
+    :param details: S3's further members of some events, such as ``lifecycleEventData``.
     """
 
     name: str
@@ -74,6 +84,12 @@ class Event:
     metadata: Mapping[str, str] = field(default_factory=dict)
     caller: Caller = ANONYMOUS
     request_id: str = ""
+    id: str = ""
+    sequencer: str = ""
+    source_ip: str = ""
+    host_id: str = ""
+    region: str = ""
+    details: Mapping[str, Any] = field(default_factory=dict)
 
 
 def ask(signal: Signal, event: Event) -> None:
@@ -99,3 +115,118 @@ def emit(signal: Signal, event: Event) -> None:
             receiver(event.bucket, event=event)
         except Exception:
             logger.exception("A receiver of %s for bucket %r failed.", event.name, event.bucket)
+
+
+# Durable receivers.
+
+Receiver = TypeVar("Receiver", bound=Callable[..., object])
+
+EVENTS: dict[Signal, tuple[str, ...]] = {
+    object_created: ("s3:ObjectCreated:*",),
+    object_removed: ("s3:ObjectRemoved:*", "s3:LifecycleExpiration:*"),
+    object_tagged: ("s3:ObjectTagging:*",),
+    object_acl_changed: ("s3:ObjectAcl:Put",),
+    bucket_created: ("s3:BucketCreated",),
+    bucket_removed: ("s3:BucketRemoved",),
+}
+"""The events that an after-commit signal announces."""
+
+
+def matches(name: str, patterns: tuple[str, ...]) -> bool:
+    """Whether an event's name is one of these, or in a group such as ``s3:ObjectCreated:*``."""
+    for pattern in patterns:
+        if name == pattern or (pattern[-1:] == "*" and name.startswith(pattern[:-1])):
+            return True
+    return False
+
+
+@dataclass(frozen=True, slots=True)
+class Durable:
+    """A receiver that no event it wants may miss, and which events those are.
+
+    :param name: what its events wait under in the index: the same in every process.
+    :param patterns: names of events; none means all.
+    :param bucket: a bucket's name, or a pattern such as ``photos-*``.
+    """
+
+    name: str
+    receiver: Callable[..., object]
+    patterns: tuple[str, ...] = ()
+    bucket: str = "*"
+    prefix: str = ""
+    suffix: str = ""
+
+    def wants(self, name: str, bucket: str, key: str) -> bool:
+        """Whether it is to hear of this."""
+        return (
+            (not self.patterns or matches(name, self.patterns))
+            and key.startswith(self.prefix)
+            and key.endswith(self.suffix)
+            and (self.bucket == "*" or fnmatchcase(bucket, self.bucket))
+        )
+
+
+DURABLE: dict[str, Durable] = {}
+"""Every receiver that :func:`durable` has declared, by name."""
+
+
+def patterns_of(what: tuple[Signal | str, ...]) -> tuple[str, ...]:
+    """The names of events that signals, and names of events, stand for.
+
+    :raises ValueError: a ``before_*`` signal, or one of somebody else's.
+    """
+    found: list[str] = []
+    for each in what:
+        if isinstance(each, str):
+            found.append(each)
+        elif each in EVENTS:
+            found.extend(EVENTS[each])
+        else:
+            raise ValueError(f"{each!r} announces nothing that is committed")
+    return tuple(found)
+
+
+def durable(
+    *what: Signal | str,
+    bucket: str = "*",
+    prefix: str = "",
+    suffix: str = "",
+    name: str = "",
+) -> Callable[[Receiver], Receiver]:
+    """Declare a receiver that hears every event, even if this process dies over it.
+
+    The event is written down in the transaction of what it tells of, and the receiver is called
+    after it, by ``s3kit worker`` or a thread of a process that serves, until it returns without an
+    exception: at least once, the events of one key in their order. ``event.id`` tells repeats.
+
+    :param what: signals of this module, or names of S3's events; none means all events.
+    :param bucket: this bucket only, or those of a pattern such as ``photos-*``.
+    :param prefix: only keys that begin so; ``suffix``: that end so.
+    :param name: what its events wait under; ``module:function`` by default. All processes of an
+        endpoint must know it by the same.
+    :raises ValueError: another receiver has the name, or it is not plain ASCII.
+    """
+    patterns = patterns_of(what)
+
+    def declare(receiver: Receiver) -> Receiver:
+        origin = f"{receiver.__module__}:{receiver.__qualname__}"
+        mine = name or origin
+        there = DURABLE.get(mine)
+        if there is not None:
+            other = there.receiver
+            if f"{other.__module__}:{other.__qualname__}" != origin:
+                raise ValueError(f"there is another durable receiver named {mine!r}")
+        check_name(mine)
+        DURABLE[mine] = Durable(mine, receiver, patterns, bucket, prefix, suffix)
+        return receiver
+
+    return declare
+
+
+def check_name(name: str) -> None:
+    """Refuse what cannot name a target.
+
+    :raises ValueError:
+    """
+    if not (0 < len(name) <= 255 and name.isascii() and name.isprintable()):
+        raise ValueError(f"{name!r} must be 1 to 255 printable ASCII characters")

@@ -18,6 +18,8 @@ from .conformance import conformance
 from .find_request import find_request
 from .gc import gc
 from .migrate_storage import migrate_storage
+from .outbox import outbox
+from .outbox import worker
 from .scrub import scrub
 from .serve import serve
 from .upgrade_index import upgrade_index
@@ -54,6 +56,8 @@ def cli() -> None:
 
 cli.add_command(conformance)
 cli.add_command(serve)
+cli.add_command(worker)
+cli.add_command(outbox)
 cli.add_command(find_request)
 cli.add_command(gc)
 cli.add_command(scrub)

@@ -11,6 +11,7 @@ from ..blobs.base import Capabilities
 from ..config import Config
 from ..index.schema import check_schema
 from ..middleware.health import health
+from .outbox import check_targets
 from .watching import Watching
 from .watching import watch
 
@@ -29,6 +30,9 @@ class Worker:
             level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
         )
         self.s3 = S3App(config)
+        if config.relay and self.s3.store.outbox.target_names():
+            # What an earlier process has left is not to wait for the next event.
+            self.s3.store.outbox.start()
         # What asks after our health every second is in no log.
         watched, self._closers = watch(self.s3, config, watching or Watching())
         self.app: WSGIApplication = health(
@@ -51,6 +55,7 @@ def prepare(config: Config) -> Mapping[str, Capabilities]:
     """
     app = S3App(config)
     try:
+        check_targets(app)
         return {name: store.capabilities for name, store in app.store.storages.items()}
     finally:
         app.close()

@@ -278,21 +278,28 @@ object_annotations = _table(
 outbox = _table(
     "outbox",
     Column("id", _number(), primary_key=True, autoincrement=True),
+    # The same in the rows of all targets of one event.
     Column("event_id", _word(64), nullable=False),
-    Column("target", _name(), nullable=False),
+    # Of the event's first row, 0 in that row: orders the events of a key, whatever the target.
+    Column("seq", BigInteger, nullable=False),
+    Column("target", _word(255), nullable=False),
     Column("bucket_id", BigInteger, nullable=False),
     Column("key", _key(), nullable=False),
     Column("document", _document(), nullable=False),
     Column("created", BigInteger, nullable=False),
-    # When it is to be tried; far away for one that was given up.
+    # When it is to be tried.
     Column("due", BigInteger, nullable=False),
     Column("attempts", Integer, nullable=False),
+    # It was given up.
+    Column("dead", SmallInteger, nullable=False),
+    # What went wrong last.
+    Column("error", _document(), nullable=False),
     Column("holder", _word(64), nullable=False),
     Column("held_until", BigInteger, nullable=False),
     sqlite_autoincrement=True,
 )
-SqlIndex("s3kit_outbox_by_due", outbox.c.due)
-SqlIndex("s3kit_outbox_by_key", outbox.c.bucket_id, outbox.c.key, outbox.c.target, outbox.c.id)
+SqlIndex("s3kit_outbox_by_due", outbox.c.target, outbox.c.dead, outbox.c.due, outbox.c.id)
+SqlIndex("s3kit_outbox_by_key", outbox.c.target, outbox.c.bucket_id, outbox.c.key, outbox.c.id)
 
 # Who does a work that only one process should do at a time, and until when it is believed to live.
 leases = _table(

@@ -20,6 +20,7 @@ THEMES = (
     "cors",
     "bucket_properties",
     "configurations",
+    "notifications",
     "never_set",
     "versioning",
 )

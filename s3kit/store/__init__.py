@@ -24,9 +24,11 @@ from .events import Origin
 from .janitor import Janitor
 from .multipart import Multipart
 from .multipart import WantedPart
+from .notifications import Notifications
 from .objects import Attributes
 from .objects import Objects
 from .objects import Removal
+from .outbox import Outbox
 
 if TYPE_CHECKING:
     from ..blobs.place import Place
@@ -74,8 +76,10 @@ class Store:
             profile=profile,
             clock=clock,
         )
+        self.outbox = self._backing.outbox = Outbox(self._backing)
         self.buckets = Buckets(self._backing)
         self.objects = Objects(self._backing)
+        self.notifications = Notifications(self._backing, self.buckets, self.outbox)
         self.copying = Copying(self._backing, self.objects)
         self.multipart = Multipart(self._backing, self.copying)
         self.janitor = Janitor(self._backing)
@@ -176,6 +180,7 @@ class Store:
 
     def close(self) -> None:
         """Close the index and the storages."""
+        self.outbox.close()
         self.janitor.close()
         self.index.close()
         for storage in self.storages.values():

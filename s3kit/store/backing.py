@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING
 from typing import Protocol
 
 from ..blobs.base import BlobStore
@@ -25,6 +26,9 @@ from ..model import ObjectVersion
 from ..model import Part
 from ..profile import AWS
 from ..profile import Profile
+
+if TYPE_CHECKING:
+    from .outbox import Outbox
 
 logger = logging.getLogger("s3kit.store")
 
@@ -70,6 +74,7 @@ class Backing:
         "index",
         "inline_threshold",
         "orphan_seconds",
+        "outbox",
         "profile",
         "storages",
     )
@@ -94,6 +99,8 @@ class Backing:
         self.profile = profile
         self.clock = clock
         self._place = tuple(place)
+        self.outbox: Outbox
+        """Where every change is written down for those who may not miss it; set by the Store."""
 
     def now(self) -> int:
         """Milliseconds since the epoch."""

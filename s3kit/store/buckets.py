@@ -130,6 +130,7 @@ class Buckets:
             )
             for setting, document in settings.items():
                 setting_rows.put(c, made.id, setting, document)
+            self._backing.outbox.record_bucket(c, "s3:BucketCreated", made, origin, created)
             bits = [SETTING_BITS.get(setting, Setting.NONE) for setting in settings]
             return replace(made, present=Setting(sum(bits))) if bits else made
 
@@ -147,7 +148,12 @@ class Buckets:
             event = bucket_event("s3:BucketRemoved", bucket, origin, self._backing.now())
             ask(before_bucket_removed, event)
         now = self._backing.now()
-        self._backing.index.write(lambda c: bucket_rows.delete(c, bucket, now))
+
+        def work(c: Connection) -> None:
+            bucket_rows.delete(c, bucket, now)
+            self._backing.outbox.record_bucket(c, "s3:BucketRemoved", bucket, origin, now)
+
+        self._backing.index.write(work)
         self._forget()
         emit(bucket_removed, bucket_event("s3:BucketRemoved", bucket, origin, now))
 
@@ -202,15 +208,17 @@ class Buckets:
 
     def put_setting(self, bucket: Bucket, name: str, document: bytes) -> None:
         """Store a settings document; it counts at once here and within a second elsewhere."""
-        self._backing.index.write(lambda c: setting_rows.put(c, bucket.id, name, document))
+        self.change_setting(lambda c: setting_rows.put(c, bucket.id, name, document))
+
+    def change_setting(self, work: Callable[[Connection], object]) -> None:
+        """Change settings documents, and whatever belongs to that, in one transaction."""
+        self._backing.index.write(work)
         self._settings = {}
         self._forget()
 
     def delete_setting(self, bucket: Bucket, name: str) -> None:
         """Remove a settings document; a missing one is no error."""
-        self._backing.index.write(lambda c: setting_rows.delete(c, bucket.id, name))
-        self._settings = {}
-        self._forget()
+        self.change_setting(lambda c: setting_rows.delete(c, bucket.id, name))
 
     def member(self, bucket: Bucket, group: str, member: str) -> bytes | None:
         """One of a group's settings documents (``metrics`` ...), or None if there is none."""

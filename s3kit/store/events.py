@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
+from typing import Any
 
 from blinker import Signal
 
+from ..index.outbox import Waiting
 from ..model import ANONYMOUS
+from ..model import Account
 from ..model import Bucket
 from ..model import Caller
 from ..model import ObjectVersion
@@ -17,10 +21,12 @@ from ..signals import emit
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Who caused a change, and in which request."""
+    """Who caused a change, in which request, from where."""
 
     caller: Caller = ANONYMOUS
     request_id: str = ""
+    source_ip: str = ""
+    host_id: str = ""
 
 
 FROM_PYTHON = Origin()
@@ -45,6 +51,8 @@ def object_event(
         metadata=version.headers,
         caller=origin.caller,
         request_id=origin.request_id,
+        source_ip=origin.source_ip,
+        host_id=origin.host_id,
     )
 
 
@@ -80,4 +88,72 @@ def bucket_event(name: str, bucket: Bucket, origin: Origin, time: int) -> Event:
         time=time,
         caller=origin.caller,
         request_id=origin.request_id,
+        source_ip=origin.source_ip,
+        host_id=origin.host_id,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """An event on its way to one target.
+
+    :param note: what the route said beside the target's name, such as a rule's id.
+    :param attempt: 1 for the first.
+    """
+
+    event: Event
+    target: str
+    note: str = ""
+    attempt: int = 1
+
+
+# -- an event in its row
+
+
+def event_values(event: Event) -> dict[str, Any]:
+    """An event as JSON can hold it, without what is not set."""
+    values: dict[str, Any] = {
+        name: value for name in _PLAIN if (value := getattr(event, name)) not in ("", 0, False)
+    }
+    values["name"] = event.name
+    values["bucket"] = event.bucket
+    if event.version_id is not None:
+        values["version_id"] = event.version_id
+    if event.metadata:
+        values["metadata"] = dict(event.metadata)
+    if event.details:
+        values["details"] = dict(event.details)
+    caller = event.caller
+    if caller.account is not None:
+        account = caller.account
+        values["caller"] = [account.id, account.display_name, account.email, caller.access_key]
+    return values
+
+
+_PLAIN = (
+    "bucket_id",
+    "account",
+    "key",
+    "size",
+    "etag",
+    "time",
+    "replaced",
+    "delete_marker",
+    "request_id",
+    "id",
+    "source_ip",
+    "host_id",
+    "region",
+)
+
+
+def read_delivery(row: Waiting) -> Delivery:
+    """What the outbox wrote, on its way."""
+    values = json.loads(row.document)
+    note = values.pop("note", "")
+    caller = values.pop("caller", None)
+    if caller is not None:
+        account_id, display_name, email, access_key = caller
+        values["caller"] = Caller(Account(account_id, display_name, email), access_key)
+    event = Event(**values, sequencer=f"{row.seq:018X}")
+    return Delivery(event, row.target, note, row.attempts + 1)

@@ -259,7 +259,11 @@ class Multipart:
             assert content is not None
             upload_rows.complete(c, upload_id, _offsets(parts, wanted), content, version.etag, now)
             state = versions.state_for_write(c, bucket, self._backing.profile)
-            return versions.add_version(c, state, version, current, new_content=True)
+            version = versions.add_version(c, state, version, current, new_content=True)
+            self._backing.outbox.record(
+                c, EVENT, bucket, version, origin, state.present, replaced=replaced
+            )
+            return version
 
         version = self._backing.index.write(work)
         if not repeated:

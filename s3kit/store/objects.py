@@ -13,6 +13,7 @@ from ..errors import NoSuchBucket
 from ..errors import NoSuchKey
 from ..errors import NoSuchVersion
 from ..errors import S3Error
+from ..index import buckets as bucket_rows
 from ..index import objects as object_rows
 from ..index.objects import ContentGone
 from ..index.session import Connection
@@ -236,7 +237,11 @@ class Objects:
                 check_write(conditions, facts(current))
             replaced = current is not None
             state = versions.state_for_write(c, bucket, self._backing.profile)
-            return versions.add_version(c, state, version, current, new_content=not shared)
+            added = versions.add_version(c, state, version, current, new_content=not shared)
+            self._backing.outbox.record(
+                c, event, bucket, added, origin, state.present, replaced=replaced
+            )
+            return added
 
         try:
             ask_object(before_object_created, event, bucket, version, origin)
@@ -275,7 +280,9 @@ class Objects:
         if not self._ask_removal(bucket, removal, origin):
             return None
         marker = self._marker(bucket, key, origin)
-        removed = self._backing.index.write(lambda c: self._remove(c, bucket, removal, marker))
+        removed = self._backing.index.write(
+            lambda c: self._remove(c, bucket, removal, marker, origin)
+        )
         self._tell_removal(bucket, removal, removed, origin)
         return removed
 
@@ -310,7 +317,7 @@ class Objects:
                 removal = wanted[position]
                 marker = self._marker(bucket, removal.key, origin)
                 try:
-                    results[position] = self._remove(c, bucket, removal, marker)
+                    results[position] = self._remove(c, bucket, removal, marker, origin)
                 except NoSuchBucket:
                     raise
                 except S3Error as refusal:
@@ -337,7 +344,12 @@ class Objects:
         )
 
     def _remove(
-        self, c: Connection, bucket: Bucket, removal: Removal, marker: ObjectVersion
+        self,
+        c: Connection,
+        bucket: Bucket,
+        removal: Removal,
+        marker: ObjectVersion,
+        origin: Origin,
     ) -> ObjectVersion | None:
         key, version_id = removal.key, removal.version_id
         named = object_rows.lock_current(c, bucket.id, key)
@@ -346,7 +358,11 @@ class Objects:
         if removal.conditions is not None:
             check_delete(removal.conditions, facts(named))
         state = versions.state_for_write(c, bucket, self._backing.profile)
-        return versions.remove_version(c, state, marker, version_id, named)
+        removed = versions.remove_version(c, state, marker, version_id, named)
+        if removed is not None:
+            name = removal_name(removal, removed)
+            self._backing.outbox.record(c, name, bucket, removed, origin, state.present)
+        return removed
 
     def _ask_removal(self, bucket: Bucket, removal: Removal, origin: Origin) -> bool:
         """Ask the receivers about what is to go; False when nothing would change.
@@ -379,8 +395,7 @@ class Objects:
         bucket: Bucket, removal: Removal, removed: ObjectVersion | None, origin: Origin
     ) -> None:
         if removed is not None:
-            marked = removal.version_id is None and removed.delete_marker
-            emit_object(object_removed, MARKED if marked else REMOVED, bucket, removed, origin)
+            emit_object(object_removed, removal_name(removal, removed), bucket, removed, origin)
 
     def set_tags(
         self,
@@ -398,13 +413,15 @@ class Objects:
         :raises VersionChanged: another one is there, or none.
         """
 
+        event = "s3:ObjectTagging:Put" if tags else "s3:ObjectTagging:Delete"
+
         def work(c: Connection) -> ObjectVersion:
             version = self._locked(c, bucket, key, version_id, seq)
             object_rows.set_tags(c, version.seq, tags)
+            self._record(c, event, bucket, version, origin)
             return version
 
         version = self._backing.index.write(work)
-        event = "s3:ObjectTagging:Put" if tags else "s3:ObjectTagging:Delete"
         emit_object(object_tagged, event, bucket, version, origin)
         return version
 
@@ -423,11 +440,19 @@ class Objects:
         def work(c: Connection) -> ObjectVersion:
             version = self._locked(c, bucket, key, version_id, seq)
             object_rows.set_acl(c, version.seq, acl)
+            self._record(c, "s3:ObjectAcl:Put", bucket, version, origin)
             return version
 
         version = self._backing.index.write(work)
         emit_object(object_acl_changed, "s3:ObjectAcl:Put", bucket, version, origin)
         return version
+
+    def _record(
+        self, c: Connection, event: str, bucket: Bucket, version: ObjectVersion, origin: Origin
+    ) -> None:
+        """Write down a change of a version that is neither new nor gone; its key is locked."""
+        present = bucket_rows.get_state(c, bucket.id).present
+        self._backing.outbox.record(c, event, bucket, version, origin, present)
 
     def _locked(
         self, c: Connection, bucket: Bucket, key: bytes, version_id: str | None, seq: int | None
@@ -465,6 +490,11 @@ def absence(
     headers["Allow"] = "DELETE"
     headers["Last-Modified"] = http_date(version.modified)
     return MethodNotAllowed(method=method, resource_type="DeleteMarker", headers=headers)
+
+
+def removal_name(removal: Removal, removed: ObjectVersion) -> str:
+    """The name of the event of a removal, by what it stored or took away."""
+    return MARKED if removal.version_id is None and removed.delete_marker else REMOVED
 
 
 def facts(version: ObjectVersion | None) -> tuple[str, int, int] | None:

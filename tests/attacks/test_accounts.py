@@ -182,6 +182,10 @@ REQUESTS |= {
     "GetBucketOwnershipControls": Request("GET", "{bucket}", "ownershipControls", status=404),
     "DeleteBucketOwnershipControls": Request("DELETE", "{bucket}", "ownershipControls", status=204),
     "DeleteBucketCors": Request("DELETE", "{bucket}", "cors", status=204),
+    "GetBucketNotificationConfiguration": Request("GET", "{bucket}", "notification"),
+    "PutBucketNotificationConfiguration": Request(
+        "PUT", "{bucket}", "notification", body=b"<NotificationConfiguration/>"
+    ),
     "GetBucketLogging": Request("GET", "{bucket}", "logging"),
     "GetBucketLifecycleConfiguration": Request("GET", "{bucket}", "lifecycle", status=404),
     "GetBucketReplication": Request("GET", "{bucket}", "replication", status=404),

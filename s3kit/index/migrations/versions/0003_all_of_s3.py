@@ -89,19 +89,22 @@ def upgrade() -> None:
         "outbox",
         column("id", NUMBER, primary_key=True, autoincrement=True),
         column("event_id", word(64)),
-        column("target", NAME),
+        column("seq", sa.BigInteger),
+        column("target", word(255)),
         column("bucket_id", sa.BigInteger),
         column("key", KEY),
         column("document", DOCUMENT),
         column("created", sa.BigInteger),
         column("due", sa.BigInteger),
         column("attempts", sa.Integer),
+        column("dead", sa.SmallInteger),
+        column("error", DOCUMENT),
         column("holder", word(64)),
         column("held_until", sa.BigInteger),
         sqlite_autoincrement=True,
     )
-    op.create_index("s3kit_outbox_by_due", "s3kit_outbox", ["due"])
-    op.create_index("s3kit_outbox_by_key", "s3kit_outbox", ["bucket_id", "key", "target", "id"])
+    op.create_index("s3kit_outbox_by_due", "s3kit_outbox", ["target", "dead", "due", "id"])
+    op.create_index("s3kit_outbox_by_key", "s3kit_outbox", ["target", "bucket_id", "key", "id"])
     create_table(
         "leases",
         column("name", word(128), primary_key=True),
