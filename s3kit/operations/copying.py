@@ -16,7 +16,7 @@ from ..model import Checksum
 from ..model import ObjectVersion
 from ..model import Versioning
 from ..store import Attributes
-from ..wire.checksums import ALGORITHMS
+from ..wire.checksums import known_algorithm
 from ..wire.conditions import check_copy_source
 from ..wire.headers import iso8601
 from ..wire.headers import parse_copy_range
@@ -53,6 +53,11 @@ class CopyObjectResult:
     checksum_crc64nvme: str | None = None
     checksum_sha1: str | None = None
     checksum_sha256: str | None = None
+    checksum_sha512: str | None = None
+    checksum_md5: str | None = None
+    checksum_xxhash64: str | None = None
+    checksum_xxhash3: str | None = None
+    checksum_xxhash128: str | None = None
     checksum_type: str | None = None
 
 
@@ -68,6 +73,11 @@ class CopyPartResult:
     checksum_crc64nvme: str | None = None
     checksum_sha1: str | None = None
     checksum_sha256: str | None = None
+    checksum_sha512: str | None = None
+    checksum_md5: str | None = None
+    checksum_xxhash64: str | None = None
+    checksum_xxhash3: str | None = None
+    checksum_xxhash128: str | None = None
 
 
 def checksum_field(checksum: Checksum | None) -> dict[str, str]:
@@ -147,10 +157,7 @@ def checksum_algorithm_of(call: Call) -> str | None:
     value = call.header("x-amz-checksum-algorithm")
     if value is None:
         return None
-    algorithm = value.upper()
-    if algorithm not in ALGORITHMS:
-        raise InvalidRequest("Checksum algorithm provided is unsupported.")
-    return algorithm
+    return known_algorithm(value)
 
 
 @operation(

@@ -7,14 +7,16 @@ from dataclasses import dataclass
 from ..call import Call
 from ..errors import AccessDenied
 from ..errors import InvalidArgument
-from ..errors import InvalidRequest
 from ..errors import MalformedXML
 from ..errors import NoSuchUpload
 from ..model import Upload
 from ..store import WantedPart
+from ..store.multipart import DECLARED_ONLY
 from ..store.multipart import default_checksum_algorithm
+from ..store.multipart import other_algorithm
 from ..wire.checksums import ALGORITHMS
 from ..wire.checksums import declared_whole
+from ..wire.checksums import known_algorithm
 from ..wire.headers import iso8601
 from ..wire.response import Response
 from ..wire.response import xml_response
@@ -63,6 +65,11 @@ class CompletedPart:
     checksum_crc64nvme: str | None = None
     checksum_sha1: str | None = None
     checksum_sha256: str | None = None
+    checksum_sha512: str | None = None
+    checksum_md5: str | None = None
+    checksum_xxhash64: str | None = None
+    checksum_xxhash3: str | None = None
+    checksum_xxhash128: str | None = None
 
     def wanted(self) -> WantedPart:
         """The same for the store."""
@@ -96,6 +103,11 @@ class CompleteMultipartUploadResult:
     checksum_crc64nvme: str | None = None
     checksum_sha1: str | None = None
     checksum_sha256: str | None = None
+    checksum_sha512: str | None = None
+    checksum_md5: str | None = None
+    checksum_xxhash64: str | None = None
+    checksum_xxhash3: str | None = None
+    checksum_xxhash128: str | None = None
     checksum_type: str | None = None
 
 
@@ -112,6 +124,11 @@ class PartEntry:
     checksum_crc64nvme: str | None = None
     checksum_sha1: str | None = None
     checksum_sha256: str | None = None
+    checksum_sha512: str | None = None
+    checksum_md5: str | None = None
+    checksum_xxhash64: str | None = None
+    checksum_xxhash3: str | None = None
+    checksum_xxhash128: str | None = None
 
 
 @document("ListPartsResult")
@@ -183,9 +200,7 @@ def create_multipart_upload(call: Call) -> Response:
         )
     algorithm = call.header("x-amz-checksum-algorithm")
     if algorithm is not None:
-        algorithm = algorithm.upper()
-        if algorithm not in ALGORITHMS:
-            raise InvalidRequest("Checksum algorithm provided is unsupported.")
+        algorithm = known_algorithm(algorithm)
     checksum_type = call.header("x-amz-checksum-type")
     upload = call.store.multipart.create(
         call.bucket,
@@ -214,11 +229,12 @@ def upload_part(call: Call) -> Response:
     upload = upload_of(call)
     expected = call.declared_checksum()
     algorithm = upload.checksum_algorithm
-    if expected is not None and algorithm is not None and expected.algorithm != algorithm:
-        raise InvalidRequest(
-            f"Checksum Type mismatch occurred, expected checksum Type: {algorithm.lower()}, "
-            f"actual checksum Type: {expected.algorithm.lower()}"
-        )
+    if (
+        expected is not None
+        and expected.algorithm != algorithm
+        and (algorithm is not None or expected.algorithm in DECLARED_ONLY)
+    ):
+        raise other_algorithm(algorithm, expected.algorithm)
     body = call.body(
         limit=call.site.profile.max_part,
         compute=algorithm or default_checksum_algorithm(),

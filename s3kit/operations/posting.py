@@ -23,6 +23,7 @@ from ..wire.checksums import ALGORITHMS
 from ..wire.checksums import BodyReader
 from ..wire.checksums import Expected
 from ..wire.checksums import decode
+from ..wire.checksums import known_algorithm
 from ..wire.form import FormFile
 from ..wire.form import read_form
 from ..wire.headers import check_tags
@@ -160,6 +161,7 @@ def declared_in_form(fields: dict[str, str]) -> Expected | None:
     if not found:
         return None
     algorithm, text = found[0]
+    known_algorithm(algorithm)
     digest = decode(algorithm, text)
     if digest is None:
         raise InvalidRequest(f"Value for x-amz-checksum-{algorithm.lower()} field is invalid.")

@@ -41,7 +41,9 @@ from .objects import facts
 
 EVENT = "s3:ObjectCreated:CompleteMultipartUpload"
 FULL_ONLY = frozenset({"CRC64NVME"})
-COMPOSITE_ONLY = frozenset({"SHA1", "SHA256"})
+DECLARED_ONLY = frozenset({"SHA512", "MD5", "XXHASH64", "XXHASH3", "XXHASH128"})
+"""Parts have these only where CreateMultipartUpload has named them."""
+COMPOSITE_ONLY = DECLARED_ONLY | {"SHA1", "SHA256"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -359,7 +361,7 @@ class Multipart:
             for algorithm, value in asked.checksums:
                 stored = part.checksum
                 if stored is None or stored.algorithm != algorithm:
-                    raise _other_algorithm(stored, algorithm)
+                    raise other_algorithm(None if stored is None else stored.algorithm, algorithm)
                 if stored.value != value:
                     raise InvalidPart(upload_id=upload.id, part_number=asked.number, etag=part.etag)
             chosen.append(part)
@@ -434,7 +436,8 @@ def _check_whole(
     """
     value = claimed.value
     if whole is None or whole.algorithm != claimed.algorithm:
-        raise _other_algorithm(whole, claimed.algorithm)
+        found = None if whole is None else whole.algorithm
+        raise other_algorithm(found, claimed.algorithm)
     right = [whole.value]
     if whole.type == "COMPOSITE":
         if "-" not in value:
@@ -450,8 +453,9 @@ def _check_whole(
         )
 
 
-def _other_algorithm(found: Checksum | None, claimed: str) -> InvalidRequest:
-    expected = "null" if found is None else found.algorithm.lower()
+def other_algorithm(found: str | None, claimed: str) -> InvalidRequest:
+    """The error for a checksum of another algorithm than the one that is there."""
+    expected = "null" if found is None else found.lower()
     return InvalidRequest(
         f"Checksum Type mismatch occurred, expected checksum Type: {expected}, "
         f"actual checksum Type: {claimed.lower()}"
@@ -459,9 +463,11 @@ def _other_algorithm(found: Checksum | None, claimed: str) -> InvalidRequest:
 
 
 __all__ = [
+    "DECLARED_ONLY",
     "Multipart",
     "WantedPart",
     "checksum_type_for",
     "default_checksum_algorithm",
     "in_order",
+    "other_algorithm",
 ]

@@ -30,7 +30,12 @@ class Reading:
         self._md5 = _md5() if self._etag else None
         self._sha256 = hashlib.sha256() if sha256 else None
         self._hasher: checksums.Hasher | None = None
-        if self._checksum is not None and self._checksum.algorithm in checksums.ALGORITHMS:
+        # A checksum that this installation cannot compute is not compared; the MD5 mostly is.
+        if (
+            self._checksum is not None
+            and self._checksum.algorithm in checksums.ALGORITHMS
+            and checksums.available(self._checksum.algorithm)
+        ):
             shared = self._sha256 is not None and self._checksum.algorithm == "SHA256"
             self._hasher = self._sha256 if shared else checksums.new(self._checksum.algorithm)
 

@@ -1,7 +1,8 @@
 """Checksums and ETags: every algorithm that S3 verifies, and the one reader that verifies a body.
 
 CRC32 is zlib's. CRC32C and CRC64NVME come from awscrt where it is already imported, else from
-anycrc (the ``checksums`` extra), else from a pure Python table that warns once.
+anycrc (the ``checksums`` extra), else from a pure Python table that warns once. The XXHASH family
+comes from xxhash (the ``xxhash`` extra), else from awscrt, else it is refused.
 Source: Amazon S3 User Guide, "Checking object integrity".
 """
 
@@ -44,6 +45,11 @@ SIZES: Final[Mapping[str, int]] = {
     "CRC64NVME": 8,
     "SHA1": 20,
     "SHA256": 32,
+    "SHA512": 64,
+    "MD5": 16,
+    "XXHASH64": 8,
+    "XXHASH3": 8,
+    "XXHASH128": 16,
 }
 """Bytes of a digest by S3's name of the algorithm."""
 
@@ -62,6 +68,12 @@ _POLYNOMIALS: Final[Mapping[str, tuple[int, int]]] = {
     "CRC32": (0xEDB88320, 32),
     "CRC32C": (0x82F63B78, 32),
     "CRC64NVME": (0x9A6C9329AC4BC9B5, 64),
+}
+# What xxhash and awscrt call the algorithms of the family.
+_XXHASH_NAMES: Final[Mapping[str, tuple[str, str]]] = {
+    "XXHASH64": ("xxh64", "new_xxhash64"),
+    "XXHASH3": ("xxh3_64", "new_xxhash3_64"),
+    "XXHASH128": ("xxh3_128", "new_xxhash3_128"),
 }
 _ANYCRC_NAMES: Final = {"CRC32C": "CRC32C", "CRC64NVME": "CRC64-NVME"}
 
@@ -163,6 +175,67 @@ def fast_crc64nvme() -> bool:
     return _compiled_step("CRC64NVME") is not None
 
 
+class _CrtXxhash:
+    """awscrt's hash under the names of hashlib's."""
+
+    __slots__ = ("_hash",)
+
+    def __init__(self, name: str) -> None:
+        self._hash: Any = getattr(importlib.import_module("awscrt.checksums").XXHash, name)()
+
+    def update(self, data: bytes, /) -> None:
+        self._hash.update(data)
+
+    def digest(self) -> bytes:
+        return bytes(self._hash.finalize())
+
+
+@functools.cache
+def _xxhash_maker(algorithm: str) -> Callable[[], Hasher] | None:
+    """What makes a hasher whose digest is the canonical one, the number in big-endian bytes.
+
+    awscrt's is the same; a class of awscrt older than 0.31.2 has none.
+    """
+    name, crt_name = _XXHASH_NAMES[algorithm]
+    try:
+        return cast("Callable[[], Hasher]", getattr(importlib.import_module("xxhash"), name))
+    except ImportError:
+        pass
+    try:
+        found = hasattr(importlib.import_module("awscrt.checksums"), "XXHash")
+    except ImportError:
+        found = False
+    return functools.partial(_CrtXxhash, crt_name) if found else None
+
+
+def available(algorithm: str) -> bool:
+    """Whether this installation can compute one of :data:`ALGORITHMS`."""
+    return algorithm not in _XXHASH_NAMES or _xxhash_maker(algorithm) is not None
+
+
+def known_algorithm(text: str) -> str:
+    """One of :data:`ALGORITHMS` by the name that a client gave it.
+
+    :raises InvalidRequest: S3 has none of that name, or this installation cannot compute it.
+    """
+    algorithm = text.strip().upper()
+    if algorithm not in SIZES:
+        raise InvalidRequest(
+            "Checksum algorithm provided is unsupported. Please try again with any of the valid "
+            f"types: [{', '.join(ALGORITHMS)}]"
+        )
+    _require(algorithm)
+    return algorithm
+
+
+def _require(algorithm: str) -> None:
+    if not available(algorithm):
+        raise InvalidRequest(
+            f"The checksum algorithm {algorithm} is not installed on this endpoint: "
+            "it needs s3kit[xxhash]."
+        )
+
+
 def _table_step(polynomial: int, width: int) -> Update:
     table = []
     for byte in range(256):
@@ -226,12 +299,25 @@ def combine(algorithm: str, parts: Iterable[tuple[bytes, int]]) -> bytes:
 
 
 def new(algorithm: str) -> Hasher:
-    """A hasher for one of :data:`ALGORITHMS`; KeyError for any other name."""
+    """A hasher for one of :data:`ALGORITHMS`; KeyError for any other name.
+
+    :raises InvalidRequest: it is not :func:`available`.
+    """
     if algorithm == "SHA256":
         return hashlib.sha256()
     if algorithm == "SHA1":
         return _new_sha1()
-    return Crc(algorithm)
+    if algorithm in _POLYNOMIALS:
+        return Crc(algorithm)
+    if algorithm == "SHA512":
+        return hashlib.sha512()
+    if algorithm == "MD5":
+        return _new_md5()
+    make = _xxhash_maker(algorithm)
+    if make is None:
+        _require(algorithm)
+        raise AssertionError(algorithm)
+    return make()
 
 
 def digest_of(algorithm: str, data: bytes) -> bytes:
@@ -240,7 +326,11 @@ def digest_of(algorithm: str, data: bytes) -> bytes:
         return hashlib.sha256(data).digest()
     if algorithm == "SHA1":
         return _new_sha1(data).digest()
-    return _crc_step(algorithm)(data, 0).to_bytes(SIZES[algorithm], "big")
+    if algorithm in _POLYNOMIALS:
+        return _crc_step(algorithm)(data, 0).to_bytes(SIZES[algorithm], "big")
+    hasher = new(algorithm)
+    hasher.update(data)
+    return hasher.digest()
 
 
 def encode(digest: bytes) -> str:
@@ -288,6 +378,7 @@ def declared(environ: Mapping[str, Any]) -> Expected | None:
         algorithm = _ALGORITHM_OF_HEADER.get(trailer.strip().lower())
         if algorithm is None:
             raise InvalidRequest("The value specified in the x-amz-trailer header is not supported")
+        _require(algorithm)
     _check_sdk_algorithm(environ, algorithm)
     if algorithm is None:
         return None
@@ -332,6 +423,7 @@ def _declared_header(environ: Mapping[str, Any]) -> tuple[str | None, str | None
         raise InvalidRequest(
             "The algorithm type you specified in x-amz-checksum- header is invalid."
         )
+    _require(algorithm)
     return algorithm, environ[names[0]].strip()
 
 
@@ -339,12 +431,7 @@ def _check_sdk_algorithm(environ: Mapping[str, Any], algorithm: str | None) -> N
     wanted = environ.get("HTTP_X_AMZ_SDK_CHECKSUM_ALGORITHM")
     if wanted is None:
         return
-    wanted = wanted.strip().upper()
-    if wanted not in SIZES:
-        raise InvalidRequest(
-            "Checksum algorithm provided is unsupported. Please try again with any of the valid "
-            f"types: [{', '.join(ALGORITHMS)}]"
-        )
+    wanted = known_algorithm(wanted)
     if algorithm is None:
         raise InvalidRequest(
             "x-amz-sdk-checksum-algorithm specified, but no corresponding x-amz-checksum-* or "
@@ -516,6 +603,8 @@ class BodyReader:
             updates.append(self._sha256_hasher.update)
         if self._algorithm == "SHA256" and self._sha256_hasher is not None:
             self._hasher = self._sha256_hasher
+        elif self._algorithm == "MD5" and self._md5_hasher is not None:
+            self._hasher = self._md5_hasher
         elif self._algorithm is not None:
             self._hasher = new(self._algorithm)
             updates.append(self._hasher.update)

@@ -82,6 +82,9 @@ _WORDS = {
     "sha256": "SHA256",
     "sha512": "SHA512",
     "md5": "MD5",
+    "xxhash64": "XXHASH64",
+    "xxhash3": "XXHASH3",
+    "xxhash128": "XXHASH128",
     "kms": "KMS",
     "arn": "ARN",
 }
