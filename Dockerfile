@@ -6,7 +6,7 @@
 # Settings are S3KIT_* variables, or options after the image's name: docker run s3kit serve --help
 
 FROM python:3.13-slim AS build
-ARG EXTRAS=server,postgresql,mariadb,s3,metrics
+ARG EXTRAS=server,postgresql,mariadb,s3,metrics,xxhash
 WORKDIR /src
 COPY pyproject.toml setup.cfg README.md LICENSE ./
 COPY s3kit s3kit

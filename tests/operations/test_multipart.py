@@ -21,6 +21,7 @@ from s3kit.app import S3App
 from s3kit.operations.multipart import read_parts
 from s3kit.profile import PROFILES
 from s3kit.profile import Profile
+from s3kit.store.multipart import DECLARED_ONLY
 from s3kit.wire import checksums
 from s3kit.wire.checksums import BodyReader
 from tests.client import Answer
@@ -527,6 +528,11 @@ KINDS = [
     ("CRC64NVME", None, "FULL_OBJECT"),
     ("SHA1", None, "COMPOSITE"),
     ("SHA256", "COMPOSITE", "COMPOSITE"),
+    ("SHA512", None, "COMPOSITE"),
+    ("MD5", "COMPOSITE", "COMPOSITE"),
+    ("XXHASH64", None, "COMPOSITE"),
+    ("XXHASH3", None, "COMPOSITE"),
+    ("XXHASH128", None, "COMPOSITE"),
 ]
 
 
@@ -621,12 +627,30 @@ def test_a_part_keeps_to_the_uploads_algorithm(s3: Client, path: str) -> None:
     assert (answer.status, answer.code) == (400, "InvalidRequest")
 
 
+@pytest.mark.parametrize("algorithm", sorted(DECLARED_ONLY))
+def test_a_part_has_a_newer_checksum_only_if_the_upload_was_begun_with_it(
+    s3: Client, path: str, algorithm: str
+) -> None:
+    upload = begin(s3, path)
+    headers = {f"x-amz-checksum-{algorithm.lower()}": text(digest(algorithm, b"x"))}
+    answer = s3.request("PUT", path, f"partNumber=1&uploadId={upload}", headers, b"x")
+    assert (answer.status, answer.code) == (400, "InvalidRequest")
+    assert f"expected checksum Type: null, actual checksum Type: {algorithm.lower()}" in (
+        answer.text("Message") or ""
+    )
+
+
 @pytest.mark.parametrize(
     ("algorithm", "kind"),
     [
         ("CRC64NVME", "COMPOSITE"),
         ("SHA1", "FULL_OBJECT"),
         ("SHA256", "FULL_OBJECT"),
+        ("SHA512", "FULL_OBJECT"),
+        ("MD5", "FULL_OBJECT"),
+        ("XXHASH64", "FULL_OBJECT"),
+        ("XXHASH3", "FULL_OBJECT"),
+        ("XXHASH128", "FULL_OBJECT"),
         ("CRC32", "HALF"),
         (None, "COMPOSITE"),
     ],

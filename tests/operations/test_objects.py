@@ -38,6 +38,11 @@ CHECK_VALUES = {
     "CRC64NVME": base64.b64encode(0xAE8B14860A799888.to_bytes(8, "big")).decode(),
     "SHA1": base64.b64encode(hashlib.sha1(NINE).digest()).decode(),
     "SHA256": base64.b64encode(hashlib.sha256(NINE).digest()).decode(),
+    "SHA512": base64.b64encode(hashlib.sha512(NINE).digest()).decode(),
+    "MD5": base64.b64encode(hashlib.md5(NINE).digest()).decode(),
+    "XXHASH64": base64.b64encode(0x8CB841DB40E6AE83.to_bytes(8, "big")).decode(),
+    "XXHASH3": base64.b64encode(0x72DCB18B67A17DFF.to_bytes(8, "big")).decode(),
+    "XXHASH128": base64.b64encode(0x33119477EDE5DCD5E9716427681D5860.to_bytes(16, "big")).decode(),
 }
 
 
@@ -754,6 +759,9 @@ def test_botocore_stores_and_verifies_with_every_checksum(
     client = boto_client(app, mount=mount, endpoint=f"{scheme}://s3.test")
     data = pattern(100_000)
     extra = {} if algorithm is None else {"ChecksumAlgorithm": algorithm}
+    if algorithm == "MD5":
+        # The one that botocore does not compute itself.
+        extra = {"ChecksumMD5": base64.b64encode(hashlib.md5(data).digest()).decode()}
     put = client.put_object(Bucket=bucket[1:], Key="k", Body=io.BytesIO(data), **extra)
     got = client.get_object(Bucket=bucket[1:], Key="k", ChecksumMode="ENABLED")
     assert got["Body"].read() == data

@@ -21,6 +21,8 @@ import botocore.session
 import pytest
 
 from s3kit.app import S3App
+from s3kit.wire.checksums import digest_of
+from s3kit.wire.checksums import encode
 from tests.client import HOST
 from tests.client import Answer
 from tests.client import Client
@@ -431,6 +433,8 @@ def test_checksum_fields(forms: Forms) -> None:
             hashlib.sha1(FILE, usedforsecurity=False).digest()
         ).decode(),
         "x-amz-checksum-sha256": base64.b64encode(hashlib.sha256(FILE).digest()).decode(),
+        "x-amz-checksum-md5": base64.b64encode(hashlib.md5(FILE).digest()).decode(),
+        "x-amz-checksum-xxhash128": encode(digest_of("XXHASH128", FILE)),
     }
     for name, value in right.items():
         any_value = [["starts-with", f"${name}", ""]]

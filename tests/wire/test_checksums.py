@@ -44,13 +44,20 @@ from s3kit.wire.environ import Input
 
 CRCS = ("CRC32", "CRC32C", "CRC64NVME")
 
-# Of b"123456789": the "check" values of the CRC catalogue, and FIPS 180-4.
+# Of b"123456789": the "check" values of the CRC catalogue, FIPS 180-4, RFC 1321, and what both
+# xxhash and awscrt give, each in its canonical (big-endian) form.
 CHECK = {
     "CRC32": "cbf43926",
     "CRC32C": "e3069283",
     "CRC64NVME": "ae8b14860a799888",
     "SHA1": "f7c3bc1d808e04732adf679965ccc34ca7ae3441",
     "SHA256": "15e2b0d3c33891ebb0f1ef609ec419420c20e320ce94c65fbc8c3312448eb225",
+    "SHA512": "d9e6762dd1c8eaf6d61b3c6192fc408d4d6d5f1176d0c29169bc24e71c3f274a"
+    "d27fcd5811b313d681f7e55ec02d73d499c95455b6b5bb503acf574fba8ffe85",
+    "MD5": "25f9e794323b453885f5181f1b624d0b",
+    "XXHASH64": "8cb841db40e6ae83",
+    "XXHASH3": "72dcb18b67a17dff",
+    "XXHASH128": "33119477ede5dcd5e9716427681d5860",
 }
 
 
@@ -93,7 +100,8 @@ def test_every_algorithm_gives_its_published_check_value(algorithm: str) -> None
 @given(data=st.lists(st.binary(max_size=300), max_size=6))
 def test_pieces_hash_as_their_whole_and_as_in_botocore(algorithm: str, data: list[bytes]) -> None:
     hasher = new(algorithm)
-    theirs = _CHECKSUM_CLS[algorithm.lower()]()
+    # botocore computes all but one.
+    theirs = hashlib.md5() if algorithm == "MD5" else _CHECKSUM_CLS[algorithm.lower()]()
     for piece in data:
         hasher.update(piece)
         theirs.update(piece)
@@ -149,6 +157,45 @@ def test_without_a_crc_library_the_table_is_right_and_warns_once(algorithm: str)
         hasher.update(b"1234")
         hasher.update(b"56789")
         assert hasher.digest().hex() == CHECK[algorithm]
+
+
+@pytest.fixture
+def xxhash_sources(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
+    checksums._xxhash_maker.cache_clear()
+    yield monkeypatch
+    monkeypatch.undo()
+    checksums._xxhash_maker.cache_clear()
+
+
+@pytest.mark.parametrize("algorithm", ["XXHASH64", "XXHASH3", "XXHASH128"])
+def test_awscrt_serves_where_xxhash_is_missing(
+    xxhash_sources: pytest.MonkeyPatch, algorithm: str
+) -> None:
+    xxhash_sources.setitem(sys.modules, "xxhash", None)
+    assert checksums.available(algorithm)
+    assert digest_of(algorithm, b"123456789").hex() == CHECK[algorithm]
+
+
+@pytest.mark.parametrize("algorithm", ["XXHASH64", "XXHASH3", "XXHASH128"])
+def test_without_either_a_checksum_of_the_family_is_refused_by_name(
+    xxhash_sources: pytest.MonkeyPatch, algorithm: str
+) -> None:
+    for name in ("xxhash", "awscrt", "awscrt.checksums"):
+        xxhash_sources.setitem(sys.modules, name, None)
+    assert not checksums.available(algorithm)
+    value = encode(bytes(SIZES[algorithm]))
+    requests = (
+        {f"HTTP_X_AMZ_CHECKSUM_{algorithm}": value},
+        environ(trailer=HEADERS[algorithm]),
+        environ(sdk_checksum_algorithm=algorithm),
+    )
+    for headers in requests:
+        with pytest.raises(InvalidRequest, match=rf"{algorithm}.*s3kit\[xxhash\]"):
+            declared(headers)
+    for refused in (checksums.known_algorithm, new):
+        with pytest.raises(InvalidRequest, match=rf"{algorithm}.*s3kit\[xxhash\]"):
+            refused(algorithm)
+    assert checksums.available("SHA512")
 
 
 def test_awscrt_serves_where_it_is_already_imported(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -264,9 +311,10 @@ def test_headers_that_only_look_like_checksums_declare_none() -> None:
     ("headers", "message"),
     [
         ({"checksum_crc32": "AAAAAA==", "checksum_sha1": "x"}, "Expecting a single"),
-        ({"checksum_crc32": "AAAAAA==", "checksum_md5": "x"}, "Expecting a single"),
+        ({"checksum_crc32": "AAAAAA==", "checksum_md4": "x"}, "Expecting a single"),
         ({"checksum_crc32": "AAAAAA==", "trailer": "x-amz-checksum-crc32"}, "Expecting a single"),
-        ({"checksum_xxhash64": "AAAAAAAAAAA="}, "algorithm type you specified"),
+        ({"checksum_xxhash32": "AAAAAAAAAAA="}, "algorithm type you specified"),
+        ({"checksum_xxhash64": "AAAA"}, "Value for x-amz-checksum-xxhash64 header is invalid"),
         ({"checksum_crc32": "AAAA"}, "Value for x-amz-checksum-crc32 header is invalid"),
         ({"checksum_crc32": "AAAAAA==,AAAAAA=="}, "Value for x-amz-checksum-crc32 header"),
         ({"checksum_sha256": "bad"}, "Value for x-amz-checksum-sha256 header is invalid"),
