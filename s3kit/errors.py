@@ -59,6 +59,18 @@ class AccessControlListNotSupported(S3Error):
     message = "The bucket does not allow ACLs"
 
 
+class AnnotationLimitExceeded(S3Error):
+    status = 400
+    message = (
+        "The request would exceed the maximum number of annotations that are allowed per object."
+    )
+
+
+class AnnotationNameTooLong(S3Error):
+    status = 400
+    message = "The annotation name exceeds 512 bytes."
+
+
 class AuthorizationHeaderMalformed(S3Error):
     status = 400
     message = "The authorization header is malformed."
@@ -146,6 +158,11 @@ class InvalidAccessKeyId(S3Error):
     message = "The AWS Access Key Id you provided does not exist in our records."
 
 
+class InvalidAnnotationName(S3Error):
+    status = 400
+    message = "The annotation name you provided is invalid."
+
+
 class InvalidArgument(S3Error):
     status = 400
     message = "Invalid Argument"
@@ -209,6 +226,11 @@ class InvalidPolicyDocument(S3Error):
     message = (
         "The content of the form does not meet the conditions specified in the policy document."
     )
+
+
+class InvalidPrefix(S3Error):
+    status = 400
+    message = "The prefix you provided is invalid."
 
 
 class InvalidRange(S3Error):
@@ -326,6 +348,11 @@ class MissingRequestBodyError(S3Error):
 class MissingSecurityHeader(S3Error):
     status = 400
     message = "Your request was missing a required header."
+
+
+class NoSuchAnnotation(S3Error):
+    status = 404
+    message = "The specified annotation does not exist on this object."
 
 
 class NoSuchBucket(S3Error):
@@ -475,6 +502,11 @@ class UnexpectedContent(S3Error):
 class UnresolvableGrantByEmailAddress(S3Error):
     status = 400
     message = "The email address you provided does not match any account on record."
+
+
+class UnsupportedMediaType(S3Error):
+    status = 415
+    message = "The content of the request is not valid UTF-8."
 
 
 class UserKeyMustBeSpecified(S3Error):

@@ -305,6 +305,22 @@ class Part:
 
 
 @dataclass(frozen=True, slots=True)
+class Annotation:
+    """A named text that was added to a version after it was stored.
+
+    ``size`` in bytes, ``etag`` (the MD5) without quotes, ``modified`` in milliseconds.
+    ``headers`` tells how its bytes are sealed; empty for plain ones.
+    """
+
+    name: str
+    size: int
+    etag: str
+    modified: int
+    checksum: Checksum | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class Question:
     """What Access is asked: may this caller do this to that?
 

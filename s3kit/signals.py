@@ -38,6 +38,7 @@ bucket_removed = Signal("A bucket was removed.")
 object_created = Signal("An object was stored: put, posted, copied or completed from parts.")
 object_removed = Signal("An object was removed, or a delete marker hides it.")
 object_tagged = Signal("An object's tags were set or removed.")
+object_annotated = Signal("An object's annotation was put or removed.")
 object_acl_changed = Signal("An object's ACL was set.")
 
 
@@ -125,6 +126,7 @@ EVENTS: dict[Signal, tuple[str, ...]] = {
     object_created: ("s3:ObjectCreated:*",),
     object_removed: ("s3:ObjectRemoved:*", "s3:LifecycleExpiration:*"),
     object_tagged: ("s3:ObjectTagging:*",),
+    object_annotated: ("s3:ObjectAnnotation:*",),
     object_acl_changed: ("s3:ObjectAcl:Put",),
     bucket_created: ("s3:BucketCreated",),
     bucket_removed: ("s3:BucketRemoved",),

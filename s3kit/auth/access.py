@@ -47,12 +47,16 @@ BUCKET_ACTIONS: Final = {
 # Source: Service Authorization Reference, "Actions defined by Amazon S3".
 VERSION_ACTIONS: Final = {
     "s3:DeleteObject": "s3:DeleteObjectVersion",
+    "s3:DeleteObjectAnnotation": "s3:DeleteObjectVersionAnnotation",
     "s3:DeleteObjectTagging": "s3:DeleteObjectVersionTagging",
     "s3:GetObject": "s3:GetObjectVersion",
     "s3:GetObjectAcl": "s3:GetObjectVersionAcl",
+    "s3:GetObjectAnnotation": "s3:GetObjectVersionAnnotation",
     "s3:GetObjectAttributes": "s3:GetObjectVersionAttributes",
     "s3:GetObjectTagging": "s3:GetObjectVersionTagging",
+    "s3:ListObjectAnnotations": "s3:ListObjectVersionAnnotations",
     "s3:PutObjectAcl": "s3:PutObjectVersionAcl",
+    "s3:PutObjectAnnotation": "s3:PutObjectVersionAnnotation",
     "s3:PutObjectTagging": "s3:PutObjectVersionTagging",
 }
 # Actions without a bucket of their own: any signed caller may, on its own behalf.

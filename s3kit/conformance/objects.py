@@ -440,7 +440,7 @@ def _write_get_object_response(trial: Trial) -> str:
 # -- annotations
 
 
-_ANNOTATION: Final = "annotation&annotationName=s3kit"
+_ANNOTATION: Final = "annotation&annotationName=noted"
 
 
 @_probe("PutObjectAnnotation")
@@ -480,7 +480,7 @@ def _list_object_annotations(trial: Trial) -> str:
         "ListObjectAnnotationsOutput",
         holding=".//AnnotationName",
     )
-    if there and "s3kit" not in answer.texts(".//AnnotationName"):
+    if there and "noted" not in answer.texts(".//AnnotationName"):
         trial.wrong("does not list what was put")
     return "lists what was put" if there else "nothing could be put"
 

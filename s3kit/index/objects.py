@@ -7,6 +7,7 @@ key's lock (:func:`lock_current`), then a number.
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 from typing import Any
 
@@ -469,12 +470,14 @@ def put_version(
     *,
     replaces: ObjectVersion | None,
     new_content: bool,
+    meanwhile: Callable[[int], object] | None = None,
 ) -> int:
     """Store a version as its key's newest and return its ``seq``; the key must be locked.
 
     :param replaces: a version that goes at once: the current one in a bucket without versioning,
         the null version in a suspended one. Its content is released.
     :param new_content: the content is this version's own; else one that others use is shared.
+    :param meanwhile: called with the new ``seq`` while what it replaces is still there.
     :raises NoSuchBucket: the bucket was removed meanwhile.
     :raises ContentGone: the content to be shared was released meanwhile.
     """
@@ -546,6 +549,8 @@ def put_version(
                 "new_checksum": checksum,
             },
         )
+    if meanwhile is not None:
+        meanwhile(seq)
     if replaces is not None:
         connection.run(_DELETE_VERSION, {"this_seq": replaces.seq})
         if replaces.content is not None:

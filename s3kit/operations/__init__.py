@@ -14,6 +14,7 @@ THEMES = (
     "deleting",
     "posting",
     "attributes",
+    "annotations",
     "tagging",
     "acls",
     "ownership",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from dataclasses import replace
 
 from ..auth.access import VERSION_ACTIONS
 from ..call import Call
@@ -33,6 +34,7 @@ from .objects import attributes_of
 from .objects import new_version_headers
 from .objects import refuse_unbuilt_headers
 
+ANNOTATION_DIRECTIVE = "x-amz-object-annotation-directive"
 CUSTOMER_KEY = "HTTP_X_AMZ_COPY_SOURCE_SERVER_SIDE_ENCRYPTION_CUSTOMER_"
 SELF_COPY = (
     "This copy request is illegal because it is trying to copy an object to itself without "
@@ -99,6 +101,25 @@ def directive(call: Call, name: str) -> str:
         raise InvalidArgument(
             "Unknown metadata directive." if "metadata" in name else "Unknown tagging directive.",
             argument_name=name,
+            argument_value=value,
+        )
+    return value
+
+
+def annotation_directive(call: Call) -> str:
+    """COPY or EXCLUDE, from the header or, for presigned URLs, the parameter of that name.
+
+    :raises InvalidArgument: anything else.
+    """
+    value = call.header(ANNOTATION_DIRECTIVE)
+    if value is None:
+        value = call.query.get(ANNOTATION_DIRECTIVE)
+    if value is None:
+        return "COPY"
+    if value not in ("COPY", "EXCLUDE"):
+        raise InvalidArgument(
+            "The annotation directive is not valid. Valid values are COPY and EXCLUDE.",
+            argument_name=ANNOTATION_DIRECTIVE,
             argument_value=value,
         )
     return value
@@ -189,6 +210,7 @@ def store_copy(call: Call) -> tuple[ObjectVersion, list[tuple[str, str]]]:
     algorithm = checksum_algorithm_of(call)
     fresh = attributes_of(call)
     conditions = call.conditions()
+    annotating = annotation_directive(call)
     call.store.objects.check_conditions(call.bucket, key, conditions)
     source_bucket, source, version_id = open_source(call)
     if (
@@ -214,11 +236,18 @@ def store_copy(call: Call) -> tuple[ObjectVersion, list[tuple[str, str]]]:
             call.require(reading, source_bucket, source.key, version_id)
             call.require("s3:PutObjectTagging", call.bucket, key)
         tags = source.tags
+    attributes = Attributes(fresh.owner, headers, fresh.storage_class, fresh.acl, tags)
+    if annotating == "COPY" and call.store.annotations.has_any(source):
+        reading = read_action("s3:GetObjectAnnotation", version_id)
+        call.require(reading, source_bucket, source.key, version_id)
+        call.require("s3:PutObjectAnnotation", call.bucket, key)
+        annotate = call.store.annotations.copier(source, algorithm)
+        attributes = replace(attributes, annotate=annotate)
     copied = call.store.copying.copy(
         source,
         call.bucket,
         key,
-        Attributes(fresh.owner, headers, fresh.storage_class, fresh.acl, tags),
+        attributes,
         checksum_algorithm=algorithm,
         conditions=conditions,
         origin=call.origin,

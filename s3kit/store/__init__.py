@@ -16,6 +16,7 @@ from ..index.session import Index
 from ..model import Bucket
 from ..profile import AWS
 from ..profile import Profile
+from .annotations import Annotations
 from .backing import Backing
 from .buckets import Buckets
 from .copying import Copying
@@ -80,6 +81,7 @@ class Store:
         self.buckets = Buckets(self._backing)
         self.objects = Objects(self._backing)
         self.notifications = Notifications(self._backing, self.buckets, self.outbox)
+        self.annotations = Annotations(self._backing, self.objects)
         self.copying = Copying(self._backing, self.objects)
         self.multipart = Multipart(self._backing, self.copying)
         self.janitor = Janitor(self._backing)

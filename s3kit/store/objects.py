@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from collections.abc import Iterator
 from collections.abc import Mapping
 from collections.abc import Sequence
@@ -55,7 +56,10 @@ class VersionChanged(ContentGone):
 
 @dataclass(frozen=True, slots=True)
 class Attributes:
-    """What is stored beside an object's bytes. ``headers`` by lower-case name."""
+    """What is stored beside an object's bytes. ``headers`` by lower-case name.
+
+    ``annotate`` is called in the object's transaction with what is stored and its ``seq``.
+    """
 
     owner: str
     headers: Mapping[str, str] = field(default_factory=dict)
@@ -64,6 +68,7 @@ class Attributes:
     tags: tuple[tuple[str, str], ...] = ()
     lock: ObjectLock = NO_LOCK
     encryption: Encryption | None = None
+    annotate: Callable[[Connection, ObjectVersion, int], None] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,7 +242,15 @@ class Objects:
                 check_write(conditions, facts(current))
             replaced = current is not None
             state = versions.state_for_write(c, bucket, self._backing.profile)
-            added = versions.add_version(c, state, version, current, new_content=not shared)
+            annotate = attributes.annotate
+            added = versions.add_version(
+                c,
+                state,
+                version,
+                current,
+                new_content=not shared,
+                meanwhile=None if annotate is None else lambda seq: annotate(c, version, seq),
+            )
             self._backing.outbox.record(
                 c, event, bucket, added, origin, state.present, replaced=replaced
             )
@@ -416,7 +429,7 @@ class Objects:
         event = "s3:ObjectTagging:Put" if tags else "s3:ObjectTagging:Delete"
 
         def work(c: Connection) -> ObjectVersion:
-            version = self._locked(c, bucket, key, version_id, seq)
+            version = self.lock_version(c, bucket, key, version_id, seq)
             object_rows.set_tags(c, version.seq, tags)
             self._record(c, event, bucket, version, origin)
             return version
@@ -438,7 +451,7 @@ class Objects:
         """Replace an object's ACL. ``seq`` and what is raised as for :meth:`set_tags`."""
 
         def work(c: Connection) -> ObjectVersion:
-            version = self._locked(c, bucket, key, version_id, seq)
+            version = self.lock_version(c, bucket, key, version_id, seq)
             object_rows.set_acl(c, version.seq, acl)
             self._record(c, "s3:ObjectAcl:Put", bucket, version, origin)
             return version
@@ -454,9 +467,16 @@ class Objects:
         present = bucket_rows.get_state(c, bucket.id).present
         self._backing.outbox.record(c, event, bucket, version, origin, present)
 
-    def _locked(
-        self, c: Connection, bucket: Bucket, key: bytes, version_id: str | None, seq: int | None
+    @staticmethod
+    def lock_version(
+        c: Connection, bucket: Bucket, key: bytes, version_id: str | None, seq: int | None
     ) -> ObjectVersion:
+        """The current (or the named) version, its key locked, for a transaction that changes it.
+
+        :param seq: the version that is meant, 0 for none, None for whichever is there.
+        :raises VersionChanged: another one is there, or none.
+        :raises NoSuchKey: NoSuchVersion, MethodNotAllowed: there is none to change.
+        """
         current = object_rows.lock_current(c, bucket.id, key)
         version = (
             current

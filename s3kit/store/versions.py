@@ -6,6 +6,7 @@ What changes a key runs inside the caller's transaction, after the key is locked
 from __future__ import annotations
 
 import secrets
+from collections.abc import Callable
 from dataclasses import replace
 
 from ..index import buckets as bucket_rows
@@ -56,6 +57,7 @@ def add_version(
     current: ObjectVersion | None,
     *,
     new_content: bool,
+    meanwhile: Callable[[int], object] | None = None,
 ) -> ObjectVersion:
     """Store ``version`` as its key's newest; what was stored is returned, its id included.
 
@@ -74,7 +76,9 @@ def add_version(
         replaced = object_rows.get_version(
             c, version.bucket_id, version.key, NULL_VERSION, inline=False
         )
-    object_rows.put_version(c, version, replaces=replaced, new_content=new_content)
+    object_rows.put_version(
+        c, version, replaces=replaced, new_content=new_content, meanwhile=meanwhile
+    )
     return version
 
 
