@@ -192,6 +192,13 @@ REQUESTS |= {
     "GetBucketWebsite": Request("GET", "{bucket}", "website", status=404),
     "GetObjectLockConfiguration": Request("GET", "{bucket}", "object-lock", status=404),
 }
+ANNOTATION = "annotation&annotationName=note"
+REQUESTS |= {
+    "PutObjectAnnotation": Request("PUT", "{key}", ANNOTATION, body=b"evil"),
+    "GetObjectAnnotation": Request("GET", "{key}", ANNOTATION, status=404),
+    "ListObjectAnnotations": Request("GET", "{key}", "annotation"),
+    "DeleteObjectAnnotation": Request("DELETE", "{key}", ANNOTATION, status=204),
+}
 # Asked for per account, per key and per form: each has a test of its own below.
 ELSEWHERE = {"ListBuckets", "CreateBucket", "DeleteObjects", "PostObject"}
 
