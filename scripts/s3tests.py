@@ -5,6 +5,9 @@ The suite itself stays outside this repository; name the folder of a checkout:
     python -m scripts.s3tests PATH/TO/s3-tests --cases must.tsv --feature listing --feature copy
 
 The case list is a table with tabs: feature, test (``test_s3.py::test_name``), why.
+
+``--report docs/conformance.md`` puts the result into that page; ``--from results.json`` does so
+without another run. Why a case does not pass stands in ``scripts/s3tests_reasons.tsv``.
 """
 
 from __future__ import annotations
@@ -32,6 +35,9 @@ from scripts.processes import free_port
 from scripts.processes import s3kit_command
 
 PLUGINS = ("pytest-xdist", "pytest-timeout", "pytest-reportlog")
+REASONS = Path(__file__).with_name("s3tests_reasons.tsv")
+HEADING = "## ceph/s3-tests"
+NO_REASON = "not explained yet:"
 PASSED = "passed"
 FAILED = "failed"
 FLAKY = "flaky"
@@ -347,6 +353,61 @@ def print_report(outcomes: Sequence[Outcome]) -> None:
             print(f"\n{outcome.result:<8}{outcome.feature}  {outcome.test}\n    {outcome.error}")
 
 
+def read_reasons(path: Path = REASONS) -> dict[str, str]:
+    """Why known cases do not pass, by test."""
+    with path.open(encoding="utf-8", newline="") as file:
+        return {row["test"]: row["reason"] for row in csv.DictReader(file, delimiter="\t")}
+
+
+def report(outcomes: Sequence[Outcome], reasons: dict[str, str]) -> str:
+    """The section of a Markdown page: how many cases pass, and which do not, each with why."""
+    good = [outcome for outcome in outcomes if outcome.result in (PASSED, FLAKY)]
+    bad = [outcome for outcome in outcomes if outcome not in good]
+    lines = [
+        HEADING,
+        "",
+        "ceph/s3-tests against `s3kit serve`: of the cases that agree with what",
+        f"Amazon S3 answers, **{len(good)} of {len(outcomes)}** pass. `scripts/s3tests.py` runs"
+        " them and writes this section.",
+        "",
+        "| feature | passed | of |",
+        "|---|---:|---:|",
+    ]
+    for feature in sorted({outcome.feature for outcome in outcomes}):
+        all_of_it = [outcome for outcome in outcomes if outcome.feature == feature]
+        passed = sum(outcome in good for outcome in all_of_it)
+        lines.append(f"| {feature} | {passed} | {len(all_of_it)} |")
+    lines.append("")
+    if bad:
+        lines += ["| does not pass | why |", "|---|---|"]
+        lines += [
+            f"| `{_cell(outcome.test.partition('::')[2])}` "
+            f"| {_cell(reasons.get(outcome.test) or f'{NO_REASON} {outcome.error}')} |"
+            for outcome in sorted(bad, key=lambda outcome: (outcome.feature, outcome.test))
+        ]
+        lines.append("")
+    return "\n".join(lines)
+
+
+def _cell(text: str) -> str:
+    return " ".join(text.replace("|", "\\|").split())
+
+
+def put_report(page: Path, section: str) -> None:
+    """Put the section into a page: in place of the one that it has, else at its end."""
+    text = page.read_text(encoding="utf-8")
+    before, found, rest = text.partition(f"{HEADING}\n")
+    _, following, after = rest.partition("\n## ")
+    if not found:
+        before = before.rstrip("\n") + "\n\n"
+    page.write_text(f"{before}{section}{following}{after}", encoding="utf-8")
+
+
+def read_results(path: Path) -> list[Outcome]:
+    """The outcomes that :func:`write_results` wrote."""
+    return [Outcome(**each) for each in json.loads(path.read_text(encoding="utf-8"))]
+
+
 def write_results(outcomes: Sequence[Outcome], path: Path) -> None:
     """Write ``path`` as JSON and, beside it, the same as a table with tabs."""
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -369,8 +430,8 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("checkout", type=Path, help="folder of a ceph/s3-tests checkout")
-    parser.add_argument("--cases", type=Path, required=True, help="table of feature, test, why")
+    parser.add_argument("checkout", type=Path, nargs="?", help="folder of a ceph/s3-tests checkout")
+    parser.add_argument("--cases", type=Path, help="table of feature, test, why")
     parser.add_argument("--feature", action="append", default=[], help="again for several")
     parser.add_argument("--test", action="append", default=[], help="part of a case's name")
     parser.add_argument(
@@ -387,12 +448,25 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--timeout", type=int, default=120, help="seconds for one case")
     parser.add_argument("--no-retry", action="store_true", help="do not run failed cases again")
     parser.add_argument("--output", type=Path, help="results as .json (and .tsv beside it)")
-    return parser.parse_args(argv)
+    parser.add_argument("--report", type=Path, help="Markdown page that takes the result")
+    parser.add_argument(
+        "--from", dest="results", type=Path, help="for --report: the .json of an earlier run"
+    )
+    options = parser.parse_args(argv)
+    if options.results is not None:
+        if options.report is None:
+            parser.error("--from is for --report")
+    elif options.checkout is None or options.cases is None:
+        parser.error("name the folder of the checkout, and --cases")
+    return options
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the suite; 0 when every wanted case passed."""
     options = arguments(argv)
+    if options.results is not None:
+        put_report(options.report, report(read_results(options.results), read_reasons()))
+        return 0
     try:
         cases = read_cases(options.cases, options.feature, options.test)
     except ValueError as error:
@@ -445,6 +519,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     print_report(outcomes)
     output = (options.output or work / "results.json").resolve()
     write_results(outcomes, output)
+    if options.report is not None:
+        put_report(options.report, report(outcomes, read_reasons()))
     print(f"\n{time.monotonic() - started:.0f} s; results in {output} and .tsv, logs in {work}")
     return 0 if all(outcome.result in (PASSED, FLAKY) for outcome in outcomes) else 1
 

@@ -16,7 +16,11 @@ from scripts.s3tests import Case
 from scripts.s3tests import Outcome
 from scripts.s3tests import accounts_file
 from scripts.s3tests import last_error_line
+from scripts.s3tests import main
+from scripts.s3tests import put_report
 from scripts.s3tests import read_cases
+from scripts.s3tests import read_reasons
+from scripts.s3tests import report
 from scripts.s3tests import suite_configuration
 from scripts.s3tests import write_results
 
@@ -75,3 +79,38 @@ def test_results_are_written_as_json_and_as_a_table(tmp_path: Path) -> None:
         FAILED,
     ]
     assert (tmp_path / "results.tsv").read_text().splitlines()[2] == "copy\tb\tfailed\t0.0\toh"
+
+
+RESULTS = [
+    Outcome("copy", "test_s3.py::test_copy_a", PASSED),
+    Outcome("listing", "test_s3.py::test_list_a", FAILED, "assert 400 == 403"),
+    Outcome("listing", "test_s3.py::test_list_b", FAILED, "a | b\nc"),
+]
+
+
+def test_a_page_names_each_case_that_does_not_pass_with_its_reason(tmp_path: Path) -> None:
+    section = report(RESULTS, {"test_s3.py::test_list_a": "Amazon answers 400 | always"})
+    assert "**1 of 3** pass" in section
+    assert "| listing | 0 | 2 |" in section
+    assert "| `test_list_a` | Amazon answers 400 \\| always |" in section
+    assert "| `test_list_b` | not explained yet: a \\| b c |" in section
+    assert "test_copy_a" not in section
+    page = tmp_path / "page.md"
+    page.write_text("# A page\n\ntext\n", encoding="utf-8")
+    put_report(page, section)
+    assert page.read_text(encoding="utf-8") == f"# A page\n\ntext\n\n{section}"
+    page.write_text(f"# A page\n\n{section}\n## next\n\nmore\n", encoding="utf-8")
+    results = tmp_path / "results.json"
+    write_results(RESULTS[:1], results)
+    assert main(["--from", str(results), "--report", str(page)]) == 0
+    text = page.read_text(encoding="utf-8")
+    assert text.startswith("# A page\n\n## ceph/s3-tests\n")
+    assert text.endswith("\n## next\n\nmore\n")
+    assert "**1 of 1** pass" in text
+    assert "does not pass" not in text
+
+
+def test_every_known_reason_is_about_a_case_and_says_something() -> None:
+    for test, reason in read_reasons().items():
+        assert test.startswith("test_s3.py::test_"), test
+        assert len(reason) > 20
