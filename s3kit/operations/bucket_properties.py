@@ -145,7 +145,7 @@ def put_bucket_accelerate_configuration(call: Call) -> Response:
     return call.empty()
 
 
-@operation("GetBucketAbac", "GET", "bucket", "abac", action="s3:GetBucketAbac")
+@operation("GetBucketAbac", "GET", "bucket", "abac", action="s3:GetBucketABAC")
 def get_bucket_abac(call: Call) -> Response:
     """Whether the bucket's tags count in policies; disabled where nothing was set."""
     stored = call.store.buckets.setting(call.bucket, ABAC)
@@ -154,7 +154,7 @@ def get_bucket_abac(call: Call) -> Response:
     return xml_response(from_xml(AbacStatus, stored))
 
 
-@operation("PutBucketAbac", "PUT", "bucket", "abac", action="s3:PutBucketAbac", body="document")
+@operation("PutBucketAbac", "PUT", "bucket", "abac", action="s3:PutBucketABAC", body="document")
 def put_bucket_abac(call: Call) -> Response:
     """Store whether the bucket's tags count in policies. There are none that could ask for them."""
     wanted = call.document(AbacStatus)

@@ -12,6 +12,7 @@ from ..errors import InvalidLocationConstraint
 from ..errors import NotImplemented as NotImplementedByS3
 from ..model import ObjectOwnership
 from ..store.ownership import SETTING as OWNERSHIP
+from ..wire.headers import check_tags
 from ..wire.names import check_bucket_name
 from ..wire.response import Response
 from ..wire.response import xml_response
@@ -20,9 +21,15 @@ from ..wire.xml import DECLARATION
 from ..wire.xml import NAMESPACE
 from ..wire.xml import document
 from ..wire.xml import escape
+from ..wire.xml import field_xml
 from ..wire.xml import from_xml
+from ..wire.xml import to_xml
 from .acl_headers import asked_acl
 from .ownership import check_acl_fits
+from .tagging import MAX_BUCKET_TAGS
+from .tagging import SETTING as TAGGING
+from .tagging import Tag
+from .tagging import Tagging
 
 DEFAULT_REGION = "us-east-1"
 
@@ -30,9 +37,10 @@ DEFAULT_REGION = "us-east-1"
 @document("CreateBucketConfiguration", also=("CreateBucketRequest",))
 @dataclass
 class CreateBucketConfiguration:
-    """Where a bucket is to live."""
+    """Where a bucket is to live, and its first tags."""
 
     location_constraint: str | None = None
+    tags: list[Tag] = field_xml("Tags", item="Tag", default_factory=list)
 
 
 def is_region(name: str) -> bool:
@@ -68,6 +76,11 @@ def create_bucket(call: Call) -> Response:
         if data.strip():
             configuration = from_xml(CreateBucketConfiguration, data)
             region = configuration.location_constraint or ""
+            if configuration.tags:
+                # Terraform sends them so since 6.23: a tag set that never was is a drift.
+                tagging = Tagging(configuration.tags)
+                check_tags(tagging.pairs(), MAX_BUCKET_TAGS)
+                settings[TAGGING] = to_xml(tagging)
     object_lock = call.header("x-amz-bucket-object-lock-enabled")
     if object_lock is not None and object_lock.lower() not in ("true", "false"):
         raise InvalidArgument(

@@ -140,3 +140,66 @@ def test_the_parts_are_paged(app: S3App, mount: str, s3: Client, in_parts: str) 
         Bucket=bucket, Key=key, ObjectAttributes=["ObjectParts"], MaxParts=2, PartNumberMarker=1
     )
     assert [part["PartNumber"] for part in seen["ObjectParts"]["Parts"]] == [3, 4]
+
+
+@pytest.mark.parametrize("algorithm", checksums.ALGORITHMS)
+def test_every_checksum_is_shown_with_its_type(s3: Client, bucket: str, algorithm: str) -> None:
+    value = checksums.encode(checksums.digest_of(algorithm, b"text"))
+    s3.request("PUT", f"{bucket}/k", "", {f"x-amz-checksum-{algorithm.lower()}": value}, b"text")
+    found = parsed("GetObjectAttributes", attributes(s3, f"{bucket}/k", "Checksum"))
+    assert found["Checksum"] == {f"Checksum{algorithm}": value, "ChecksumType": "FULL_OBJECT"}
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "kind"),
+    [("CRC32", "FULL_OBJECT"), ("CRC64NVME", "FULL_OBJECT"), ("XXHASH128", "COMPOSITE")],
+)
+def test_an_object_of_parts_shows_its_parts_with_either_type(
+    s3: Client, bucket: str, algorithm: str, kind: str
+) -> None:
+    path = f"{bucket}/parts"
+    began = s3.post(
+        path, b"", "uploads", x_amz_checksum_algorithm=algorithm, x_amz_checksum_type=kind
+    )
+    upload = began.text("UploadId")
+    name = f"x-amz-checksum-{algorithm.lower()}"
+    value = checksums.encode(checksums.digest_of(algorithm, b"only"))
+    sent = s3.request("PUT", path, f"partNumber=7&uploadId={upload}", {name: value}, b"only")
+    body = (
+        f"<CompleteMultipartUpload><Part><PartNumber>7</PartNumber><ETag>{sent.headers['etag']}"
+        f"</ETag><Checksum{algorithm}>{value}</Checksum{algorithm}></Part>"
+        "</CompleteMultipartUpload>"
+    )
+    assert s3.post(path, body.encode(), f"uploadId={upload}").status == 200
+    found = parsed("GetObjectAttributes", attributes(s3, path))
+    assert found["Checksum"]["ChecksumType"] == kind
+    assert found["Checksum"][f"Checksum{algorithm}"].endswith("-1") == (kind == "COMPOSITE")
+    assert found["ObjectParts"]["TotalPartsCount"] == 1
+    assert found["ObjectParts"]["Parts"] == [
+        {"PartNumber": 7, "Size": 4, f"Checksum{algorithm}": value}
+    ]
+
+
+def test_a_named_version_has_attributes_of_its_own_and_a_delete_marker_has_none(
+    s3: Client, bucket: str
+) -> None:
+    body = b"<VersioningConfiguration><Status>Enabled</Status></VersioningConfiguration>"
+    assert s3.put(bucket, body, "versioning").status == 200
+    path = f"{bucket}/k"
+    first = s3.put(path, b"one", x_amz_storage_class="GLACIER").headers["x-amz-version-id"]
+    second = s3.put(path, b"second").headers["x-amz-version-id"]
+    for version, size, kind in ((first, 3, "GLACIER"), (second, 6, "STANDARD")):
+        answer = attributes(s3, path, query=f"versionId={version}")
+        found = parsed("GetObjectAttributes", answer)
+        assert (found["ObjectSize"], found["StorageClass"]) == (size, kind)
+        assert found["VersionId"] == version
+    assert parsed("GetObjectAttributes", attributes(s3, path))["VersionId"] == second
+    marker = s3.delete(path).headers["x-amz-version-id"]
+    hidden = attributes(s3, path)
+    assert (hidden.status, hidden.code) == (404, "NoSuchKey")
+    assert hidden.headers["x-amz-delete-marker"] == "true"
+    named = attributes(s3, path, query=f"versionId={marker}")
+    assert (named.status, named.code) == (405, "MethodNotAllowed")
+    assert parsed("GetObjectAttributes", attributes(s3, path, query=f"versionId={first}"))[
+        "ETag"
+    ] == (hashlib.md5(b"one").hexdigest())

@@ -202,3 +202,23 @@ def test_a_tagging_header_that_is_none_is_refused(s3: Client, bucket: str, value
     answer = s3.put(f"{bucket}/k", b"x", x_amz_tagging=value)
     assert (answer.status, answer.code) == (400, "InvalidArgument")
     assert s3.head(f"{bucket}/k").status == 404
+
+
+def test_a_bucket_is_made_with_its_tags(s3: Client, bucket: str) -> None:
+    """As Terraform makes it since 6.23."""
+    rows = "".join(f"<Tag><Key>k{n}</Key><Value>{n}</Value></Tag>" for n in range(3))
+    text = "<CreateBucketConfiguration {}><Tags>{}</Tags></CreateBucketConfiguration>"
+    path = f"{bucket}-tagged"
+    assert s3.put(path, text.format(XMLNS, rows).encode()).status == 200
+    assert tag_set(s3, path, "GetBucketTagging") == [
+        {"Key": f"k{n}", "Value": str(n)} for n in range(3)
+    ]
+    assert s3.delete(path, "tagging").status == 204
+    wrong = {
+        "InvalidTag": rows + "<Tag><Key>k0</Key><Value>twice</Value></Tag>",
+        "MalformedXML": "<Tag><Key>k</Key></Tag>",
+    }
+    for code, these in wrong.items():
+        answer = s3.put(f"{bucket}-none", text.format(XMLNS, these).encode())
+        assert (answer.status, answer.code) == (400, code)
+        assert s3.head(f"{bucket}-none").status == 404
