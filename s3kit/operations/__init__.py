@@ -18,6 +18,7 @@ THEMES = (
     "acls",
     "ownership",
     "cors",
+    "encryption",
     "bucket_properties",
     "configurations",
     "notifications",

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from collections.abc import Sequence
 from dataclasses import dataclass
 from dataclasses import field
+from dataclasses import replace
 
 from ..errors import MethodNotAllowed
 from ..errors import NoSuchBucket
@@ -35,11 +36,14 @@ from ..signals import object_tagged
 from ..wire.conditions import Conditions
 from ..wire.conditions import check_delete
 from ..wire.conditions import check_write
+from ..wire.encryption import CustomerKey
+from ..wire.encryption import Wanted
 from ..wire.headers import http_date
 from . import versions
 from .backing import Backing
 from .backing import Body
 from .backing import Stored
+from .encryption import has_md5
 from .events import FROM_PYTHON
 from .events import Origin
 from .events import ask_object
@@ -55,7 +59,11 @@ class VersionChanged(ContentGone):
 
 @dataclass(frozen=True, slots=True)
 class Attributes:
-    """What is stored beside an object's bytes. ``headers`` by lower-case name."""
+    """What is stored beside an object's bytes. ``headers`` by lower-case name.
+
+    ``wanted`` is how they are to be encrypted if not as the bucket does it by itself;
+    ``encryption`` is how they are, and set by the store.
+    """
 
     owner: str
     headers: Mapping[str, str] = field(default_factory=dict)
@@ -64,6 +72,7 @@ class Attributes:
     tags: tuple[tuple[str, str], ...] = ()
     lock: ObjectLock = NO_LOCK
     encryption: Encryption | None = None
+    wanted: Wanted | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,13 +126,21 @@ class Objects:
         return version
 
     def read(
-        self, version: ObjectVersion, start: int = 0, end: int | None = None
+        self,
+        version: ObjectVersion,
+        start: int = 0,
+        end: int | None = None,
+        *,
+        customer_key: CustomerKey | None = None,
     ) -> Iterator[bytes]:
         """The bytes from ``start`` to ``end`` (exclusive) in blocks.
 
+        :param customer_key: for what is encrypted with one.
         :raises ContentGone: the version was overwritten or removed since it was read.
+        :raises InvalidRequest: AccessDenied: the customer's key is missing or another.
         """
-        return self._backing.read(version, start, version.size if end is None else end)
+        end = version.size if end is None else end
+        return self._backing.read(version, start, end, customer_key)
 
     def parts(self, version: ObjectVersion, after: int, limit: int) -> list[Part]:
         """Up to ``limit`` parts of an object that was made of parts, numbers above ``after``.
@@ -186,7 +203,15 @@ class Objects:
         :raises AccessDenied: a ``before_object_created`` receiver vetoed.
         :raises NoSuchBucket: the bucket was removed meanwhile.
         """
-        stored = self._backing.receive(self._backing.storage_for(bucket.name), body)
+        backing = self._backing
+        storage = backing.storage_for(bucket.name)
+        sealing = backing.encryptions.sealing_for(bucket, attributes.wanted)
+        if sealing is None:
+            stored = backing.receive(storage, body)
+        else:
+            attributes = replace(attributes, encryption=sealing.encryption)
+            md5 = has_md5(sealing.encryption)
+            stored = backing.receive(storage, body, seal=sealing.seal, md5=md5)
         return self.commit(
             bucket, key, stored, attributes, conditions=conditions, origin=origin, event=event
         )
