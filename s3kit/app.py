@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib
 import logging
+import os
 import random
 import time
 from collections.abc import Callable
@@ -25,11 +26,16 @@ from .auth.keyring import KeyRing
 from .auth.sigv4 import Request
 from .auth.sigv4 import identify
 from .blobs.registry import open_store
+from .blobs.sealed import KEY
+from .blobs.sealed import MissingCryptography
+from .blobs.sealed import need_cryptography
 from .call import Call
 from .call import Site
 from .client import Client
 from .config import DEFAULT_ACCOUNT
 from .config import Config
+from .config import ConfigError
+from .config import is_memory
 from .errors import AccessDenied
 from .errors import AccessForbidden
 from .errors import BadRequest
@@ -48,6 +54,12 @@ from .operations.cors import rules_of
 from .profile import PROFILES
 from .profile import Profile
 from .store import Store
+from .store.encryption import Encryptions
+from .store.key_provider import KeyProvider
+from .store.key_provider import LocalKeys
+from .store.master_keys import MasterKeys
+from .store.master_keys import UnusableKey
+from .store.master_keys import read_key
 from .wire.address import Address
 from .wire.address import parse_address
 from .wire.cors import METHODS
@@ -107,11 +119,42 @@ def profile_of(config: Config) -> Profile:
     )
 
 
-def open_store_of(config: Config) -> Store:
+def open_encryptions(config: Config, key_provider: KeyProvider | None = None) -> Encryptions:
+    """The keys that a configuration names.
+
+    :raises ConfigError: they cannot be read, or what encrypts is not installed.
+    """
+    given = [read_key(text) for text in config.master_keys]
+    path = config.master_key_file or None
+    named = {name: read_key(text) for name, text in config.named_keys()}
+    always = config.default_encryption == "AES256"
+    try:
+        need_cryptography()
+    except MissingCryptography as error:
+        if given or path or named or always:
+            raise ConfigError(str(error)) from None
+        return Encryptions(None, key_provider)
+    if not given and path is None and is_memory(config.index):
+        # What it wraps ends with this process too.
+        given = [os.urandom(KEY)]
+    if always and not given and path is None:
+        raise ConfigError('default_encryption = "AES256" needs master_key_file or master_keys.')
+    try:
+        masters = MasterKeys(given, path) if given or path else None
+    except UnusableKey as error:
+        raise ConfigError(f"master_key_file: {error}") from None
+    if key_provider is None and named:
+        key_provider = LocalKeys(named)
+    return Encryptions(masters, key_provider, always=always)
+
+
+def open_store_of(config: Config, key_provider: KeyProvider | None = None) -> Store:
     """The Store that a configuration describes, its schema made or checked.
 
+    :param key_provider: of the keys of aws:kms; by default those that the configuration names.
     :raises SchemaMismatch: the database is of a newer or older version of s3kit.
     """
+    encryptions = open_encryptions(config, key_provider)
     index = Index(config.index, durability=config.durability, pool_size=config.pool_size)
     try:
         create_schema(index)
@@ -131,6 +174,7 @@ def open_store_of(config: Config) -> Store:
         grace_seconds=config.grace_seconds,
         orphan_seconds=config.orphan_seconds,
         profile=profile_of(config),
+        encryptions=encryptions,
     )
     outbox = store.outbox
     outbox.region = config.region
@@ -149,6 +193,7 @@ class S3App:
     :param config: everything that is set; see :class:`~s3kit.config.Config`.
     :param key_ring: where access keys come from; the configuration's keys by default.
     :param access: who may do what; owners and ACLs by default.
+    :param key_provider: where the keys of aws:kms come from; the configuration's by default.
     """
 
     def __init__(
@@ -157,12 +202,13 @@ class S3App:
         *,
         key_ring: KeyRing | None = None,
         access: Access | None = None,
+        key_provider: KeyProvider | None = None,
     ) -> None:
         config = Config() if config is None else config
         for plugin in config.plugins:
             importlib.import_module(plugin)
         self.config = config
-        self.store = open_store_of(config)
+        self.store = open_store_of(config, key_provider)
         self._key_ring = DictKeyRing(config.signing_keys()) if key_ring is None else key_ring
         self._base_hosts = config.base_hosts
         self._trusted = TrustedProxies(config.trusted_proxies)
@@ -181,6 +227,7 @@ class S3App:
             trusted=self._trusted,
             public_prefix=self._public_prefix,
             host_id=self._host_id,
+            customer_keys=config.customer_keys,
         )
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:

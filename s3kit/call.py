@@ -76,6 +76,7 @@ class Site:
     trusted: TrustedProxies
     public_prefix: str
     host_id: str = ""
+    customer_keys: str = "loopback"
 
 
 class Call:

@@ -27,6 +27,8 @@ from .blobs.registry import urls
 from .model import Account
 from .model import Key
 from .profile import PROFILES
+from .store.master_keys import UnusableKey
+from .store.master_keys import read_key
 from .wire.https import Https
 
 DEFAULT_ACCOUNT = "default"
@@ -118,6 +120,16 @@ class Config:
         at least 60.
     :param orphan_seconds: how old an unknown blob must be before the sweep removes it; at least
         3600, and more than an upload takes.
+    :param master_key_file: a file with the host's master keys, one a line, 32 bytes in base64 each:
+        they wrap the keys of encrypted objects. The first wraps, all unwrap; it may change while
+        requests run. ``s3kit serve`` makes one in its data folder.
+    :param master_keys: the same keys in place of a file, or after those of the file.
+    :param kms_keys: name to key (32 bytes in base64) for aws:kms; ``aws/s3`` is that of those who
+        name none. An account may have its own list of these.
+    :param default_encryption: ``none``, or ``AES256`` to encrypt also what neither a request nor a
+        bucket's default asks to encrypt, as Amazon S3 does.
+    :param customer_keys: where a client may send its own key (SSE-C): ``https``, ``loopback``
+        (https, or from this machine) or ``any``.
     :param max_object_size: bytes, or None for the profile's limit.
     :param plugins: modules imported at start, e.g. to connect signal receivers.
     :param outbox: who may miss no event of any bucket: ``module:function``, called as a signal's
@@ -149,6 +161,11 @@ class Config:
     inline_threshold: int = 65536
     grace_seconds: int = 3600
     orphan_seconds: int = 86400
+    master_key_file: str = ""
+    master_keys: tuple[str, ...] = field(default=(), repr=False)
+    kms_keys: Mapping[str, str] = field(default_factory=dict, repr=False)
+    default_encryption: Literal["none", "AES256"] = "none"
+    customer_keys: Literal["https", "loopback", "any"] = "loopback"
     max_object_size: int | None = None
     plugins: tuple[str, ...] = ()
     outbox: tuple[str, ...] = ()
@@ -164,6 +181,8 @@ class Config:
         _check_accounts(self.accounts, self.keys)
         self._check_words()
         self._check_targets()
+        _check_keys("master_keys", enumerate(self.master_keys, 1))
+        _check_keys("kms_keys", self.named_keys())
         if self.inline_threshold < 0:
             raise ConfigError("inline_threshold must not be negative.")
         if self.grace_seconds < LEAST_GRACE:
@@ -199,12 +218,10 @@ class Config:
                 _check_target(where, target)
 
     def _check_words(self) -> None:
-        if self.https not in ("off", "redirect", "reject"):
-            close = nearest(self.https, ("off", "redirect", "reject"))
-            raise ConfigError(f'https is "{self.https}". {close}')
-        if self.durability not in ("full", "relaxed"):
-            close = nearest(self.durability, ("full", "relaxed"))
-            raise ConfigError(f'durability is "{self.durability}". {close}')
+        for name, words in _CHOICES.items():
+            value = getattr(self, name)
+            if value not in words:
+                raise ConfigError(f'{name} is "{value}". {nearest(value, words)}')
         if self.profile not in PROFILES:
             raise ConfigError(f'No profile "{self.profile}". {nearest(self.profile, PROFILES)}')
         for pattern, storage in self.place.items():
@@ -287,6 +304,11 @@ class Config:
             )
         return (*(Key(access, secret, default) for access, secret in self.keys.items()), *found)
 
+    def named_keys(self) -> tuple[tuple[str, str], ...]:
+        """Every key for aws:kms by its name, those of the accounts included."""
+        own = (pair for entry in self.accounts for pair in entry.get("kms_keys", {}).items())
+        return (*self.kms_keys.items(), *own)
+
     @property
     def in_memory(self) -> bool:
         """Some blobs or the index live in one process's memory, so it must be the only one."""
@@ -320,6 +342,11 @@ def is_memory(url: str) -> bool:
 
 _KINDS: dict[str, Any] = typing.get_type_hints(Config)
 _KINDS = {each.name: _KINDS[each.name] for each in fields(Config)}
+_CHOICES: dict[str, tuple[str, ...]] = {
+    name: typing.get_args(kind)
+    for name, kind in _KINDS.items()
+    if typing.get_origin(kind) is Literal
+}
 _WORDS: dict[Any, str] = {
     str: "text",
     int: "a whole number",
@@ -424,7 +451,9 @@ def _check_accounts(accounts: Sequence[Any], keys: Mapping[str, Any]) -> None:
     seen = set(keys)
     for number, entry in enumerate(accounts, 1):
         where = f"accounts, entry {number}"
-        _check_names(where, entry, ("id", "name", "email", "keys"))
+        _check_names(where, entry, ("id", "name", "email", "keys", "kms_keys"))
+        if not isinstance(entry.get("kms_keys", {}), Mapping):
+            raise ConfigError(f"{where}: kms_keys must be a table of names and keys.")
         account_id = entry.get("id")
         if not isinstance(account_id, str) or not account_id:
             raise ConfigError(f'{where} needs an "id".')
@@ -439,6 +468,18 @@ def _check_accounts(accounts: Sequence[Any], keys: Mapping[str, Any]) -> None:
             if access in seen:
                 raise ConfigError(f'{where}: the access key "{access}" is there twice.')
             seen.add(access)
+
+
+def _check_keys(setting: str, keys: Iterable[tuple[object, Any]]) -> None:
+    """Refuse what is no 256-bit key. No message ever shows it."""
+    seen: dict[object, Any] = {}
+    for name, text in keys:
+        if seen.setdefault(name, text) != text:
+            raise ConfigError(f'{setting}: the name "{name}" is there twice, with two keys.')
+        try:
+            read_key(text if isinstance(text, str) else "")
+        except UnusableKey as error:
+            raise ConfigError(f'{setting}, "{name}": a key {error}') from None
 
 
 def read_toml(path: str | os.PathLike[str]) -> dict[str, Any]:

@@ -193,6 +193,11 @@ class InvalidDigest(S3Error):
     message = "The Content-MD5 or checksum value that you specified is not valid."
 
 
+class InvalidEncryptionAlgorithmError(S3Error):
+    status = 400
+    message = "The encryption request that you specified is not valid. The valid value is AES256."
+
+
 class InvalidLocationConstraint(S3Error):
     status = 400
     message = "The specified location constraint is not valid"
@@ -286,6 +291,18 @@ class ExpiredToken(S3Error):
 class KeyTooLongError(S3Error):
     status = 400
     message = "Your key is too long"
+
+
+class KMSNotFoundException(S3Error):
+    """A key of aws:kms that the provider does not have."""
+
+    status = 400
+    message = "Invalid keyId"
+
+    @property
+    def code(self) -> str:
+        """With the dot that no class name can have."""
+        return "KMS.NotFoundException"
 
 
 class MalformedACLError(S3Error):
@@ -469,6 +486,11 @@ class RequestHeaderSectionTooLarge(S3Error):
 class ServiceUnavailable(S3Error):
     status = 503
     message = "Reduce your request rate."
+
+
+class ServerSideEncryptionConfigurationNotFoundError(S3Error):
+    status = 404
+    message = "The server side encryption configuration was not found"
 
 
 class SignatureDoesNotMatch(S3Error):

@@ -77,6 +77,12 @@ class Account:
     secret_key: str
 
 
+KMS_KEYS = {
+    # The suite's own names; keys that protect nothing.
+    "testkey-1": "dGVzdGtleS0xLW9mLWNlcGgtczMtdGVzdHMtMDAwMDA=",
+    "testkey-2": "dGVzdGtleS0yLW9mLWNlcGgtczMtdGVzdHMtMDAwMDA=",
+}
+
 ACCOUNTS = (
     Account("s3 main", "a1" * 32, "main", "main@example.com", "S3TESTSMAIN000000001", "m" * 40),
     Account("s3 alt", "b2" * 32, "alt", "alt@example.com", "S3TESTSALT0000000001", "a" * 40),
@@ -150,8 +156,15 @@ def accounts_file() -> str:
         f"email = {json.dumps(account.email)}\n"
         f"keys = [{{ access_key = {json.dumps(account.access_key)}, "
         f"secret_key = {json.dumps(account.secret_key)} }}]\n"
+        + (_kms_keys() if account.section == "s3 main" else "")
         for account in ACCOUNTS
     )
+
+
+def _kms_keys() -> str:
+    """The keys of aws:kms that an account brings, as TOML."""
+    lines = (f"{json.dumps(name)} = {json.dumps(key)}\n" for name, key in KMS_KEYS.items())
+    return "[account.kms_keys]\n" + "".join(lines)
 
 
 def suite_configuration(host: str, port: int, *, secure: bool) -> str:
@@ -179,6 +192,8 @@ def suite_configuration(host: str, port: int, *, secure: bool) -> str:
         if account.section == "s3 main":
             # s3kit's region; an empty LocationConstraint stands for us-east-1.
             lines.append("api_name = ")
+            one, two = KMS_KEYS
+            lines += [f"kms_keyid = {one}", f"kms_keyid2 = {two}"]
         if account.section == "s3 tenant":
             lines.append("tenant = ")
     return "\n".join(lines) + "\n"

@@ -6,6 +6,7 @@ model does not have in that place, so a misnamed or misplaced element fails the 
 
 from __future__ import annotations
 
+import base64
 import functools
 import io
 import itertools
@@ -48,6 +49,12 @@ ACCOUNTS = (
     },
 )
 
+MASTER_KEY = base64.b64encode(b"master key of the tests, 32 byte").decode()
+KMS_KEYS = {
+    "first": base64.b64encode(b"first named key of the tests, 32").decode(),
+    "second": base64.b64encode(b"second named key of the tests 32").decode(),
+}
+
 _numbers = itertools.count(1)
 
 
@@ -70,6 +77,8 @@ def make_app(storage: str, folder: Path, **settings: Any) -> S3App:
         "durability": "relaxed",
         "accounts": ACCOUNTS,
         "place": {"far-*": "far"},
+        "master_keys": (MASTER_KEY,),
+        "kms_keys": KMS_KEYS,
         **settings,
     }
     return S3App(Config(**values))

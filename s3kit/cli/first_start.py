@@ -13,6 +13,7 @@ from pathlib import Path
 from ..config import ConfigError
 
 PROFILE = "default"
+MASTER_KEY = "master.key"
 
 
 @dataclass(frozen=True)
@@ -46,8 +47,8 @@ def make_data(data: Path) -> None:
         data.mkdir(mode=0o700, parents=True, exist_ok=True)
         for folder in new:
             _sync(folder.parent)
-        # In the form of cryptography's Fernet, which MultiFernet rotates.
-        _make_once(data / "master.key", base64.urlsafe_b64encode(os.urandom(32)) + b"\n")
+        # In the form of cryptography's Fernet.
+        _make_once(data / MASTER_KEY, base64.urlsafe_b64encode(os.urandom(32)) + b"\n")
     except OSError as error:
         where = error.filename or data
         raise ConfigError(

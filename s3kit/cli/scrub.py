@@ -62,8 +62,14 @@ def scrub(
         app.close()
     if as_json:
         summary = {"read": scrub.blobs, "bytes": scrub.bytes, "findings": scrub.findings}
+        summary["unopened"] = scrub.unopened
         click.echo(json.dumps(summary))
     else:
         what = "Nothing is wrong." if not scrub.findings else f"{scrub.findings} findings."
         click.echo(f"Read {scrub.blobs} blobs, {in_words(scrub.bytes)}. {what}")
+        if scrub.unopened:
+            click.echo(
+                f"{scrub.unopened} of them are encrypted with keys that are not here, such as "
+                "customers' own: of these only the size and the beginning were looked at."
+            )
     context.exit(1 if scrub.findings else 0)

@@ -163,10 +163,12 @@ def example(credentials: Credentials, endpoint: str, region: str) -> str:
 
 def _first_start(settings: Settings) -> tuple[Settings, Credentials | None]:
     """Make what DATA must hold; the first key pair unless keys are configured."""
-    if settings.data is not None:
-        make_data(settings.data)
-        if settings.config.index == f"sqlite:///{settings.data / 's3kit.db'}":
-            make_private(settings.data / "s3kit.db")
+    data = settings.data
+    if data is not None:
+        make_data(data)
+        settings = settings.with_master_key()
+        if settings.config.index == f"sqlite:///{data / 's3kit.db'}":
+            make_private(data / "s3kit.db")
     if settings.has_keys:
         return settings, None
     credentials = first_credentials(settings.data, settings.config.region)

@@ -24,6 +24,7 @@ from ..config import read_accounts
 from ..config import read_toml
 from ..index.schema import check_schema
 from ..index.session import Index
+from .first_start import MASTER_KEY
 
 MEMORY = "memory"
 """The value of --data that keeps everything in this process and nothing on disk."""
@@ -52,6 +53,18 @@ class Settings:
         """The same settings with this key added to the account ``default``."""
         keys = {**self.config.keys, access_key: secret_key}
         return replace(self, config=replace(self.config, keys=keys), has_keys=True)
+
+    def with_master_key(self) -> Settings:
+        """The same settings with the data folder's master key, where they name none."""
+        config = self.config
+        if self.data is None or config.master_key_file or config.master_keys:
+            return self
+        path = str(self.data / MASTER_KEY)
+        return replace(self, config=replace(config, master_key_file=path))
+
+
+def _names_master_keys(values: Mapping[str, Any]) -> bool:
+    return bool(values.get("master_key_file") or values.get("master_keys"))
 
 
 def data_options(function: Function) -> Function:
@@ -101,6 +114,9 @@ def gather(options: Mapping[str, Any], environ: Mapping[str, str]) -> Settings:
     data = _data_folder(serve, values)
     if data is not None:
         values.setdefault("index", "sqlite:///" + str(data / "s3kit.db"))
+        # Made by the first start, see first_start.make_data.
+        if not _names_master_keys(values) and (data / MASTER_KEY).is_file():
+            values["master_key_file"] = str(data / MASTER_KEY)
         values["storages"] = {"default": str(data / "blobs"), **values.get("storages", {})}
     has_keys = bool(values.get("keys") or values.get("accounts"))
     return Settings(Config.from_mapping(values), data, serve, has_keys)

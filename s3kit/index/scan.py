@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from sqlalchemy import BindParameter
 from sqlalchemy import bindparam
+from sqlalchemy import case
 from sqlalchemy import func
 from sqlalchemy import select
 from sqlalchemy import union
@@ -19,11 +20,13 @@ from s3kit.index.schema import buckets
 from s3kit.index.schema import contents
 from s3kit.index.schema import parts
 from s3kit.index.schema import read_checksum
+from s3kit.index.schema import read_encryption
 from s3kit.index.schema import uploads
 from s3kit.index.schema import versions
 from s3kit.index.statements import Row
 from s3kit.index.statements import Statement
 from s3kit.model import Checksum
+from s3kit.model import Encryption
 
 
 class BlobFacts(NamedTuple):
@@ -31,7 +34,8 @@ class BlobFacts(NamedTuple):
 
     ``etag`` is the MD5 of its bytes in hex, as it was computed when they came; "" when no version
     has the content. ``content_id`` is the content that the blob belongs to: its own id, or that of
-    the upload whose part ``number`` it is.
+    the upload whose part ``number`` it is. ``size`` is that of the plaintext; ``sealing`` is "" for
+    bytes that are not encrypted.
     """
 
     blob: str
@@ -40,6 +44,8 @@ class BlobFacts(NamedTuple):
     checksum: Checksum | None
     content_id: str
     number: int
+    sealing: str = ""
+    encryption: Encryption | None = None
 
 
 class ContentFacts(NamedTuple):
@@ -69,6 +75,7 @@ class InlineFacts(NamedTuple):
     etag: str
     checksum: Checksum | None
     inline: bytes | None
+    encryption: Encryption | None = None
 
 
 _AFTER: BindParameter[str] = bindparam("after")
@@ -89,12 +96,23 @@ def _of_oldest(column: Any) -> Any:
     )
 
 
+# An upload's row is forgotten some time after its object was made.
+_OF_UPLOAD = func.coalesce(
+    select(versions.c.encryption)
+    .where(versions.c.content_id == parts.c.upload_id)
+    .order_by(versions.c.seq)
+    .limit(1)
+    .scalar_subquery(),
+    select(uploads.c.encryption).where(uploads.c.id == parts.c.upload_id).scalar_subquery(),
+)
 _WHOLE = Statement(
     select(
         contents.c.id,
         contents.c.size,
         _of_oldest(versions.c.etag),
         _of_oldest(versions.c.checksum),
+        contents.c.sealing,
+        case((contents.c.sealing != "", _of_oldest(versions.c.encryption))),
     )
     .where(
         contents.c.parts == 0,
@@ -113,6 +131,8 @@ _PARTS = Statement(
         parts.c.checksum,
         parts.c.upload_id,
         parts.c.number,
+        parts.c.sealing,
+        case((parts.c.sealing != "", _OF_UPLOAD)),
     )
     .where(parts.c.storage == _STORAGE, parts.c.blob > _AFTER, parts.c.blob < _BEFORE)
     .order_by(parts.c.blob)
@@ -144,6 +164,7 @@ _INLINE = Statement(
         versions.c.size,
         versions.c.etag,
         versions.c.checksum,
+        versions.c.encryption,
         versions.c.inline,
     )
     .select_from(versions.join(buckets, buckets.c.id == versions.c.bucket_id))
@@ -224,8 +245,11 @@ def whole_blobs(
     """Up to ``limit`` blobs that are a content each, ids between the two, in order."""
     values = {"this_storage": storage, "after": after, "before": before, "most": limit}
     return [
-        BlobFacts(blob, size, etag or "", read_checksum(checksum or ""), blob, 0)
-        for blob, size, etag, checksum in connection.all(_WHOLE, values)
+        BlobFacts(
+            *(blob, size, etag or "", read_checksum(checksum or ""), blob, 0),
+            *(sealing, read_encryption(encryption)),
+        )
+        for blob, size, etag, checksum, sealing, encryption in connection.all(_WHOLE, values)
     ]
 
 
@@ -235,8 +259,13 @@ def part_blobs(
     """Up to ``limit`` blobs that are parts, of objects or of open uploads, in order."""
     values = {"this_storage": storage, "after": after, "before": before, "most": limit}
     return [
-        BlobFacts(blob, size, etag, read_checksum(checksum), content_id, number)
-        for blob, size, etag, checksum, content_id, number in connection.all(_PARTS, values)
+        BlobFacts(
+            *(blob, size, etag, read_checksum(checksum), content_id, number),
+            *(sealing, read_encryption(encryption)),
+        )
+        for blob, size, etag, checksum, content_id, number, sealing, encryption in connection.all(
+            _PARTS, values
+        )
     ]
 
 
@@ -261,10 +290,21 @@ def _content(row: Row) -> ContentFacts:
 def inline_page(connection: Connection, after: int, limit: int) -> list[InlineFacts]:
     """Up to ``limit`` versions that have no content, with ``seq`` above ``after``, in order."""
     return [
-        InlineFacts(seq, bucket, key, version_id, size, etag, read_checksum(checksum), inline)
-        for seq, bucket, key, version_id, size, etag, checksum, inline in connection.all(
-            _INLINE, {"after_seq": after, "most": limit}
+        InlineFacts(
+            *(seq, bucket, key, version_id, size, etag, read_checksum(checksum)),
+            *(inline, read_encryption(encryption)),
         )
+        for (
+            seq,
+            bucket,
+            key,
+            version_id,
+            size,
+            etag,
+            checksum,
+            encryption,
+            inline,
+        ) in connection.all(_INLINE, {"after_seq": after, "most": limit})
     ]
 
 

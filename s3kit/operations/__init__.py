@@ -19,6 +19,7 @@ THEMES = (
     "acls",
     "ownership",
     "cors",
+    "encryption",
     "bucket_properties",
     "configurations",
     "notifications",

@@ -14,7 +14,8 @@ from ..wire.response import xml_response
 from ..wire.routing import operation
 from ..wire.xml import document
 from ..wire.xml import field_xml
-from .objects import refuse_customer_key
+from .encryption import customer_key_of
+from .encryption import encryption_headers
 from .objects import version_headers
 
 NAMES = frozenset({"ETag", "Checksum", "ObjectParts", "StorageClass", "ObjectSize"})
@@ -147,7 +148,8 @@ def get_object_attributes(call: Call) -> Response:
     names = wanted_attributes(call)
     version_id = call.version_id
     version = call.version(call.bucket, call.object_key, version_id)
-    refuse_customer_key(call.environ)
+    customer_key = customer_key_of(call)
+    call.store.encryptions.check_customer_key(version.encryption, customer_key)
     answer = GetObjectAttributesResponse()
     if "ETag" in names:
         answer.etag = version.etag
@@ -162,4 +164,5 @@ def get_object_attributes(call: Call) -> Response:
     if "ObjectSize" in names:
         answer.object_size = version.size
     headers = [("Last-Modified", http_date(version.modified)), *version_headers(call, version)]
+    headers += encryption_headers(version.encryption, customer_key)
     return xml_response(answer, headers=headers)

@@ -16,9 +16,9 @@ from ..model import Bucket
 from ..model import Checksum
 from ..model import ObjectVersion
 from ..model import Versioning
-from ..store import Attributes
 from ..wire.checksums import known_algorithm
 from ..wire.conditions import check_copy_source
+from ..wire.encryption import CustomerKey
 from ..wire.headers import iso8601
 from ..wire.headers import parse_copy_range
 from ..wire.headers import parse_copy_source
@@ -27,15 +27,17 @@ from ..wire.response import Response
 from ..wire.response import xml_response
 from ..wire.routing import operation
 from ..wire.xml import document
+from .encryption import customer_key_of
+from .encryption import customer_key_sent
+from .encryption import encryption_headers
+from .encryption import source_key_of
 from .multipart import part_number_of
 from .multipart import upload_of
-from .objects import NOT_ENCRYPTED
 from .objects import attributes_of
 from .objects import new_version_headers
 from .objects import refuse_unbuilt_headers
 
 ANNOTATION_DIRECTIVE = "x-amz-object-annotation-directive"
-CUSTOMER_KEY = "HTTP_X_AMZ_COPY_SOURCE_SERVER_SIDE_ENCRYPTION_CUSTOMER_"
 SELF_COPY = (
     "This copy request is illegal because it is trying to copy an object to itself without "
     "changing the object's metadata, storage class, website redirect location or encryption "
@@ -125,10 +127,10 @@ def annotation_directive(call: Call) -> str:
     return value
 
 
-def open_source(call: Call) -> tuple[Bucket, ObjectVersion, str | None]:
+def open_source(call: Call) -> tuple[Bucket, ObjectVersion, str | None, CustomerKey | None]:
     """The object that ``x-amz-copy-source`` names, which the caller must be allowed to read.
 
-    :returns: its bucket, the version, and the version id if one was named.
+    :returns: its bucket, the version, the version id if one was named, and the customer's key.
     """
     value = call.header("x-amz-copy-source") or ""
     bucket_name, key, version_id = parse_copy_source(value)
@@ -144,12 +146,12 @@ def open_source(call: Call) -> tuple[Bucket, ObjectVersion, str | None]:
             "The source of a copy request may not specifically refer to a delete marker by "
             "version id."
         ) from None
-    if any(name.startswith(CUSTOMER_KEY) for name in call.environ):
-        raise InvalidRequest(NOT_ENCRYPTED)
+    customer_key = source_key_of(call)
+    call.store.encryptions.check_customer_key(version.encryption, customer_key)
     conditions = call.conditions("x-amz-copy-source-")
     if conditions is not None:
         check_copy_source(conditions, version.etag, version.modified)
-    return bucket, version, version_id
+    return bucket, version, version_id, customer_key
 
 
 def source_headers(
@@ -195,7 +197,11 @@ def copy_object(call: Call) -> Response:
             checksum_type=None if checksum is None else checksum.type,
             **checksum_field(checksum),
         ),
-        headers=[*new_version_headers(version), *headers],
+        headers=[
+            *new_version_headers(version),
+            *headers,
+            *encryption_headers(version.encryption, customer_key_sent(call), context=True),
+        ],
     )
 
 
@@ -212,7 +218,7 @@ def store_copy(call: Call) -> tuple[ObjectVersion, list[tuple[str, str]]]:
     conditions = call.conditions()
     annotating = annotation_directive(call)
     call.store.objects.check_conditions(call.bucket, key, conditions)
-    source_bucket, source, version_id = open_source(call)
+    source_bucket, source, version_id, source_key = open_source(call)
     if (
         source_bucket.id == call.bucket.id
         and source.key == key
@@ -220,6 +226,7 @@ def store_copy(call: Call) -> tuple[ObjectVersion, list[tuple[str, str]]]:
         and metadata == "COPY"
         and call.header("x-amz-storage-class") is None
         and call.header("x-amz-website-redirect-location") is None
+        and fresh.wanted is None
     ):
         raise InvalidRequest(SELF_COPY)
     headers = stored_headers(call.environ)
@@ -236,7 +243,7 @@ def store_copy(call: Call) -> tuple[ObjectVersion, list[tuple[str, str]]]:
             call.require(reading, source_bucket, source.key, version_id)
             call.require("s3:PutObjectTagging", call.bucket, key)
         tags = source.tags
-    attributes = Attributes(fresh.owner, headers, fresh.storage_class, fresh.acl, tags)
+    attributes = replace(fresh, headers=headers, tags=tags)
     if annotating == "COPY" and call.store.annotations.has_any(source):
         reading = read_action("s3:GetObjectAnnotation", version_id)
         call.require(reading, source_bucket, source.key, version_id)
@@ -251,6 +258,7 @@ def store_copy(call: Call) -> tuple[ObjectVersion, list[tuple[str, str]]]:
         checksum_algorithm=algorithm,
         conditions=conditions,
         origin=call.origin,
+        customer_key=source_key,
     )
     return copied, source_headers(source_bucket, source, version_id)
 
@@ -270,7 +278,9 @@ def upload_part_copy(call: Call) -> Response:
     number = part_number_of(call)
     refuse_unbuilt_headers(call)
     upload = upload_of(call)
-    source_bucket, source, version_id = open_source(call)
+    customer_key = customer_key_of(call)
+    call.store.encryptions.open_upload(upload.encryption, customer_key)
+    source_bucket, source, version_id, source_key = open_source(call)
     start, end = 0, source.size
     value = call.header("x-amz-copy-source-range")
     if value is not None:
@@ -280,8 +290,20 @@ def upload_part_copy(call: Call) -> Response:
             "The specified copy source is larger than the maximum allowable size for a copy "
             f"source: {call.site.profile.max_part}"
         )
-    part = call.store.multipart.copy_part(source, start, end, call.bucket, upload, number)
+    part = call.store.multipart.copy_part(
+        source,
+        start,
+        end,
+        call.bucket,
+        upload,
+        number,
+        source_key=source_key,
+        customer_key=customer_key,
+    )
     return xml_response(
         CopyPartResult(iso8601(part.modified), f'"{part.etag}"', **checksum_field(part.checksum)),
-        headers=source_headers(source_bucket, source, version_id),
+        headers=[
+            *source_headers(source_bucket, source, version_id),
+            *encryption_headers(upload.encryption, customer_key),
+        ],
     )

@@ -27,6 +27,9 @@ from ..wire.xml import document
 from ..wire.xml import escape
 from ..wire.xml import field_xml
 from ..wire.xml import from_xml
+from .encryption import customer_key_of
+from .encryption import customer_key_sent
+from .encryption import encryption_headers
 from .listing import KeyText
 from .listing import common_prefixes
 from .listing import max_keys_of
@@ -214,6 +217,7 @@ def create_multipart_upload(call: Call) -> Response:
     if upload.checksum_algorithm is not None and upload.checksum_type is not None:
         headers.append(("x-amz-checksum-algorithm", upload.checksum_algorithm))
         headers.append(("x-amz-checksum-type", upload.checksum_type))
+    headers += encryption_headers(upload.encryption, customer_key_sent(call), context=True)
     return xml_response(
         InitiateMultipartUploadResult(call.bucket.name, key, upload.id), headers=headers
     )
@@ -227,6 +231,8 @@ def upload_part(call: Call) -> Response:
     number = part_number_of(call)
     refuse_unbuilt_headers(call)
     upload = upload_of(call)
+    customer_key = customer_key_of(call)
+    call.store.encryptions.open_upload(upload.encryption, customer_key)
     expected = call.declared_checksum()
     algorithm = upload.checksum_algorithm
     if (
@@ -239,8 +245,11 @@ def upload_part(call: Call) -> Response:
         limit=call.site.profile.max_part,
         compute=algorithm or default_checksum_algorithm(),
     )
-    part = call.store.multipart.put_part(call.bucket, upload, number, body)
+    part = call.store.multipart.put_part(
+        call.bucket, upload, number, body, customer_key=customer_key
+    )
     headers = [("ETag", f'"{part.etag}"'), ("Content-Length", "0")]
+    headers += encryption_headers(upload.encryption, customer_key)
     if part.checksum is not None:
         headers.append(checksum_header(part.checksum))
     return Response(200, headers, ())
@@ -262,8 +271,10 @@ def complete_multipart_upload(call: Call) -> Response:
             raise InvalidArgument(argument_name="x-amz-mp-object-size", argument_value=size_text)
         size = int(size_text)
     checksum = declared_whole(call.environ)
+    customer_key = customer_key_of(call)
     try:
-        upload_of(call)
+        upload = upload_of(call)
+        call.store.encryptions.open_upload(upload.encryption, customer_key)
     except NoSuchUpload:
         # The answer to a Complete that was lost may be asked for again.
         call.store.multipart.check_known(call.bucket, key, upload_id)
@@ -289,7 +300,10 @@ def complete_multipart_upload(call: Call) -> Response:
             checksum_type=None if whole is None else whole.type,
             **({} if whole is None else {f"checksum_{whole.algorithm.lower()}": whole.value}),
         ),
-        headers=new_version_headers(version),
+        headers=[
+            *new_version_headers(version),
+            *encryption_headers(version.encryption, customer_key),
+        ],
     )
 
 

@@ -29,6 +29,10 @@ from ..wire.headers import stored_headers
 from ..wire.response import Response
 from ..wire.routing import operation
 from .acl_headers import owner_and_acl
+from .encryption import customer_key_of
+from .encryption import customer_key_sent
+from .encryption import encryption_headers
+from .encryption import wanted_of
 
 STORAGE_CLASSES = frozenset(
     {
@@ -47,11 +51,9 @@ STORAGE_CLASSES = frozenset(
 )
 MAX_OBJECT_TAGS = 10
 UNBUILT = (
-    "HTTP_X_AMZ_SERVER_SIDE_ENCRYPTION",
     "HTTP_X_AMZ_OBJECT_LOCK_",
     "HTTP_X_AMZ_WRITE_OFFSET_BYTES",
 )
-NOT_ENCRYPTED = "The encryption parameters are not applicable to this object."
 
 
 def checksum_header(checksum: Checksum) -> tuple[str, str]:
@@ -81,30 +83,15 @@ def new_version_headers(version: ObjectVersion) -> list[tuple[str, str]]:
 
 
 def refuse_unbuilt_headers(call: Call) -> None:
-    """Refuse what would be silently ignored, yet promises something: encryption, locks.
+    """Refuse what would be silently ignored, yet promises something: locks.
 
     :raises InvalidRequest: the request asks for what this endpoint does not have.
     """
     for name in call.environ:
         if name.startswith(UNBUILT):
-            if name.startswith("HTTP_X_AMZ_SERVER"):
-                raise InvalidRequest("Server side encryption is not configured on this endpoint.")
             if name.startswith("HTTP_X_AMZ_OBJECT_LOCK_"):
                 raise InvalidRequest("Bucket is missing Object Lock Configuration")
             raise InvalidRequest("Appending to an object is not available on this endpoint.")
-
-
-def refuse_customer_key(environ: Mapping[str, object]) -> None:
-    """Refuse a customer's own key for reading, for nothing here is encrypted with one.
-
-    :raises InvalidRequest: as AWS for an object that is not.
-    """
-    if (
-        "HTTP_X_AMZ_SERVER_SIDE_ENCRYPTION_CUSTOMER_ALGORITHM" in environ
-        or "HTTP_X_AMZ_SERVER_SIDE_ENCRYPTION_CUSTOMER_KEY" in environ
-        or "HTTP_X_AMZ_SERVER_SIDE_ENCRYPTION_CUSTOMER_KEY_MD5" in environ
-    ):
-        raise InvalidRequest(NOT_ENCRYPTED)
 
 
 def storage_class_of(call: Call) -> str:
@@ -146,6 +133,7 @@ def attributes_of(call: Call) -> Attributes:
         storage_class=storage_class_of(call),
         acl=acl,
         tags=tags,
+        wanted=wanted_of(call),
     )
 
 
@@ -164,6 +152,8 @@ def put_object(call: Call) -> Response:
     version = store_object(call)
     headers = [("ETag", f'"{version.etag}"'), ("Content-Length", "0")]
     headers += new_version_headers(version)
+    if version.encryption is not None:
+        headers += encryption_headers(version.encryption, customer_key_sent(call), context=True)
     checksum = version.checksum
     if checksum is not None:
         headers.append(checksum_header(checksum))
@@ -231,9 +221,13 @@ def read_object(call: Call, *, head: bool) -> Response:
                 "Request specific response headers cannot be used for anonymous GET requests."
             )
     version = call.version(call.bucket, call.object_key, version_id, inline=not head)
-    refuse_customer_key(environ)
+    customer_key = customer_key_of(call)
+    if version.encryption is not None or customer_key is not None:
+        call.store.encryptions.check_customer_key(version.encryption, customer_key)
     conditions = call.conditions()
     headers = read_headers(version, overrides)
+    if version.encryption is not None:
+        headers += encryption_headers(version.encryption, customer_key)
     if (
         version_id is not None
         or call.bucket.versioning is not Versioning.NEVER
@@ -274,12 +268,12 @@ def read_object(call: Call, *, head: bool) -> Response:
     if head:
         return Response(status, headers, ())
     inline = version.inline
-    if inline is not None:
+    if inline is not None and version.encryption is None:
         body: Iterator[bytes] | tuple[bytes, ...] = (
             (inline,) if end - start == size else (inline[start:end],)
         )
     else:
-        body = call.store.objects.read(version, start, end)
+        body = call.store.objects.read(version, start, end, customer_key=customer_key)
     return Response(status, headers, body)
 
 

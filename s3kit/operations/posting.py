@@ -24,6 +24,8 @@ from ..wire.checksums import BodyReader
 from ..wire.checksums import Expected
 from ..wire.checksums import decode
 from ..wire.checksums import known_algorithm
+from ..wire.encryption import read_customer_key
+from ..wire.encryption import read_wanted
 from ..wire.form import FormFile
 from ..wire.form import read_form
 from ..wire.headers import check_tags
@@ -35,6 +37,8 @@ from ..wire.routing import operation
 from ..wire.xml import document
 from ..wire.xml import from_xml
 from .acl_headers import owner_and_acl
+from .encryption import checked
+from .encryption import encryption_headers
 from .objects import MAX_OBJECT_TAGS
 from .objects import STORAGE_CLASSES
 from .objects import new_version_headers
@@ -174,7 +178,7 @@ def attributes_of_form(call: Call, fields: dict[str, str]) -> Attributes:
     :raises AccessDenied: InvalidArgument, InvalidRequest, InvalidTag ... as for PutObject.
     """
     for name in fields:
-        if name.startswith(("x-amz-server-side-encryption", "x-amz-object-lock-")):
+        if name.startswith("x-amz-object-lock-"):
             raise InvalidRequest(f"{name} is not available on this endpoint.")
     bucket = call.bucket
     if "acl" in fields:
@@ -192,6 +196,7 @@ def attributes_of_form(call: Call, fields: dict[str, str]) -> Attributes:
         storage_class=storage_class,
         acl=acl,
         tags=tags_of_form(call, fields.get("tagging")),
+        wanted=checked(call, read_wanted(fields.get)),
     )
 
 
@@ -214,7 +219,11 @@ def answer(call: Call, fields: dict[str, str], version: ObjectVersion) -> Respon
     bucket = call.bucket.name
     key, etag = version.key, version.etag
     location = call.public_url(bucket, key)
-    named = [("ETag", f'"{etag}"'), *new_version_headers(version)]
+    named = [
+        ("ETag", f'"{etag}"'),
+        *new_version_headers(version),
+        *encryption_headers(version.encryption, read_customer_key(fields.get)),
+    ]
     headers = [*named, ("Location", location)]
     redirect = fields.get("success_action_redirect") or fields.get("redirect")
     if redirect:

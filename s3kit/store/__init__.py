@@ -20,6 +20,7 @@ from .annotations import Annotations
 from .backing import Backing
 from .buckets import Buckets
 from .copying import Copying
+from .encryption import Encryptions
 from .events import FROM_PYTHON
 from .events import Origin
 from .janitor import Janitor
@@ -50,6 +51,7 @@ class Store:
     :param grace_seconds: how long a blob outlives its last reference.
     :param orphan_seconds: how old an unknown blob must be before the sweep takes it.
     :param clock: seconds since the epoch.
+    :param encryptions: the keys that encrypt objects; without them only customers' own keys do.
     """
 
     def __init__(
@@ -63,6 +65,7 @@ class Store:
         orphan_seconds: int = 86400,
         profile: Profile = AWS,
         clock: Callable[[], float] = time,
+        encryptions: Encryptions | None = None,
     ) -> None:
         self.index = index
         self.storages = storages
@@ -76,9 +79,12 @@ class Store:
             orphan_seconds=orphan_seconds,
             profile=profile,
             clock=clock,
+            encryptions=encryptions,
         )
         self.outbox = self._backing.outbox = Outbox(self._backing)
         self.buckets = Buckets(self._backing)
+        self.encryptions = self._backing.encryptions
+        self.encryptions.attach(self.buckets)
         self.objects = Objects(self._backing)
         self.notifications = Notifications(self._backing, self.buckets, self.outbox)
         self.annotations = Annotations(self._backing, self.objects)

@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import logging
+import os
 import time
 from collections.abc import Callable
 from collections.abc import Iterator
 from collections.abc import Mapping
 from collections.abc import Sequence
 from dataclasses import dataclass
+from dataclasses import replace
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 from typing import Protocol
 
 from ..blobs.base import BlobStore
 from ..blobs.base import new_blob_id
+from ..blobs.sealed import Seal
+from ..blobs.sealed import SealBroken
+from ..blobs.sealed import SealedWriter
+from ..blobs.sealed import open_bytes
+from ..blobs.sealed import open_sealed
+from ..blobs.sealed import seal_bytes
 from ..errors import InternalError
 from ..index import objects as object_rows
 from ..index import scan
@@ -26,6 +34,9 @@ from ..model import ObjectVersion
 from ..model import Part
 from ..profile import AWS
 from ..profile import Profile
+from ..wire.encryption import CustomerKey
+from .encryption import Encryptions
+from .encryption import Sealing
 
 if TYPE_CHECKING:
     from .outbox import Outbox
@@ -70,6 +81,7 @@ class Backing:
     __slots__ = (
         "_place",
         "clock",
+        "encryptions",
         "grace_seconds",
         "index",
         "inline_threshold",
@@ -90,8 +102,10 @@ class Backing:
         orphan_seconds: int = 86400,
         profile: Profile = AWS,
         clock: Callable[[], float] = time.time,
+        encryptions: Encryptions | None = None,
     ) -> None:
         self.index = index
+        self.encryptions = Encryptions() if encryptions is None else encryptions
         self.storages = storages
         self.inline_threshold = inline_threshold
         self.grace_seconds = grace_seconds
@@ -122,26 +136,50 @@ class Backing:
                 return False
         return storage == "default"
 
-    def receive(self, storage: str, body: Body, *, inline: bool = True) -> Stored:
+    def receive(
+        self,
+        storage: str,
+        body: Body,
+        *,
+        inline: bool = True,
+        seal: Seal | None = None,
+        md5: bool = True,
+    ) -> Stored:
         """Take a body in and make it durable, inline if it is small, else as a blob.
 
         Nothing is left behind when the body breaks off or does not verify.
+
+        :param seal: encrypt the bytes so.
+        :param md5: False for a random ETag, where the bytes' MD5 is nobody's business.
         """
-        threshold = self.inline_threshold if inline else -1
+        stored = self._receive(storage, body, self.inline_threshold if inline else -1, seal)
+        return stored if md5 else replace(stored, md5=os.urandom(16).hex())
+
+    def _receive(self, storage: str, body: Body, threshold: int, seal: Seal | None) -> Stored:
         length = body.length
         if length is not None and length <= threshold:
             data = body.read_all()
-            return Stored(len(data), body.md5, body.checksum, data, None)
+            size = len(data)
+            data = data if seal is None else seal_bytes(seal, data)
+            return Stored(size, body.md5, body.checksum, data, None)
         held: list[bytes] = []
         size = 0
         while size <= threshold:
             block = body.read(BLOCK)
             if not block:
-                return Stored(size, body.md5, body.checksum, b"".join(held), None)
+                data = b"".join(held)
+                data = data if seal is None else seal_bytes(seal, data)
+                return Stored(size, body.md5, body.checksum, data, None)
             held.append(block)
             size += len(block)
         blob_id = new_blob_id()
-        writer = self.storages[storage].create(blob_id, length)
+        sealing = ""
+        if seal is None:
+            writer = self.storages[storage].create(blob_id, length)
+        else:
+            hint = None if length is None else seal.size(length)
+            writer = SealedWriter(self.storages[storage].create(blob_id, hint), seal)
+            sealing = seal.id.hex()
         try:
             for block in held:
                 writer.write(block)
@@ -153,7 +191,8 @@ class Backing:
         except BaseException:
             writer.discard()
             raise
-        return Stored(size, body.md5, body.checksum, None, Content(blob_id, storage, size))
+        content = Content(blob_id, storage, size, sealing=sealing)
+        return Stored(size, body.md5, body.checksum, None, content)
 
     def discard(self, stored: Stored) -> None:
         """Forget bytes that no version came to point at."""
@@ -169,30 +208,63 @@ class Backing:
                 "Blob %s on storage %r could not be deleted.", blob, storage, exc_info=True
             )
 
-    def read(self, version: ObjectVersion, start: int, end: int) -> Iterator[bytes]:
+    def read(
+        self,
+        version: ObjectVersion,
+        start: int,
+        end: int,
+        customer_key: CustomerKey | None = None,
+    ) -> Iterator[bytes]:
         """The bytes ``start`` to ``end`` (exclusive) of a version, in blocks.
 
         The first blob is opened before this returns, so a missing one is an error answer and
         not a cut body.
 
+        :param customer_key: for what is encrypted with one.
         :raises ContentGone: the version was overwritten or removed since it was read; the key's
             present version is the one to read.
+        :raises InvalidRequest: AccessDenied: the customer's key is missing or another.
         """
+        sealing = None
+        if version.encryption is not None:
+            sealing = self._unwrap(version, customer_key)
         if version.inline is not None:
-            return iter((version.inline[start:end],))
+            data = version.inline
+            if sealing is not None:
+                data = self._open_inline(version, sealing)
+            return iter((data[start:end],))
         content = version.content
         if content is None or start >= end:
             return iter(())
-        if not content.parts:
-            return self._open(content.storage, content.id, start, end)
-        return self._read_parts(content, start, end)
+        if content.parts:
+            return self._read_parts(content, start, end, sealing)
+        seal = _seal_of(sealing, content.sealing)
+        return self._open(content.storage, content.id, start, end, seal, content.size)
 
-    def _read_parts(self, content: Content, start: int, end: int) -> Iterator[bytes]:
+    def _unwrap(self, version: ObjectVersion, customer_key: CustomerKey | None) -> Sealing:
+        encryption = version.encryption
+        assert encryption is not None
+        try:
+            return self.encryptions.open(encryption, customer_key)
+        except SealBroken as error:
+            logger.error("Version %d cannot be decrypted: %s.", version.seq, error)
+            raise InternalError() from None
+
+    def _open_inline(self, version: ObjectVersion, sealing: Sealing) -> bytes:
+        try:
+            return open_bytes(sealing.seal, version.inline or b"", version.size)
+        except SealBroken as error:
+            logger.error("Version %d cannot be decrypted: %s.", version.seq, error)
+            raise InternalError() from None
+
+    def _read_parts(
+        self, content: Content, start: int, end: int, sealing: Sealing | None
+    ) -> Iterator[bytes]:
         parts = self.index.read(lambda c: object_rows.parts_of(c, content.id, start, end))
         if not parts:
             raise ContentGone(content.id)
-        first = self._open_part(content.id, parts[0], start, end)
-        return self._chain(content.id, first, parts, start, end)
+        first = self._open_part(content.id, parts[0], start, end, sealing)
+        return self._chain(content.id, first, parts, start, end, sealing)
 
     def _chain(
         self,
@@ -201,35 +273,58 @@ class Backing:
         parts: Sequence[Part],
         start: int,
         end: int,
+        sealing: Sealing | None,
     ) -> Iterator[bytes]:
         blocks = first
         try:
             yield from blocks
             for part in parts[1:]:
-                blocks = self._open_part(content_id, part, start, end)
+                blocks = self._open_part(content_id, part, start, end, sealing)
                 yield from blocks
         finally:
             close = getattr(blocks, "close", None)
             if close is not None:
                 close()
 
-    def _open_part(self, content_id: str, part: Part, start: int, end: int) -> Iterator[bytes]:
+    def _open_part(
+        self, content_id: str, part: Part, start: int, end: int, sealing: Sealing | None
+    ) -> Iterator[bytes]:
         first, last = max(0, start - part.offset), min(part.size, end - part.offset)
+        seal = _seal_of(sealing, part.sealing)
         try:
-            return self._open(part.storage, part.blob, first, last)
+            return self._open(part.storage, part.blob, first, last, seal, part.size)
         except ContentGone:
             # Moved to another storage since its row was read, and longer ago than the grace.
             number = part.number
             found = self.index.read(lambda c: object_rows.part_by_number(c, content_id, number))
             if found is None or found.etag != part.etag:
                 raise
-            return self._open(found.storage, found.blob, first, last)
+            return self._open(found.storage, found.blob, first, last, seal, part.size)
 
-    def _open(self, storage: str, blob: str, start: int, end: int) -> Iterator[bytes]:
+    def _open(
+        self,
+        storage: str,
+        blob: str,
+        start: int,
+        end: int,
+        seal: Seal | None,
+        size: int,
+    ) -> Iterator[bytes]:
         try:
-            return self.storages[storage].open(blob, start, end)
+            store = self.storages[storage]
+            if seal is None:
+                return store.open(blob, start, end)
+            return open_sealed(store, blob, seal, size, start, end)
+        except SealBroken as error:
+            logger.error("On storage %r what lies there cannot be decrypted: %s.", storage, error)
+            raise InternalError() from None
         except (FileNotFoundError, KeyError):
             if self.index.read(lambda c: scan.storage_of(c, blob)) is None:
                 raise ContentGone(blob) from None
             logger.error("Blob %s is missing on storage %r.", blob, storage)
             raise InternalError() from None
+
+
+def _seal_of(sealing: Sealing | None, sealed_as: str) -> Seal | None:
+    """How to open a blob; None for one that is not sealed."""
+    return None if sealing is None else Seal(sealing.keys, bytes.fromhex(sealed_as))

@@ -76,6 +76,7 @@ from .janitor import mark
 from .janitor import owner_of
 from .verifying import Pace
 from .verifying import Reading
+from .verifying import expected_blob
 
 logger = logging.getLogger("s3kit.store")
 
@@ -546,11 +547,12 @@ class _Copying:
 
     def _look_at(self, facts: BlobFacts) -> str:
         """The SHA-256 of what is at the destination, "" if that is not the blob."""
-        reading = Reading(facts.etag, facts.checksum, sha256=True)
+        expected = expected_blob(facts, self._backup._backing.encryptions)
+        reading = expected.reading(sha256=True)
         try:
-            if self._target.size(facts.blob) != facts.size:
+            if self._target.size(facts.blob) != expected.size:
                 return ""
-            for block in self._target.open(facts.blob, 0, facts.size):
+            for block in self._target.open(facts.blob, 0, expected.size):
                 reading.update(block)
         except OSError:
             return ""
@@ -581,11 +583,12 @@ class _Copying:
         return ""
 
     def _transfer(self, source: BlobStore, facts: BlobFacts) -> str:
-        reading = Reading(facts.etag, facts.checksum, sha256=True)
+        expected = expected_blob(facts, self._backup._backing.encryptions)
+        reading = expected.reading(sha256=True)
         try:
             size = source.size(facts.blob)
-            if size != facts.size:
-                raise _Different(f"{size} bytes are there, not {facts.size}")
+            if size != expected.size:
+                raise _Different(f"{size} bytes are there, not {expected.size}")
             blocks = source.open(facts.blob, 0, size)
         except FileNotFoundError:
             raise _Different("there is no such blob") from None

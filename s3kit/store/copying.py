@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
+from ..blobs.sealed import Seal
 from ..errors import InvalidRequest
 from ..index.objects import ContentGone
 from ..model import Bucket
 from ..model import ObjectVersion
 from ..wire.checksums import BodyReader
 from ..wire.conditions import Conditions
+from ..wire.encryption import CustomerKey
 from .backing import Backing
 from .backing import Stored
+from .encryption import has_md5
 from .events import FROM_PYTHON
 from .events import Origin
 from .objects import Attributes
@@ -59,10 +63,12 @@ class Copying:
         checksum_algorithm: str | None = None,
         conditions: Conditions | None = None,
         origin: Origin = FROM_PYTHON,
+        customer_key: CustomerKey | None = None,
     ) -> ObjectVersion:
         """Store a copy of ``source`` (read with its inline bytes) under ``bucket``/``key``.
 
         :param checksum_algorithm: compute this checksum over the copy; None keeps the source's.
+        :param customer_key: the source's, where it is encrypted with one.
         :raises InvalidRequest: the source is larger than one copy may be.
         """
         if source.size > self._backing.profile.max_copy:
@@ -77,14 +83,36 @@ class Copying:
             and source.checksum.type == "FULL_OBJECT"
         )
         content = source.content
-        if same_checksum and content is not None and content.storage == storage:
+        encryptions = self._backing.encryptions
+        encryptions.check_customer_key(source.encryption, customer_key)
+        wanted = encryptions.wanted_for(bucket, attributes.wanted)
+        same_keys = encryptions.is_context_of(source.encryption, customer_key, wanted)
+        same_bytes = same_checksum and same_keys
+        if source.encryption is not None and wanted is not None and same_bytes:
+            attributes = replace(
+                attributes,
+                encryption=replace(source.encryption, bucket_key=wanted.bucket_key),
+            )
+        if same_bytes and content is not None and content.storage == storage:
             shared = self._share(source, bucket, key, attributes, conditions, origin)
             if shared is not None:
                 return shared
-        if same_checksum and source.inline is not None:
+        if same_bytes and source.inline is not None:
             stored = Stored(source.size, source.etag, source.checksum, source.inline, None)
         else:
-            stored = self.receive(source, 0, source.size, storage, checksum_algorithm)
+            sealing = None if wanted is None else encryptions.begin(wanted)
+            encryption = None if sealing is None else sealing.encryption
+            attributes = replace(attributes, encryption=encryption)
+            stored = self.receive(
+                source,
+                0,
+                source.size,
+                storage,
+                checksum_algorithm,
+                seal=None if sealing is None else sealing.seal,
+                md5=has_md5(encryption),
+                customer_key=customer_key,
+            )
         return self._objects.commit(
             bucket, key, stored, attributes, conditions=conditions, origin=origin, event=EVENT
         )
@@ -98,14 +126,21 @@ class Copying:
         checksum_algorithm: str | None,
         *,
         inline: bool = True,
+        seal: Seal | None = None,
+        md5: bool = True,
+        customer_key: CustomerKey | None = None,
     ) -> Stored:
-        """Copy a byte range of ``source`` onto a storage, hashing it again."""
+        """Copy a byte range of ``source`` onto a storage, hashing it again.
+
+        :param seal: encrypt the copy so; ``md5`` as for :meth:`Backing.receive`.
+        :param customer_key: the source's.
+        """
         if checksum_algorithm is None and source.checksum is not None:
             checksum_algorithm = source.checksum.algorithm
-        blocks = self._backing.read(source, start, end)
+        blocks = self._backing.read(source, start, end, customer_key)
         try:
             body = BodyReader(BlockStream(blocks), end - start, compute=checksum_algorithm)
-            return self._backing.receive(storage, body, inline=inline)
+            return self._backing.receive(storage, body, inline=inline, seal=seal, md5=md5)
         finally:
             close = getattr(blocks, "close", None)
             if close is not None:

@@ -26,7 +26,9 @@ from ..index.scan import BlobFacts
 from ..index.session import Connection
 from .backing import Backing
 from .janitor import Janitor
+from .verifying import Expected
 from .verifying import Reading
+from .verifying import expected_blob
 
 logger = logging.getLogger("s3kit.store")
 
@@ -213,10 +215,11 @@ class Migration:
 
     def _copy(self, facts: BlobFacts, new_id: str) -> str:
         """Copy a blob; answers the SHA-256 of its bytes where the index knows no MD5 of them."""
+        expected = expected_blob(facts, self._backing.encryptions)
         size = self._source.size(facts.blob)
-        if size != facts.size:
-            raise _Wrong(f"it has {size} bytes, not {facts.size}")
-        reading = _reading(facts)
+        if size != expected.size:
+            raise _Wrong(f"it has {size} bytes, not {expected.size}")
+        reading = _reading(facts, expected)
         writer = self._target.create(new_id, size)
         try:
             for block in self._blocks(self._source, facts.blob, size):
@@ -236,10 +239,13 @@ class Migration:
 
     def _compare(self, facts: BlobFacts, new_id: str, digest: str) -> None:
         """Read the copy back, for a storage may have taken it wrongly."""
+        expected = expected_blob(facts, self._backing.encryptions)
         size = self._target.size(new_id)
-        if size != facts.size:
-            raise _Wrong(f"{size} bytes of {facts.size} arrived on storage {self._target_name!r}")
-        reading = _reading(facts)
+        if size != expected.size:
+            raise _Wrong(
+                f"{size} bytes of {expected.size} arrived on storage {self._target_name!r}"
+            )
+        reading = _reading(facts, expected)
         for block in self._blocks(self._target, new_id, size):
             reading.update(block)
         if reading.difference() or reading.sha256 != digest:
@@ -272,8 +278,8 @@ class _Stopped(Exception):
     """The run is to end."""
 
 
-def _reading(facts: BlobFacts) -> Reading:
-    return Reading(facts.etag, facts.checksum, sha256=len(facts.etag) != 32)
+def _reading(facts: BlobFacts, expected: Expected) -> Reading:
+    return expected.reading(sha256=bool(facts.sealing) or len(facts.etag) != 32)
 
 
 def _storage(backing: Backing, name: str) -> BlobStore:

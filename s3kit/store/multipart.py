@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from ..blobs.sealed import Seal
+from ..blobs.sealed import SealBroken
 from ..errors import BadDigest
 from ..errors import EntityTooLarge
 from ..errors import EntityTooSmall
+from ..errors import InternalError
 from ..errors import InvalidPart
 from ..errors import InvalidPartOrder
 from ..errors import InvalidRequest
@@ -27,17 +31,21 @@ from ..signals import object_created
 from ..wire import checksums
 from ..wire.conditions import Conditions
 from ..wire.conditions import check_write
+from ..wire.encryption import CustomerKey
 from . import versions
 from .backing import Backing
 from .backing import Body
 from .backing import Stored
 from .copying import Copying
+from .encryption import has_md5
 from .events import FROM_PYTHON
 from .events import Origin
 from .events import ask_object
 from .events import emit_object
 from .objects import Attributes
 from .objects import facts
+
+logger = logging.getLogger("s3kit.store")
 
 EVENT = "s3:ObjectCreated:CompleteMultipartUpload"
 FULL_ONLY = frozenset({"CRC64NVME"})
@@ -102,8 +110,9 @@ class Multipart:
         checksum_type: str | None = None,
         initiator: str = "",
     ) -> Upload:
-        """Begin an upload."""
+        """Begin an upload. Its parts are encrypted with keys that it gets now."""
         now = self._backing.now()
+        sealing = self._backing.encryptions.sealing_for(bucket, attributes.wanted)
         upload = Upload(
             id=upload_rows.new_id(now),
             bucket_id=bucket.id,
@@ -118,7 +127,7 @@ class Multipart:
             checksum_algorithm=checksum_algorithm,
             checksum_type=checksum_type_for(checksum_algorithm, checksum_type),
             lock=attributes.lock,
-            encryption=attributes.encryption,
+            encryption=None if sealing is None else sealing.encryption,
         )
         self._backing.index.write(lambda c: upload_rows.create(c, upload))
         return upload
@@ -144,14 +153,36 @@ class Multipart:
     def _find(self, bucket: Bucket, key: bytes, upload_id: str) -> Upload | None:
         return self._backing.index.read(lambda c: upload_rows.get(c, bucket.id, key, upload_id))
 
-    def put_part(self, bucket: Bucket, upload: Upload, number: int, body: Body) -> Part:
+    def put_part(
+        self,
+        bucket: Bucket,
+        upload: Upload,
+        number: int,
+        body: Body,
+        *,
+        customer_key: CustomerKey | None = None,
+    ) -> Part:
         """Store one part; a part of the same number is replaced.
 
+        :param customer_key: that with which the upload was begun, if it was with one.
         :raises NoSuchUpload: the upload was aborted or completed meanwhile (FB-06).
+        :raises InvalidRequest: the customer's key is missing, another, or not asked for.
         """
+        seal = self._seal(upload, customer_key)
         storage = self._backing.storage_for(bucket.name)
-        stored = self._backing.receive(storage, body, inline=False)
+        md5 = has_md5(upload.encryption)
+        stored = self._backing.receive(storage, body, inline=False, seal=seal, md5=md5)
         return self._commit_part(upload, number, stored)
+
+    def _seal(self, upload: Upload, customer_key: CustomerKey | None) -> Seal | None:
+        """How a new part is sealed."""
+        encryptions = self._backing.encryptions
+        try:
+            sealing = encryptions.open_upload(upload.encryption, customer_key)
+        except SealBroken as error:
+            logger.error("Upload %s cannot be encrypted: %s.", upload.id, error)
+            raise InternalError() from None
+        return None if sealing is None else sealing.for_part()
 
     def copy_part(
         self,
@@ -161,8 +192,15 @@ class Multipart:
         bucket: Bucket,
         upload: Upload,
         number: int,
+        *,
+        source_key: CustomerKey | None = None,
+        customer_key: CustomerKey | None = None,
     ) -> Part:
-        """Store bytes ``start`` to ``end`` (exclusive) of another object as a part."""
+        """Store bytes ``start`` to ``end`` (exclusive) of another object as a part.
+
+        :param source_key: the customer's key of that object; ``customer_key`` that of the upload.
+        """
+        seal = self._seal(upload, customer_key)
         stored = self._copying.receive(
             source,
             start,
@@ -170,6 +208,9 @@ class Multipart:
             self._backing.storage_for(bucket.name),
             upload.checksum_algorithm or default_checksum_algorithm(),
             inline=False,
+            seal=seal,
+            md5=has_md5(upload.encryption),
+            customer_key=source_key,
         )
         return self._commit_part(upload, number, stored)
 
@@ -184,6 +225,7 @@ class Multipart:
             storage=content.storage,
             blob=content.id,
             checksum=stored.checksum,
+            sealing=content.sealing,
         )
         try:
             self._backing.index.write(lambda c: upload_rows.put_part(c, upload.id, part))

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from collections.abc import Sequence
 from dataclasses import dataclass
 from dataclasses import field
+from dataclasses import replace
 
 from ..errors import MethodNotAllowed
 from ..errors import NoSuchBucket
@@ -36,11 +37,14 @@ from ..signals import object_tagged
 from ..wire.conditions import Conditions
 from ..wire.conditions import check_delete
 from ..wire.conditions import check_write
+from ..wire.encryption import CustomerKey
+from ..wire.encryption import Wanted
 from ..wire.headers import http_date
 from . import versions
 from .backing import Backing
 from .backing import Body
 from .backing import Stored
+from .encryption import has_md5
 from .events import FROM_PYTHON
 from .events import Origin
 from .events import ask_object
@@ -59,6 +63,8 @@ class Attributes:
     """What is stored beside an object's bytes. ``headers`` by lower-case name.
 
     ``annotate`` is called in the object's transaction with what is stored and its ``seq``.
+    ``wanted`` is how the bytes are to be encrypted if not as the bucket does it by itself;
+    ``encryption`` is how they are, and is set by the store.
     """
 
     owner: str
@@ -69,6 +75,7 @@ class Attributes:
     lock: ObjectLock = NO_LOCK
     encryption: Encryption | None = None
     annotate: Callable[[Connection, ObjectVersion, int], None] | None = None
+    wanted: Wanted | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,13 +129,21 @@ class Objects:
         return version
 
     def read(
-        self, version: ObjectVersion, start: int = 0, end: int | None = None
+        self,
+        version: ObjectVersion,
+        start: int = 0,
+        end: int | None = None,
+        *,
+        customer_key: CustomerKey | None = None,
     ) -> Iterator[bytes]:
         """The bytes from ``start`` to ``end`` (exclusive) in blocks.
 
+        :param customer_key: for what is encrypted with one.
         :raises ContentGone: the version was overwritten or removed since it was read.
+        :raises InvalidRequest: AccessDenied: the customer's key is missing or another.
         """
-        return self._backing.read(version, start, version.size if end is None else end)
+        end = version.size if end is None else end
+        return self._backing.read(version, start, end, customer_key)
 
     def parts(self, version: ObjectVersion, after: int, limit: int) -> list[Part]:
         """Up to ``limit`` parts of an object that was made of parts, numbers above ``after``.
@@ -191,7 +206,15 @@ class Objects:
         :raises AccessDenied: a ``before_object_created`` receiver vetoed.
         :raises NoSuchBucket: the bucket was removed meanwhile.
         """
-        stored = self._backing.receive(self._backing.storage_for(bucket.name), body)
+        backing = self._backing
+        storage = backing.storage_for(bucket.name)
+        sealing = backing.encryptions.sealing_for(bucket, attributes.wanted)
+        if sealing is None:
+            stored = backing.receive(storage, body)
+        else:
+            attributes = replace(attributes, encryption=sealing.encryption)
+            md5 = has_md5(sealing.encryption)
+            stored = backing.receive(storage, body, seal=sealing.seal, md5=md5)
         return self.commit(
             bucket, key, stored, attributes, conditions=conditions, origin=origin, event=event
         )

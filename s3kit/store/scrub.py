@@ -27,8 +27,11 @@ from ..wire import checksums
 from .backing import Backing
 from .janitor import blobs_of
 from .janitor import owner_of
+from .verifying import Expected
 from .verifying import Pace
 from .verifying import Reading
+from .verifying import expected_blob
+from .verifying import expected_inline
 
 PAGE = 200
 INLINE_PAGE = 16
@@ -95,6 +98,7 @@ class Scrub:
         advance: Callable[[int], object] = lambda size: None,
     ) -> None:
         self._index = backing.index
+        self._encryptions = backing.encryptions
         self._storages = backing.storages
         self._wanted = storages
         self._oldest_orphan = backing.clock() - backing.orphan_seconds
@@ -105,6 +109,9 @@ class Scrub:
         self.bytes = 0
         """Bytes that were read."""
         self.findings = 0
+        self.unopened = 0
+        """Encrypted ones whose key is not here: only their size and their beginning were looked at.
+        """
 
     def total_bytes(self) -> int:
         """How much there is to read."""
@@ -145,12 +152,28 @@ class Scrub:
         ):
             after = page[-1].seq
             for row in page:
-                finding = _judge_inline(row)
+                finding = self._judge_inline(row)
                 if finding is not None:
                     yield finding
                 self._passed(len(row.inline or b""))
                 self._advance(row.size)
                 self.blobs += 1
+
+    def _judge_inline(self, row: InlineFacts) -> Finding | None:
+        objects = (name_object(row.bucket, row.key, row.version_id),)
+        data = row.inline
+        if data is None:
+            return Finding("missing", "", "", "neither bytes nor a content", objects)
+        expected = expected_inline(row, self._encryptions)
+        if len(data) != expected.size:
+            kind: Kind | None = "short" if len(data) < expected.size else "long"
+            assert kind is not None
+            problem = f"{len(data)} bytes are there, not {expected.size}"
+            return Finding(kind, "", "", problem, objects)
+        reading = expected.reading()
+        reading.update(data)
+        kind, problem = self._conclude(expected, reading)
+        return None if kind is None else Finding(kind, "", "", problem, objects)
 
     # -- rows against each other
 
@@ -229,13 +252,14 @@ class Scrub:
         store = self._storages.get(storage)
         if store is None:
             return "missing", f'the storage "{storage}" is not configured'
-        reading = Reading(facts.etag, facts.checksum)
+        expected = expected_blob(facts, self._encryptions)
+        reading = expected.reading()
         try:
             size = store.size(facts.blob)
-            if size < facts.size:
-                return "short", f"{size} bytes of {facts.size} are there"
-            if size > facts.size:
-                return "long", f"{size} bytes are there, not {facts.size}"
+            if size < expected.size:
+                return "short", f"{size} bytes of {expected.size} are there"
+            if size > expected.size:
+                return "long", f"{size} bytes are there, not {expected.size}"
             blocks = store.open(facts.blob, 0, size)
             try:
                 for block in blocks:
@@ -248,8 +272,16 @@ class Scrub:
             return "missing", "there is no such blob"
         except Exception as error:
             return "unreadable", str(error) or type(error).__name__
+        return self._conclude(expected, reading)
+
+    def _conclude(self, expected: Expected, reading: Reading) -> tuple[Kind | None, str]:
         problem = reading.difference()
-        return ("corrupt", problem) if problem else (None, "")
+        if problem:
+            return "corrupt", problem
+        if expected.no_master:
+            return "unreadable", expected.unopened
+        self.unopened += bool(expected.unopened)
+        return None, ""
 
     def _passed(self, size: int) -> None:
         self.bytes += size
@@ -284,20 +316,6 @@ class Scrub:
                     yield Finding("unreferenced", name, blob, f"{size} bytes that no object needs")
         except Exception as error:
             yield Finding("unreadable", name, "", str(error) or type(error).__name__)
-
-
-def _judge_inline(row: InlineFacts) -> Finding | None:
-    objects = (name_object(row.bucket, row.key, row.version_id),)
-    data = row.inline
-    if data is None:
-        return Finding("missing", "", "", "neither bytes nor a content", objects)
-    if len(data) != row.size:
-        kind: Kind = "short" if len(data) < row.size else "long"
-        return Finding(kind, "", "", f"{len(data)} bytes are there, not {row.size}", objects)
-    reading = Reading(row.etag, row.checksum)
-    reading.update(data)
-    problem = reading.difference()
-    return Finding("corrupt", "", "", problem, objects) if problem else None
 
 
 def name_object(bucket: str, key: bytes, version_id: str | None) -> str:

@@ -173,6 +173,26 @@ CORS = (
     b"<CORSConfiguration><CORSRule><AllowedMethod>GET</AllowedMethod>"
     b"<AllowedOrigin>*</AllowedOrigin></CORSRule></CORSConfiguration>"
 )
+ENCRYPTION = (
+    b"<ServerSideEncryptionConfiguration><Rule><ApplyServerSideEncryptionByDefault>"
+    b"<SSEAlgorithm>AES256</SSEAlgorithm></ApplyServerSideEncryptionByDefault></Rule>"
+    b"</ServerSideEncryptionConfiguration>"
+)
+REQUESTS |= {
+    "GetBucketEncryption": Request("GET", "{bucket}", "encryption", status=404),
+    "PutBucketEncryption": Request(
+        "PUT",
+        "{bucket}",
+        "encryption",
+        {
+            "Content-MD5": base64.b64encode(
+                hashlib.md5(ENCRYPTION, usedforsecurity=False).digest()
+            ).decode()
+        },
+        ENCRYPTION,
+    ),
+    "DeleteBucketEncryption": Request("DELETE", "{bucket}", "encryption", status=204),
+}
 REQUESTS |= {
     "GetBucketCors": Request("GET", "{bucket}", "cors"),
     "PutBucketCors": Request("PUT", "{bucket}", "cors", md5(CORS), CORS),

@@ -320,10 +320,10 @@ def test_a_part_that_asks_for_encryption_is_refused(s3: Client, path: str, heade
     upload = begin(s3, path)
     for number, size in ((1, 3), (2, 2 * MIB)):
         answer = send(s3, path, upload, number, b"x" * size, **{header: "AES256"})
-        assert (answer.status, answer.code) == (400, "InvalidRequest")
+        assert (answer.status, answer.code) == (400, "InvalidArgument")
     assert s3.get(path, f"uploadId={upload}").texts("Part") == []
     parts = send_all(s3, path, upload, PIECES)
-    assert finish(s3, path, upload, parts, **{header: "AES256"}).code == "InvalidRequest"
+    assert finish(s3, path, upload, parts, **{header: "AES256"}).code == "InvalidArgument"
     assert finish(s3, path, upload, parts).status == 200
 
 

@@ -55,7 +55,6 @@ TERRAFORM: list[tuple[str, str | None]] = [
 ]
 UNBUILT = {
     "get_bucket_policy",
-    "get_bucket_encryption",
 }
 """Built by other parts; whoever builds one takes it out of here."""
 
