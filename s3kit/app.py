@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from typing import Any
 from typing import TypeVar
 
+from . import hosting
 from . import operations
 from .auth.access import VERSION_ACTIONS
 from .auth.access import Access
@@ -49,13 +50,17 @@ from .profile import PROFILES
 from .profile import Profile
 from .store import Store
 from .wire.address import Address
+from .wire.address import aws_quote
+from .wire.address import bucket_of_website
 from .wire.address import parse_address
+from .wire.address import removed_prefix
 from .wire.cors import METHODS
 from .wire.cors import VARY
 from .wire.cors import cors_headers
 from .wire.cors import find_rule
 from .wire.cors import requested_headers
 from .wire.environ import Input
+from .wire.environ import Target
 from .wire.environ import TrustedProxies
 from .wire.environ import header
 from .wire.environ import open_input
@@ -87,6 +92,9 @@ logger = logging.getLogger("s3kit")
 Answer = TypeVar("Answer")
 
 operations.load()
+
+WEBSITE_BASE = "website"
+"""Stands for whatever a website's host ends in: its bucket is known already."""
 
 ATTEMPTS = 8
 """How often a read is begun anew because its object was overwritten under its hands."""
@@ -165,6 +173,7 @@ class S3App:
         self.store = open_store_of(config)
         self._key_ring = DictKeyRing(config.signing_keys()) if key_ring is None else key_ring
         self._base_hosts = config.base_hosts
+        self._website_hosts = config.website_hosts
         self._trusted = TrustedProxies(config.trusted_proxies)
         self._https: Https = config.https
         self._public_prefix = config.public_prefix.rstrip("/")
@@ -243,6 +252,10 @@ class S3App:
         scheme, host, prefix, _client = public_url_parts(environ, self._trusted)
         if scheme != "https" and self._https != "off":
             return refuse_plain(self._https, method, host, prefix + target.path, target.query)
+        if self._website_hosts:
+            website = bucket_of_website(host, self._website_hosts, self._base_hosts)
+            if website is not None:
+                return self._visit(environ, website, request_id, body, target)
         address = parse_address(
             target,
             host,
@@ -286,6 +299,36 @@ class S3App:
         handler = operation.handler
         assert handler is not None, "resolve() refuses what is not built"
         return self.perform(call, handler)
+
+    def _visit(
+        self, environ: WSGIEnvironment, name: str, request_id: str, body: Input, target: Target
+    ) -> Response:
+        """Answer a browser that came to a bucket's website."""
+        scheme, host, prefix, _client = public_url_parts(environ, self._trusted)
+        prefix = prefix or self._public_prefix
+        mount: str = environ.get("SCRIPT_NAME", "")
+        address = parse_address(
+            target, f"{name}.{WEBSITE_BASE}", script_name=mount, base_hosts=(WEBSITE_BASE,)
+        )
+        key = address.key or b""
+        record: RequestRecord | None = environ.get("s3kit.request")
+        if record is not None:
+            record.addressed(name, address.key, None)
+        if environ["REQUEST_METHOD"] == "OPTIONS":
+            return self._preflight(environ, address)
+        shown = removed_prefix(prefix, mount) if prefix else ""
+        shown += aws_quote(mount.encode("latin-1", "replace"))
+        visit = hosting.Visit(
+            environ, body, request_id, name, key, (scheme, host), shown, target.query
+        )
+        return hosting.serve(self._site, visit, self.perform)
+
+    def _website_of(self, environ: WSGIEnvironment) -> str | None:
+        """The bucket whose website was asked for, None where it was none."""
+        if not self._website_hosts:
+            return None
+        host = public_url_parts(environ, self._trusted)[1]
+        return bucket_of_website(host, self._website_hosts, self._base_hosts)
 
     def perform(self, call: Call, work: Callable[[Call], Answer]) -> Answer:
         """Do what is done for every request once its sender is known, ``work`` at the end of it.
@@ -401,16 +444,18 @@ class S3App:
     def _cors_headers(self, environ: WSGIEnvironment, method: str) -> list[tuple[str, str]]:
         """What a browser must be told to let a page see the answer, be it an error (FB-19)."""
         try:
-            _scheme, host, _prefix, _client = public_url_parts(environ, self._trusted)
-            address = parse_address(
-                raw_target(environ),
-                host,
-                script_name=environ.get("SCRIPT_NAME", ""),
-                base_hosts=self._base_hosts,
-            )
-            if address.bucket is None:
+            name = self._website_of(environ)
+            if name is None:
+                _scheme, host, _prefix, _client = public_url_parts(environ, self._trusted)
+                name = parse_address(
+                    raw_target(environ),
+                    host,
+                    script_name=environ.get("SCRIPT_NAME", ""),
+                    base_hosts=self._base_hosts,
+                ).bucket
+            if name is None:
                 return []
-            rules = rules_of(self.store, self.store.buckets.get(address.bucket))
+            rules = rules_of(self.store, self.store.buckets.get(name))
         except S3Error:
             return []
         except Exception:
@@ -461,6 +506,9 @@ class S3App:
         record: RequestRecord | None = environ.get("s3kit.request")
         if record is not None:
             record.refused(error)
+        if self._website_of(environ) is not None:
+            status, headers, body = hosting.error_page(error, request_id, self._host_id)
+            return Response(status, headers, (body,) if body else ())
         resource = resource_of(environ)
         status, headers, body = render_error(error, request_id, self._host_id, resource)
         return Response(status, headers, (body,) if body else ())

@@ -23,6 +23,7 @@ THEMES = (
     "notifications",
     "never_set",
     "versioning",
+    "website",
 )
 
 

@@ -190,6 +190,14 @@ REQUESTS |= {
     "GetBucketLifecycleConfiguration": Request("GET", "{bucket}", "lifecycle", status=404),
     "GetBucketReplication": Request("GET", "{bucket}", "replication", status=404),
     "GetBucketWebsite": Request("GET", "{bucket}", "website", status=404),
+    "PutBucketWebsite": Request(
+        "PUT",
+        "{bucket}",
+        "website",
+        body=b"<WebsiteConfiguration><IndexDocument><Suffix>i</Suffix></IndexDocument>"
+        b"</WebsiteConfiguration>",
+    ),
+    "DeleteBucketWebsite": Request("DELETE", "{bucket}", "website", status=204),
     "GetObjectLockConfiguration": Request("GET", "{bucket}", "object-lock", status=404),
 }
 # Asked for per account, per key and per form: each has a test of its own below.
