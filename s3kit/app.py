@@ -23,6 +23,8 @@ from .auth.access import Access
 from .auth.access import OwnerAccess
 from .auth.keyring import DictKeyRing
 from .auth.keyring import KeyRing
+from .auth.session import SessionAccess
+from .auth.session import Sessions
 from .auth.sigv4 import Request
 from .auth.sigv4 import identify
 from .blobs.registry import open_store
@@ -41,6 +43,7 @@ from .errors import NoSuchKey
 from .errors import NotImplemented as NotImplementedByS3
 from .errors import S3Error
 from .errors import SlowDown
+from .index.identity import get as get_index_id
 from .index.objects import ContentGone
 from .index.schema import check_schema
 from .index.schema import create_schema
@@ -179,15 +182,18 @@ class S3App:
         self._public_prefix = config.public_prefix.rstrip("/")
         self._pinned_region = config.region if config.pin_region else None
         self._host_id = f"{random.getrandbits(256):064x}"
+        # Nobody but who can read the index knows its id.
+        self._sessions = Sessions(lambda: self.store.index.read(get_index_id), self._key_ring)
         self._site = Site(
             store=self.store,
             key_ring=self._key_ring,
-            access=OwnerAccess() if access is None else access,
+            access=SessionAccess(OwnerAccess() if access is None else access),
             profile=self.store.profile,
             region=config.region,
             pinned_region=self._pinned_region,
             base_hosts=self._base_hosts,
             trusted=self._trusted,
+            sessions=self._sessions,
             public_prefix=self._public_prefix,
             host_id=self._host_id,
         )
@@ -277,6 +283,7 @@ class S3App:
             self._key_ring,
             now=time.time(),
             region=self._pinned_region,
+            sessions=self._sessions,
         )
         if identity.canonical_path is not None:
             address = address.settle(identity.canonical_path)

@@ -10,6 +10,7 @@ from typing import TypeVar
 
 from .auth.access import Access
 from .auth.keyring import KeyRing
+from .auth.session import Sessions
 from .auth.sigv4 import Identity
 from .errors import AccessDenied
 from .errors import EntityTooLarge
@@ -74,6 +75,7 @@ class Site:
     pinned_region: str | None
     base_hosts: tuple[str, ...]
     trusted: TrustedProxies
+    sessions: Sessions
     public_prefix: str
     host_id: str = ""
 

@@ -24,6 +24,7 @@ THEMES = (
     "never_set",
     "versioning",
     "website",
+    "sessions",
 )
 
 

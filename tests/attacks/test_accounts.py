@@ -186,6 +186,7 @@ REQUESTS |= {
     "PutBucketNotificationConfiguration": Request(
         "PUT", "{bucket}", "notification", body=b"<NotificationConfiguration/>"
     ),
+    "CreateSession": Request("GET", "{bucket}", "session"),
     "GetBucketLogging": Request("GET", "{bucket}", "logging"),
     "GetBucketLifecycleConfiguration": Request("GET", "{bucket}", "lifecycle", status=404),
     "GetBucketReplication": Request("GET", "{bucket}", "replication", status=404),
