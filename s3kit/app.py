@@ -48,6 +48,8 @@ from .index.objects import ContentGone
 from .index.schema import check_schema
 from .index.schema import create_schema
 from .index.session import Index
+from .operations.bucket_properties import PAID_BY_REQUESTER
+from .operations.bucket_properties import agree_to_pay
 from .operations.cors import rules_of
 from .profile import PROFILES
 from .profile import Profile
@@ -305,7 +307,10 @@ class S3App:
             environ["s3kit.request"].called(call)
         handler = operation.handler
         assert handler is not None, "resolve() refuses what is not built"
-        return self.perform(call, handler)
+        response = self.perform(call, handler)
+        if call.charged:
+            response.headers.append(("x-amz-request-charged", "requester"))
+        return response
 
     def _visit(
         self, environ: WSGIEnvironment, name: str, request_id: str, body: Input, target: Target
@@ -347,6 +352,11 @@ class S3App:
         operation = call.operation
         if operation.level != "service" and operation.name != "CreateBucket":
             self._load_bucket(call)
+            bucket = call.bucket
+            account = call.identity.caller.account
+            stranger = account is None or account.id != bucket.account
+            if stranger and operation.name in PAID_BY_REQUESTER:
+                agree_to_pay(call, bucket, call.header("x-amz-request-payer"))
         answer = self._handle(work, call)
         method = call.method
         if method != "GET" and method != "HEAD":

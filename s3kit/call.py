@@ -87,6 +87,7 @@ class Call:
         "_document",
         "_judged",
         "bucket_name",
+        "charged",
         "environ",
         "identity",
         "input",
@@ -124,6 +125,8 @@ class Call:
         self.bucket_name = bucket_name
         self.maybe_bucket: Bucket | None = None
         self.key = key
+        # Whether the answer is to say that its receiver pays for it.
+        self.charged = False
         self._document: bytes | None = None
         # The versions that Access has looked at; no other may be shown or changed by its leave.
         self._judged: dict[Name, ObjectVersion | None] | None = None

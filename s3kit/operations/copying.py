@@ -26,6 +26,7 @@ from ..wire.response import Response
 from ..wire.response import xml_response
 from ..wire.routing import operation
 from ..wire.xml import document
+from .bucket_properties import agree_to_pay
 from .multipart import part_number_of
 from .multipart import upload_of
 from .objects import NOT_ENCRYPTED
@@ -105,6 +106,7 @@ def open_source(call: Call) -> tuple[Bucket, ObjectVersion, str | None]:
     expected_owner = call.header("x-amz-source-expected-bucket-owner")
     if expected_owner is not None and expected_owner != bucket.account:
         raise AccessDenied()
+    agree_to_pay(call, bucket, call.header("x-amz-request-payer"))
     call.require(read_action("s3:GetObject", version_id), bucket, key, version_id)
     try:
         version = call.version(bucket, key, version_id, inline=True)

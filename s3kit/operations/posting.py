@@ -34,6 +34,7 @@ from ..wire.routing import operation
 from ..wire.xml import document
 from ..wire.xml import from_xml
 from .acl_headers import owner_and_acl
+from .bucket_properties import agree_to_pay
 from .objects import MAX_OBJECT_TAGS
 from .objects import STORAGE_CLASSES
 from .objects import new_version_headers
@@ -129,6 +130,7 @@ def post_object(call: Call) -> Response:
     )
     call.identity = verdict.identity
     call.key = key
+    agree_to_pay(call, bucket, fields.get("x-amz-request-payer"))
     call.require("s3:PutObject", bucket, key)
     attributes = attributes_of_form(call, fields)
     low, high = verdict.length_range or (0, most)
