@@ -270,6 +270,13 @@ class Call:
             raise absence(version, key, version_id, self.method)
         return version
 
+    def judged_seq(self, bucket: Bucket, key: bytes) -> int | None:
+        """Which version of a key Access has looked at, 0 for none; None where it looked at none."""
+        if self._judged is None or (bucket.id, key, None) not in self._judged:
+            return None
+        version = self._judged[bucket.id, key, None]
+        return 0 if version is None or version.delete_marker else version.seq
+
     def forget_judged(self) -> None:
         """Before Access is asked again."""
         self._judged = None

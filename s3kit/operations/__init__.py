@@ -25,6 +25,7 @@ THEMES = (
     "versioning",
     "website",
     "sessions",
+    "renaming",
 )
 
 

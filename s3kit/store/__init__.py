@@ -29,6 +29,8 @@ from .objects import Attributes
 from .objects import Objects
 from .objects import Removal
 from .outbox import Outbox
+from .renaming import Rename
+from .renaming import Renaming
 
 if TYPE_CHECKING:
     from ..blobs.place import Place
@@ -81,6 +83,7 @@ class Store:
         self.objects = Objects(self._backing)
         self.notifications = Notifications(self._backing, self.buckets, self.outbox)
         self.copying = Copying(self._backing, self.objects)
+        self.renaming = Renaming(self._backing)
         self.multipart = Multipart(self._backing, self.copying)
         self.janitor = Janitor(self._backing)
 
@@ -192,6 +195,7 @@ __all__ = [
     "Attributes",
     "Origin",
     "Removal",
+    "Rename",
     "Store",
     "WantedPart",
 ]
