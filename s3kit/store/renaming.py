@@ -11,6 +11,7 @@ from ..errors import IdempotencyParameterMismatch
 from ..errors import PreconditionFailed
 from ..index import objects as object_rows
 from ..index import renames
+from ..index.buckets import State
 from ..index.connections import Connection
 from ..model import NO_LOCK
 from ..model import NULL_VERSION
@@ -117,28 +118,32 @@ class Renaming:
             check_target(wanted.conditions, target)
             check_unlocked(source.lock, now)
             replaced = target is not None
-            made, removed = self._rename(c, bucket, source, target, wanted.key, origin)
+            state = versions.state_for_write(c, bucket, backing.profile)
+            made, removed = self._rename(c, bucket, state, source, target, wanted.key, origin)
+            present = state.present
+            record = backing.outbox.record
+            record(c, CREATED, bucket, made, origin, present, replaced=replaced)
+            record(c, removal_name(removed), bucket, removed, origin, present)
             if token:
                 renames.remember(c, token, meaning, now, now + REMEMBERED)
 
         backing.index.write(work)
         if made is not None and removed is not None:
             emit_object(object_created, CREATED, bucket, made, origin, replaced=replaced)
-            name = MARKED if removed.delete_marker else REMOVED
-            emit_object(object_removed, name, bucket, removed, origin)
+            emit_object(object_removed, removal_name(removed), bucket, removed, origin)
 
     def _rename(
         self,
         c: Connection,
         bucket: Bucket,
+        state: State,
         source: ObjectVersion,
         target: ObjectVersion | None,
         key: bytes,
         origin: Origin,
     ) -> tuple[ObjectVersion, ObjectVersion]:
-        """What the new key shows, and what the old one had or has now."""
+        """What the new key shows, and what the old one had or has now, for events as of now."""
         now = self._backing.now()
-        state = versions.state_for_write(c, bucket, self._backing.profile)
         marker = ObjectVersion(
             bucket_id=bucket.id,
             key=source.key,
@@ -153,7 +158,7 @@ class Renaming:
             if target is not None:
                 versions.remove_version(c, state, replace(marker, key=key), None, target)
             renames.move(c, source, key)
-            return replace(source, key=key), source
+            return replace(source, key=key, modified=now), replace(source, modified=now)
         whole = object_rows.get_current(c, bucket.id, source.key)
         assert whole is not None, "its key is locked"
         made = replace(whole, key=key, version_id=NULL_VERSION, modified=now, lock=NO_LOCK)
@@ -161,6 +166,11 @@ class Renaming:
         renames.copy_annotations(c, source, key)
         marker = versions.add_version(c, state, marker, source, new_content=False)
         return made, marker
+
+
+def removal_name(removed: ObjectVersion) -> str:
+    """The name of the event of what the old key lost or was hidden by."""
+    return MARKED if removed.delete_marker else REMOVED
 
 
 def check_source(conditions: Conditions | None, source: ObjectVersion) -> None:
