@@ -17,12 +17,15 @@ from typing import TYPE_CHECKING
 from typing import Any
 from typing import TypeVar
 
+from . import hosting
 from . import operations
 from .auth.access import VERSION_ACTIONS
 from .auth.access import Access
 from .auth.access import OwnerAccess
 from .auth.keyring import DictKeyRing
 from .auth.keyring import KeyRing
+from .auth.session import SessionAccess
+from .auth.session import Sessions
 from .auth.sigv4 import Request
 from .auth.sigv4 import identify
 from .blobs.registry import open_store
@@ -46,10 +49,13 @@ from .errors import NoSuchKey
 from .errors import NotImplemented as NotImplementedByS3
 from .errors import S3Error
 from .errors import SlowDown
+from .index.identity import get as get_index_id
 from .index.objects import ContentGone
 from .index.schema import check_schema
 from .index.schema import create_schema
 from .index.session import Index
+from .operations.bucket_properties import PAID_BY_REQUESTER
+from .operations.bucket_properties import agree_to_pay
 from .operations.cors import rules_of
 from .profile import PROFILES
 from .profile import Profile
@@ -61,13 +67,17 @@ from .store.master_keys import MasterKeys
 from .store.master_keys import UnusableKey
 from .store.master_keys import read_key
 from .wire.address import Address
+from .wire.address import aws_quote
+from .wire.address import bucket_of_website
 from .wire.address import parse_address
+from .wire.address import removed_prefix
 from .wire.cors import METHODS
 from .wire.cors import VARY
 from .wire.cors import cors_headers
 from .wire.cors import find_rule
 from .wire.cors import requested_headers
 from .wire.environ import Input
+from .wire.environ import Target
 from .wire.environ import TrustedProxies
 from .wire.environ import header
 from .wire.environ import open_input
@@ -99,6 +109,9 @@ logger = logging.getLogger("s3kit")
 Answer = TypeVar("Answer")
 
 operations.load()
+
+WEBSITE_BASE = "website"
+"""Stands for whatever a website's host ends in: its bucket is known already."""
 
 ATTEMPTS = 8
 """How often a read is begun anew because its object was overwritten under its hands."""
@@ -211,20 +224,24 @@ class S3App:
         self.store = open_store_of(config, key_provider)
         self._key_ring = DictKeyRing(config.signing_keys()) if key_ring is None else key_ring
         self._base_hosts = config.base_hosts
+        self._website_hosts = config.website_hosts
         self._trusted = TrustedProxies(config.trusted_proxies)
         self._https: Https = config.https
         self._public_prefix = config.public_prefix.rstrip("/")
         self._pinned_region = config.region if config.pin_region else None
         self._host_id = f"{random.getrandbits(256):064x}"
+        # Nobody but who can read the index knows its id.
+        self._sessions = Sessions(lambda: self.store.index.read(get_index_id), self._key_ring)
         self._site = Site(
             store=self.store,
             key_ring=self._key_ring,
-            access=OwnerAccess() if access is None else access,
+            access=SessionAccess(OwnerAccess() if access is None else access),
             profile=self.store.profile,
             region=config.region,
             pinned_region=self._pinned_region,
             base_hosts=self._base_hosts,
             trusted=self._trusted,
+            sessions=self._sessions,
             public_prefix=self._public_prefix,
             host_id=self._host_id,
             customer_keys=config.customer_keys,
@@ -290,6 +307,10 @@ class S3App:
         scheme, host, prefix, _client = public_url_parts(environ, self._trusted)
         if scheme != "https" and self._https != "off":
             return refuse_plain(self._https, method, host, prefix + target.path, target.query)
+        if self._website_hosts:
+            website = bucket_of_website(host, self._website_hosts, self._base_hosts)
+            if website is not None:
+                return self._visit(environ, website, request_id, body, target)
         address = parse_address(
             target,
             host,
@@ -311,6 +332,7 @@ class S3App:
             self._key_ring,
             now=time.time(),
             region=self._pinned_region,
+            sessions=self._sessions,
         )
         if identity.canonical_path is not None:
             address = address.settle(identity.canonical_path)
@@ -332,7 +354,40 @@ class S3App:
             environ["s3kit.request"].called(call)
         handler = operation.handler
         assert handler is not None, "resolve() refuses what is not built"
-        return self.perform(call, handler)
+        response = self.perform(call, handler)
+        if call.charged:
+            response.headers.append(("x-amz-request-charged", "requester"))
+        return response
+
+    def _visit(
+        self, environ: WSGIEnvironment, name: str, request_id: str, body: Input, target: Target
+    ) -> Response:
+        """Answer a browser that came to a bucket's website."""
+        scheme, host, prefix, _client = public_url_parts(environ, self._trusted)
+        prefix = prefix or self._public_prefix
+        mount: str = environ.get("SCRIPT_NAME", "")
+        address = parse_address(
+            target, f"{name}.{WEBSITE_BASE}", script_name=mount, base_hosts=(WEBSITE_BASE,)
+        )
+        key = address.key or b""
+        record: RequestRecord | None = environ.get("s3kit.request")
+        if record is not None:
+            record.addressed(name, address.key, None)
+        if environ["REQUEST_METHOD"] == "OPTIONS":
+            return self._preflight(environ, address)
+        shown = removed_prefix(prefix, mount) if prefix else ""
+        shown += aws_quote(mount.encode("latin-1", "replace"))
+        visit = hosting.Visit(
+            environ, body, request_id, name, key, (scheme, host), shown, target.query
+        )
+        return hosting.serve(self._site, visit, self.perform)
+
+    def _website_of(self, environ: WSGIEnvironment) -> str | None:
+        """The bucket whose website was asked for, None where it was none."""
+        if not self._website_hosts:
+            return None
+        host = public_url_parts(environ, self._trusted)[1]
+        return bucket_of_website(host, self._website_hosts, self._base_hosts)
 
     def perform(self, call: Call, work: Callable[[Call], Answer]) -> Answer:
         """Do what is done for every request once its sender is known, ``work`` at the end of it.
@@ -344,6 +399,11 @@ class S3App:
         operation = call.operation
         if operation.level != "service" and operation.name != "CreateBucket":
             self._load_bucket(call)
+            bucket = call.bucket
+            account = call.identity.caller.account
+            stranger = account is None or account.id != bucket.account
+            if stranger and operation.name in PAID_BY_REQUESTER:
+                agree_to_pay(call, bucket, call.header("x-amz-request-payer"))
         answer = self._handle(work, call)
         method = call.method
         if method != "GET" and method != "HEAD":
@@ -448,16 +508,18 @@ class S3App:
     def _cors_headers(self, environ: WSGIEnvironment, method: str) -> list[tuple[str, str]]:
         """What a browser must be told to let a page see the answer, be it an error (FB-19)."""
         try:
-            _scheme, host, _prefix, _client = public_url_parts(environ, self._trusted)
-            address = parse_address(
-                raw_target(environ),
-                host,
-                script_name=environ.get("SCRIPT_NAME", ""),
-                base_hosts=self._base_hosts,
-            )
-            if address.bucket is None:
+            name = self._website_of(environ)
+            if name is None:
+                _scheme, host, _prefix, _client = public_url_parts(environ, self._trusted)
+                name = parse_address(
+                    raw_target(environ),
+                    host,
+                    script_name=environ.get("SCRIPT_NAME", ""),
+                    base_hosts=self._base_hosts,
+                ).bucket
+            if name is None:
                 return []
-            rules = rules_of(self.store, self.store.buckets.get(address.bucket))
+            rules = rules_of(self.store, self.store.buckets.get(name))
         except S3Error:
             return []
         except Exception:
@@ -508,6 +570,9 @@ class S3App:
         record: RequestRecord | None = environ.get("s3kit.request")
         if record is not None:
             record.refused(error)
+        if self._website_of(environ) is not None:
+            status, headers, body = hosting.error_page(error, request_id, self._host_id)
+            return Response(status, headers, (body,) if body else ())
         resource = resource_of(environ)
         status, headers, body = render_error(error, request_id, self._host_id, resource)
         return Response(status, headers, (body,) if body else ())

@@ -10,6 +10,7 @@ from typing import TypeVar
 
 from .auth.access import Access
 from .auth.keyring import KeyRing
+from .auth.session import Sessions
 from .auth.sigv4 import Identity
 from .errors import AccessDenied
 from .errors import EntityTooLarge
@@ -74,6 +75,7 @@ class Site:
     pinned_region: str | None
     base_hosts: tuple[str, ...]
     trusted: TrustedProxies
+    sessions: Sessions
     public_prefix: str
     host_id: str = ""
     customer_keys: str = "loopback"
@@ -86,6 +88,7 @@ class Call:
         "_document",
         "_judged",
         "bucket_name",
+        "charged",
         "environ",
         "identity",
         "input",
@@ -123,6 +126,8 @@ class Call:
         self.bucket_name = bucket_name
         self.maybe_bucket: Bucket | None = None
         self.key = key
+        # Whether the answer is to say that its receiver pays for it.
+        self.charged = False
         self._document: bytes | None = None
         # The versions that Access has looked at; no other may be shown or changed by its leave.
         self._judged: dict[Name, ObjectVersion | None] | None = None
@@ -265,6 +270,13 @@ class Call:
         if version is None or version.delete_marker:
             raise absence(version, key, version_id, self.method)
         return version
+
+    def judged_seq(self, bucket: Bucket, key: bytes) -> int | None:
+        """Which version of a key Access has looked at, 0 for none; None where it looked at none."""
+        if self._judged is None or (bucket.id, key, None) not in self._judged:
+            return None
+        version = self._judged[bucket.id, key, None]
+        return 0 if version is None or version.delete_marker else version.seq
 
     def forget_judged(self) -> None:
         """Before Access is asked again."""

@@ -103,6 +103,8 @@ class Config:
     :param region: the label shown to clients; any region in a signature is taken unless
         ``pin_region``.
     :param base_hosts: hosts under which ``bucket.host`` names a bucket.
+    :param website_hosts: hosts on which buckets are websites: ``*.web.example.com``, where the
+        bucket's name stands for the star, or a bucket's name that is a host, ``www.example.com``.
     :param trusted_proxies: addresses or networks whose X-Forwarded-* headers count.
     :param public_prefix: what a proxy in front takes off the path, e.g. ``/s3``.
     :param public_endpoint: the URL under which clients reach this endpoint, a mount's path
@@ -151,6 +153,7 @@ class Config:
     region: str = "us-east-1"
     pin_region: bool = False
     base_hosts: tuple[str, ...] = ()
+    website_hosts: tuple[str, ...] = ()
     trusted_proxies: tuple[str, ...] = ()
     public_prefix: str = ""
     public_endpoint: str = ""
@@ -245,10 +248,26 @@ class Config:
         for host in self.base_hosts:
             if "/" in host or not host.strip("."):
                 raise ConfigError(f'base_hosts: "{host}" is no host name such as s3.example.com.')
+        self._check_website_hosts()
         if self.public_prefix and not self.public_prefix.startswith("/"):
             raise ConfigError(f'public_prefix "{self.public_prefix}" must start with "/".')
         if self.public_endpoint:
             check_endpoint("public_endpoint", self.public_endpoint)
+
+    def _check_website_hosts(self) -> None:
+        bases = {host.lower().removesuffix(".") for host in self.base_hosts}
+        for host in self.website_hosts:
+            name = host.removeprefix("*.")
+            if not name.strip(".") or any(letter in name for letter in "/*: "):
+                raise ConfigError(
+                    f'website_hosts: "{host}" is neither *.web.example.com nor a host name such as '
+                    "www.example.com."
+                )
+            if name.lower().removesuffix(".") in bases:
+                raise ConfigError(
+                    f'website_hosts: "{host}" is in base_hosts too, where it is for S3\'s clients. '
+                    "Give websites a host name of their own."
+                )
 
     @classmethod
     def from_mapping(cls, values: Mapping[str, Any]) -> Config:

@@ -114,6 +114,11 @@ class ConditionalRequestConflict(S3Error):
     message = "A conflicting operation occurred during the request. Please retry."
 
 
+class EncryptionTypeMismatch(S3Error):
+    status = 400
+    message = "The existing object was created with a different encryption type."
+
+
 class EntityTooLarge(S3Error):
     status = 400
     message = "Your proposed upload exceeds the maximum allowed size"
@@ -127,6 +132,11 @@ class EntityTooSmall(S3Error):
 class IdMismatch(S3Error):
     status = 400
     message = "Document ID does not match the specified configuration ID."
+
+
+class IdempotencyParameterMismatch(S3Error):
+    status = 400
+    message = "The client token was used with other parameters before."
 
 
 class IllegalLocationConstraintException(S3Error):
@@ -271,6 +281,11 @@ class InvalidStorageClass(S3Error):
 class InvalidTag(S3Error):
     status = 400
     message = "The tag provided was not a valid tag."
+
+
+class InvalidWriteOffset(S3Error):
+    status = 400
+    message = "The write offset value that you specified does not match the current object size."
 
 
 class InvalidToken(S3Error):
@@ -509,6 +524,15 @@ class SlowDown(S3Error):
 class TooManyBuckets(S3Error):
     status = 400
     message = "You have attempted to create more buckets than allowed"
+
+
+class TooManyParts(S3Error):
+    status = 400
+    message = (
+        "You have attempted to add more parts than the maximum of 10000 that are allowed for this "
+        "object. You can use the CopyObject operation to copy this object to another and then add "
+        "more data to the newly copied object."
+    )
 
 
 class TooManyConfigurations(S3Error):

@@ -23,6 +23,19 @@ class Account:
 
 
 @dataclass(frozen=True, slots=True)
+class Session:
+    """What a temporary key is for: one bucket, until ``expires`` (seconds since the epoch).
+
+    ``parent`` is the access key that opened the session.
+    """
+
+    parent: str
+    bucket_id: int
+    read_only: bool
+    expires: int
+
+
+@dataclass(frozen=True, slots=True)
 class Key:
     """An access key with its secret and the account that it acts for."""
 
@@ -30,14 +43,19 @@ class Key:
     secret_key: str = field(repr=False)
     account: Account
     session_token: str | None = field(default=None, repr=False)
+    session: Session | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who sent a request. ``account`` is None for an anonymous one."""
+    """Who sent a request. ``account`` is None for an anonymous one.
+
+    With a session's key ``access_key`` is the one that opened the session.
+    """
 
     account: Account | None = None
     access_key: str | None = None
+    session: Session | None = None
 
     @property
     def anonymous(self) -> bool:

@@ -25,6 +25,7 @@ FLOORS = {
     "store": (3, 0),
     "call": (4, 0),
     "operations": (5, 0),
+    "hosting": (5, 1),
     "middleware": (6, 0),
     "config": (7, 0),
     "presigning": (7, 1),

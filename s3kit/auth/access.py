@@ -60,7 +60,9 @@ VERSION_ACTIONS: Final = {
     "s3:PutObjectTagging": "s3:PutObjectVersionTagging",
 }
 # Actions without a bucket of their own: any signed caller may, on its own behalf.
-ACCOUNT_ACTIONS: Final = frozenset(("s3:ListAllMyBuckets", "s3:CreateBucket"))
+ACCOUNT_ACTIONS: Final = frozenset(
+    ("s3:ListAllMyBuckets", "s3:CreateBucket", "s3express:ListAllMyDirectoryBuckets")
+)
 
 _OWNER: Final = Decision(True, "the caller's account owns the bucket")
 _SIGNED: Final = Decision(True, "any account may do this")

@@ -31,6 +31,7 @@ from ..model import Key
 from ..wire.address import aws_quote
 from ..wire.query import Query
 from .keyring import KeyRing
+from .session import Sessions
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
@@ -38,6 +39,8 @@ if TYPE_CHECKING:
 ALGORITHM: Final = "AWS4-HMAC-SHA256"
 ECDSA_ALGORITHM: Final = "AWS4-ECDSA-P256-SHA256"
 SERVICE: Final = "s3"
+EXPRESS_SERVICE: Final = "s3express"
+"""For what SDKs sign requests for directory buckets."""
 TERMINATOR: Final = "aws4_request"
 
 UNSIGNED_PAYLOAD: Final = "UNSIGNED-PAYLOAD"
@@ -120,6 +123,11 @@ class Identity:
         return f"Identity({self.kind}, {self.caller.access_key!r}, {self.payload})"
 
     @property
+    def service(self) -> str:
+        """The service for which the request was signed, ``s3`` or ``s3express``."""
+        return SERVICE if self._seed is None else self._seed[1].split("/")[2]
+
+    @property
     def chunk_signer(self) -> SignatureChain | None:
         """Checks the chunk signatures of a signed aws-chunked body; None for any other payload.
 
@@ -142,7 +150,10 @@ class SigningKey:
     def __init__(self, key: Key, credential: Credential) -> None:
         self.key = key
         self.scope = credential.scope
-        self.caller = Caller(key.account, key.access_key)
+        session = key.session
+        self.caller = Caller(
+            key.account, key.access_key if session is None else session.parent, session
+        )
         secret = hmac.digest(f"AWS4{key.secret_key}".encode(), _bytes(credential.date), "sha256")
         for word in (credential.region, credential.service, credential.terminator):
             secret = hmac.digest(secret, _bytes(word), "sha256")
@@ -342,12 +353,24 @@ def check_headers_signed(signed: SignedHeaders, environ: WSGIEnvironment) -> Non
     )
 
 
-def find_key(key_ring: KeyRing, access_key: str) -> Key:
+def find_key(
+    key_ring: KeyRing,
+    access_key: str,
+    *,
+    sessions: Sessions | None = None,
+    token: str | None = None,
+    now: float = 0.0,
+) -> Key:
     """The key of this id.
 
+    :param sessions: where a key is looked for that the key ring does not have.
+    :param token: the session token that came with the request.
     :raises InvalidAccessKeyId: there is none (A005).
+    :raises InvalidToken: ExpiredToken: it is a session's, which is not open.
     """
     key = key_ring.lookup(access_key)
+    if key is None and sessions is not None and token:
+        return sessions.find(access_key, token, now)
     if key is None or not key.secret_key:
         # A key without a secret is no key: anyone could sign with it (A006).
         raise InvalidAccessKeyId(aws_access_key_id=access_key)
@@ -371,7 +394,7 @@ def check_session_token(key: Key, token: str | None) -> None:
 
 def scope_fault(credential: Credential, amz_date: str) -> str | None:
     """What is wrong with a credential's scope in AWS's words, None when nothing is (A022, A024)."""
-    if credential.service != SERVICE:
+    if credential.service != SERVICE and credential.service != EXPRESS_SERVICE:
         return f'incorrect service "{credential.service}". This endpoint belongs to "s3".'
     if credential.terminator != TERMINATOR:
         return f'incorrect terminal "{credential.terminator}". This endpoint uses "aws4_request".'

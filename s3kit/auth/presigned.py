@@ -32,6 +32,7 @@ from .canonical import check_payload_word
 from .canonical import check_session_token
 from .canonical import client_request
 from .canonical import ecdsa_refused
+from .canonical import environ_name
 from .canonical import find_key
 from .canonical import parse_amz_date
 from .canonical import parse_credential
@@ -39,6 +40,7 @@ from .canonical import parse_signed_headers
 from .canonical import scope_fault
 from .canonical import verify
 from .keyring import KeyRing
+from .session import Sessions
 
 LONGEST_LIFE: Final = 7 * 24 * 3600
 """Seconds that a presigned URL may live at most."""
@@ -51,11 +53,18 @@ _REQUIRED: Final = (
     "X-Amz-SignedHeaders",
     "X-Amz-Expires",
 )
-_ONCE: Final = frozenset((*_REQUIRED, "X-Amz-Security-Token", "X-Amz-Content-Sha256"))
+_ONCE: Final = frozenset(
+    (*_REQUIRED, "X-Amz-Security-Token", "X-Amz-S3session-Token", "X-Amz-Content-Sha256")
+)
 
 
 def identify_query(
-    request: Request, key_ring: KeyRing, *, now: float, region: str | None = None
+    request: Request,
+    key_ring: KeyRing,
+    *,
+    now: float,
+    region: str | None = None,
+    sessions: Sessions | None = None,
 ) -> Identity:
     """Check a presigned request: its form, its time, its headers and its signature.
 
@@ -72,20 +81,28 @@ def identify_query(
     if signed is None:
         raise AuthorizationQueryParametersError("X-Amz-SignedHeaders is mal-formed.")
     _check_life(issued, _life(expires), now)
-    key = find_key(key_ring, credential.access_key)
+    token = _token(request)
+    key = find_key(key_ring, credential.access_key, sessions=sessions, token=token, now=now)
     check_headers_signed(signed, request.environ)
     payloads, meaning = _payload(request)
     signing, path = verify(
         request, key, credential, amz_date, signed, payloads, signature, presigned=True
     )
-    token = query.get("X-Amz-Security-Token")
-    if token is None:
-        # Signed with the other headers, where a client left it there.
-        token = request.environ.get("HTTP_X_AMZ_SECURITY_TOKEN")
     check_session_token(key, token)
     return Identity(
         signing.caller, "query", meaning, path, (signing, credential.scope, amz_date, signature)
     )
+
+
+def _token(request: Request) -> str | None:
+    """The session token, in the query or, where a client left it there, in a signed header."""
+    for name in ("X-Amz-S3session-Token", "X-Amz-Security-Token"):
+        token = request.query.get(name)
+        if token is None:
+            token = request.environ.get(environ_name(name))
+        if token is not None:
+            return token
+    return None
 
 
 def check_parameters(

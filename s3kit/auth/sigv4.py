@@ -50,6 +50,7 @@ from .canonical import signature_v2_refused
 from .canonical import verify
 from .keyring import KeyRing
 from .presigned import identify_query
+from .session import Sessions
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
@@ -74,7 +75,12 @@ _LONGEST: Final = 64 * 1024
 
 
 def identify(
-    request: Request, key_ring: KeyRing, *, now: float, region: str | None = None
+    request: Request,
+    key_ring: KeyRing,
+    *,
+    now: float,
+    region: str | None = None,
+    sessions: Sessions | None = None,
 ) -> Identity:
     """Find out who signed a request, and check the signature.
 
@@ -82,9 +88,10 @@ def identify(
 
     :param now: seconds since the epoch.
     :param region: the only region that a signature may name; None accepts any (IU-12).
+    :param sessions: finds temporary keys; None where there are none.
     :raises S3Error: AccessDenied, AuthorizationHeaderMalformed,
-        AuthorizationQueryParametersError, InvalidAccessKeyId, InvalidArgument, InvalidRequest,
-        InvalidToken, NotImplemented, RequestTimeTooSkewed or SignatureDoesNotMatch.
+        AuthorizationQueryParametersError, ExpiredToken, InvalidAccessKeyId, InvalidArgument,
+        InvalidRequest, InvalidToken, NotImplemented, RequestTimeTooSkewed or SignatureDoesNotMatch.
     """
     authorization: str = request.environ.get("HTTP_AUTHORIZATION", "")
     query = request.query
@@ -96,11 +103,11 @@ def identify(
                 argument_name="Authorization",
                 argument_value=authorization,
             )
-        return _identify_header(request, authorization, key_ring, now, region)
+        return _identify_header(request, authorization, key_ring, now, region, sessions)
     if query.raw:
         names = query.names
         if not names.isdisjoint(_QUERY_V4):
-            return identify_query(request, key_ring, now=now, region=region)
+            return identify_query(request, key_ring, now=now, region=region, sessions=sessions)
         if not names.isdisjoint(_QUERY_V2):
             raise signature_v2_refused()
     return _anonymous(request.environ)
@@ -118,7 +125,12 @@ def _anonymous(environ: WSGIEnvironment) -> Identity:
 
 
 def _identify_header(
-    request: Request, authorization: str, key_ring: KeyRing, now: float, region: str | None
+    request: Request,
+    authorization: str,
+    key_ring: KeyRing,
+    now: float,
+    region: str | None,
+    sessions: Sessions | None,
 ) -> Identity:
     credential_text, signed_text, signature = _split_authorization(authorization)
     credential = parse_credential(credential_text)
@@ -143,7 +155,10 @@ def _identify_header(
             f"expecting '{region}'",
             region=region,
         )
-    key = find_key(key_ring, credential.access_key)
+    token: str | None = environ.get("HTTP_X_AMZ_S3SESSION_TOKEN")
+    if token is None:
+        token = environ.get("HTTP_X_AMZ_SECURITY_TOKEN")
+    key = find_key(key_ring, credential.access_key, sessions=sessions, token=token, now=now)
     if not -MAX_SKEW <= seconds - now <= MAX_SKEW:
         raise RequestTimeTooSkewed(
             request_time=amz_date,
@@ -157,7 +172,7 @@ def _identify_header(
     check_headers_signed(signed, environ)
     signing, path = verify(request, key, credential, amz_date, signed, (payload,), signature)
     # Only now: who cannot sign learns nothing of tokens.
-    check_session_token(key, environ.get("HTTP_X_AMZ_SECURITY_TOKEN"))
+    check_session_token(key, token)
     return Identity(
         signing.caller, "header", meaning, path, (signing, credential.scope, amz_date, signature)
     )

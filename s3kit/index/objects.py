@@ -601,6 +601,29 @@ def _show(connection: Connection, parameters: Parameters) -> None:
         connection.run(_SHOW_NEW, parameters)
 
 
+def show(connection: Connection, bucket_id: int, key: bytes, version: ObjectVersion) -> None:
+    """Make a stored version the one that a locked key shows."""
+    _show(
+        connection,
+        {
+            "this_bucket": bucket_id,
+            "this_key": key,
+            "new_seq": version.seq,
+            "new_size": version.size,
+            "new_etag": version.etag,
+            "new_modified": version.modified,
+            "new_storage_class": version.storage_class,
+            "new_owner": version.owner,
+            "new_checksum": write_checksum(version.checksum),
+        },
+    )
+
+
+def hide(connection: Connection, bucket_id: int, key: bytes) -> None:
+    """Let a locked key show nothing."""
+    _hide(connection, bucket_id, key)
+
+
 def _hide(connection: Connection, bucket_id: int, key: bytes) -> None:
     connection.run(_HIDE, {"this_bucket": bucket_id, "this_key": key})
 

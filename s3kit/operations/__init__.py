@@ -25,6 +25,9 @@ THEMES = (
     "notifications",
     "never_set",
     "versioning",
+    "website",
+    "sessions",
+    "renaming",
 )
 
 

@@ -1,6 +1,7 @@
 """Request payment, transfer acceleration, ABAC and logging of a bucket.
 
-They are stored and shown; none changes how s3kit serves the bucket.
+They are stored and shown. Who pays is asked of each request of another account; the others change
+nothing in how s3kit serves the bucket.
 """
 
 from __future__ import annotations
@@ -9,7 +10,10 @@ import enum
 from dataclasses import dataclass
 
 from ..call import Call
+from ..errors import AccessDenied
 from ..errors import InvalidRequest
+from ..model import Bucket
+from ..model import Setting
 from ..wire.response import Response
 from ..wire.response import xml_response
 from ..wire.routing import operation
@@ -77,6 +81,47 @@ class BucketLoggingStatus:
     """Where a bucket's access logs go: nowhere, as nothing can be set yet."""
 
 
+PAID_BY_REQUESTER = frozenset(
+    (
+        "AbortMultipartUpload",
+        "CompleteMultipartUpload",
+        "CopyObject",
+        "CreateMultipartUpload",
+        "DeleteObject",
+        "DeleteObjectAnnotation",
+        "DeleteObjects",
+        "GetBucketAccelerateConfiguration",
+        "GetObject",
+        "GetObjectAcl",
+        "GetObjectAnnotation",
+        "GetObjectAttributes",
+        "GetObjectLegalHold",
+        "GetObjectRetention",
+        "GetObjectTagging",
+        "GetObjectTorrent",
+        "HeadObject",
+        "ListMultipartUploads",
+        "ListObjectAnnotations",
+        "ListObjectVersions",
+        "ListObjects",
+        "ListObjectsV2",
+        "ListParts",
+        "PutObject",
+        "PutObjectAcl",
+        "PutObjectAnnotation",
+        "PutObjectLegalHold",
+        "PutObjectLockConfiguration",
+        "PutObjectRetention",
+        "PutObjectTagging",
+        "RenameObject",
+        "RestoreObject",
+        "UpdateObjectEncryption",
+        "UploadPart",
+        "UploadPartCopy",
+    )
+)
+"""What the service model lets a requester agree to pay for, and RenameObject, which reads too."""
+
 PAYMENT = "requestPayment"
 ACCELERATE = "accelerate"
 ABAC = "abac"
@@ -106,10 +151,33 @@ def get_bucket_request_payment(call: Call) -> Response:
     body="document",
 )
 def put_bucket_request_payment(call: Call) -> Response:
-    """Store who pays. Nothing is billed here, and no requester is asked to agree to pay."""
+    """Store who pays. Nothing is billed here, but requesters must agree to pay."""
     wanted = call.document(RequestPaymentConfiguration)
     call.store.buckets.put_setting(call.bucket, PAYMENT, to_xml(wanted))
     return call.empty()
+
+
+def read_payer(stored: bytes) -> Payer:
+    """Who pays, in a stored document."""
+    return from_xml(RequestPaymentConfiguration, stored).payer
+
+
+def agree_to_pay(call: Call, bucket: Bucket, agreed: str | None) -> None:
+    """Refuse another account's request for what its sender would have to pay.
+
+    Source: Amazon S3 User Guide, "Downloading objects from Requester Pays buckets".
+
+    :param agreed: what the request says of it, ``requester`` or nothing.
+    :raises AccessDenied: the bucket's requesters pay, and this one is nobody or has not agreed.
+    """
+    if call.caller.account_id == bucket.account or not bucket.present & Setting.REQUEST_PAYMENT:
+        return
+    payer = call.store.buckets.remembered(bucket, PAYMENT, read_payer)
+    if payer is not Payer.REQUESTER:
+        return
+    if call.caller.anonymous or agreed is None or agreed.strip().lower() != "requester":
+        raise AccessDenied("Bucket is requester pays bucket")
+    call.charged = True
 
 
 @operation(

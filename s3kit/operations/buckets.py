@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import enum
 from dataclasses import dataclass
 
 from ..call import Call
 from ..errors import BucketAlreadyOwnedByYou
 from ..errors import IllegalLocationConstraintException
 from ..errors import InvalidArgument
+from ..errors import InvalidBucketName
 from ..errors import InvalidLocationConstraint
+from ..errors import InvalidRequest
 from ..errors import NotImplemented as NotImplementedByS3
 from ..model import ObjectOwnership
 from ..store.ownership import SETTING as OWNERSHIP
 from ..wire.headers import check_tags
 from ..wire.names import check_bucket_name
+from ..wire.names import zone_of
 from ..wire.response import Response
 from ..wire.response import xml_response
 from ..wire.routing import operation
@@ -34,6 +38,42 @@ from .tagging import Tagging
 DEFAULT_REGION = "us-east-1"
 
 
+class LocationType(enum.StrEnum):
+    """What kind of zone a directory bucket lives in."""
+
+    AVAILABILITY_ZONE = "AvailabilityZone"
+    LOCAL_ZONE = "LocalZone"
+
+
+class DataRedundancy(enum.StrEnum):
+    """In how many zones a directory bucket lives."""
+
+    SINGLE_AVAILABILITY_ZONE = "SingleAvailabilityZone"
+    SINGLE_LOCAL_ZONE = "SingleLocalZone"
+
+
+class BucketType(enum.StrEnum):
+    """What kind of bucket is wanted; without one a general purpose bucket is."""
+
+    DIRECTORY = "Directory"
+
+
+@dataclass
+class Location:
+    """The zone of a directory bucket."""
+
+    type: LocationType | None = None
+    name: str | None = None
+
+
+@dataclass
+class BucketInfo:
+    """What a directory bucket is."""
+
+    data_redundancy: DataRedundancy | None = None
+    type: BucketType | None = None
+
+
 @document("CreateBucketConfiguration", also=("CreateBucketRequest",))
 @dataclass
 class CreateBucketConfiguration:
@@ -41,6 +81,26 @@ class CreateBucketConfiguration:
 
     location_constraint: str | None = None
     tags: list[Tag] = field_xml("Tags", item="Tag", default_factory=list)
+    location: Location | None = None
+    bucket: BucketInfo | None = None
+
+    def check(self, name: str) -> None:
+        """Refuse a kind of bucket that does not go with its name.
+
+        :raises InvalidBucketName: a directory bucket's name for another bucket, or the reverse.
+        :raises InvalidRequest: InvalidLocationConstraint: a zone that is not the name's, none, or
+            a region besides it.
+        """
+        zone = zone_of(name)
+        wanted = self.bucket is not None and self.bucket.type is not None
+        if wanted is not (zone is not None):
+            raise InvalidBucketName(bucket_name=name)
+        if zone is None:
+            if self.location is not None:
+                raise InvalidRequest("Only a directory bucket has a Location.")
+            return
+        if self.location is None or self.location.name != zone or self.location_constraint:
+            raise InvalidRequest("The Location of a directory bucket must be the zone in its name.")
 
 
 def is_region(name: str) -> bool:
@@ -70,17 +130,18 @@ def create_bucket(call: Call) -> Response:
             ) from None
         check_acl_fits(acl, account.id, wanted)
         settings[OWNERSHIP] = wanted.value.encode()
-    region = ""
+    configuration = CreateBucketConfiguration()
     if call.has_body():
         data = call.document_bytes()
         if data.strip():
             configuration = from_xml(CreateBucketConfiguration, data)
-            region = configuration.location_constraint or ""
-            if configuration.tags:
-                # Terraform sends them so since 6.23: a tag set that never was is a drift.
-                tagging = Tagging(configuration.tags)
-                check_tags(tagging.pairs(), MAX_BUCKET_TAGS)
-                settings[TAGGING] = to_xml(tagging)
+    configuration.check(name)
+    if configuration.tags:
+        # Terraform sends them so since 6.23: a tag set that never was is a drift.
+        tagging = Tagging(configuration.tags)
+        check_tags(tagging.pairs(), MAX_BUCKET_TAGS)
+        settings[TAGGING] = to_xml(tagging)
+    region = configuration.location_constraint or ""
     object_lock = call.header("x-amz-bucket-object-lock-enabled")
     if object_lock is not None and object_lock.lower() not in ("true", "false"):
         raise InvalidArgument(
@@ -111,8 +172,16 @@ def create_bucket(call: Call) -> Response:
 def head_bucket(call: Call) -> Response:
     """Whether the bucket is there and the caller may list it."""
     region = call.bucket.region or call.site.region
+    zone = zone_of(call.bucket.name)
+    place = []
+    if zone is not None:
+        place = [
+            ("x-amz-bucket-location-type", "AvailabilityZone"),
+            ("x-amz-bucket-location-name", zone),
+        ]
     return call.empty(
         headers=[
+            *place,
             ("x-amz-bucket-region", region),
             ("x-amz-access-point-alias", "false"),
             ("Content-Type", "application/xml"),

@@ -27,6 +27,7 @@ from ..wire.response import Response
 from ..wire.response import xml_response
 from ..wire.routing import operation
 from ..wire.xml import document
+from .bucket_properties import agree_to_pay
 from .encryption import customer_key_of
 from .encryption import customer_key_sent
 from .encryption import encryption_headers
@@ -138,6 +139,7 @@ def open_source(call: Call) -> tuple[Bucket, ObjectVersion, str | None, Customer
     expected_owner = call.header("x-amz-source-expected-bucket-owner")
     if expected_owner is not None and expected_owner != bucket.account:
         raise AccessDenied()
+    agree_to_pay(call, bucket, call.header("x-amz-request-payer"))
     call.require(read_action("s3:GetObject", version_id), bucket, key, version_id)
     try:
         version = call.version(bucket, key, version_id, inline=True)

@@ -10,7 +10,6 @@ from typing import Final
 
 from ..call import Call
 from ..errors import NoSuchLifecycleConfiguration
-from ..errors import NoSuchWebsiteConfiguration
 from ..errors import ObjectLockConfigurationNotFoundError
 from ..errors import ReplicationConfigurationNotFoundError
 from ..errors import S3Error
@@ -30,7 +29,6 @@ NEVER_SET: Final[tuple[tuple[str, str, str, type[S3Error]], ...]] = (
         "s3:GetReplicationConfiguration",
         ReplicationConfigurationNotFoundError,
     ),
-    ("GetBucketWebsite", "website", "s3:GetBucketWebsite", NoSuchWebsiteConfiguration),
     (
         "GetObjectLockConfiguration",
         "object-lock",

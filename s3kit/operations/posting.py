@@ -37,6 +37,7 @@ from ..wire.routing import operation
 from ..wire.xml import document
 from ..wire.xml import from_xml
 from .acl_headers import owner_and_acl
+from .bucket_properties import agree_to_pay
 from .encryption import checked
 from .encryption import encryption_headers
 from .objects import MAX_OBJECT_TAGS
@@ -134,6 +135,7 @@ def post_object(call: Call) -> Response:
     )
     call.identity = verdict.identity
     call.key = key
+    agree_to_pay(call, bucket, fields.get("x-amz-request-payer"))
     call.require("s3:PutObject", bucket, key)
     attributes = attributes_of_form(call, fields)
     low, high = verdict.length_range or (0, most)

@@ -31,6 +31,8 @@ from .objects import Attributes
 from .objects import Objects
 from .objects import Removal
 from .outbox import Outbox
+from .renaming import Rename
+from .renaming import Renaming
 
 if TYPE_CHECKING:
     from ..blobs.place import Place
@@ -89,6 +91,7 @@ class Store:
         self.notifications = Notifications(self._backing, self.buckets, self.outbox)
         self.annotations = Annotations(self._backing, self.objects)
         self.copying = Copying(self._backing, self.objects)
+        self.renaming = Renaming(self._backing)
         self.multipart = Multipart(self._backing, self.copying)
         self.janitor = Janitor(self._backing)
 
@@ -200,6 +203,7 @@ __all__ = [
     "Attributes",
     "Origin",
     "Removal",
+    "Rename",
     "Store",
     "WantedPart",
 ]

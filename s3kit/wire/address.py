@@ -232,6 +232,41 @@ def _bucket_of_host(host: str, base_hosts: tuple[str, ...]) -> str | None:
     return None
 
 
+def bucket_of_website(
+    host: str, website_hosts: tuple[str, ...], base_hosts: tuple[str, ...]
+) -> str | None:
+    """The bucket whose website a host is, None where it is none.
+
+    :param website_hosts: ``*.web.example.com``, where the bucket stands for the star, or a whole
+        name, which is then also the bucket's. The most exact of them and ``base_hosts`` counts.
+    """
+    if len(host) > _LONGEST_HOST:
+        return None
+    return _bucket_of_website(host, website_hosts, base_hosts)
+
+
+@lru_cache(maxsize=1024)
+def _bucket_of_website(
+    host: str, website_hosts: tuple[str, ...], base_hosts: tuple[str, ...]
+) -> str | None:
+    name = _bare_host(host)
+    if name is None:
+        return None
+    longest, bucket = -1, None
+    for pattern in website_hosts:
+        base = pattern.removeprefix("*.").lower().removesuffix(".")
+        if base == pattern.lower().removesuffix("."):
+            if name == base:
+                return name
+        elif name.endswith("." + base) and len(base) > longest:
+            longest, bucket = len(base), name[: -len(base) - 1]
+    for each in base_hosts:
+        base = _bare_host(each) or ""
+        if base and (name == base or name.endswith("." + base)) and len(base) > longest:
+            return None
+    return bucket or None
+
+
 def _bare_host(host: str) -> str | None:
     """A host name without port and final dot, in lower case; None for an address."""
     name = host.strip().lower()

@@ -254,6 +254,7 @@ _SIGNATURE_PARAMETERS: Final = frozenset(
         "credential",
         "date",
         "expires",
+        "s3session-token",
         "security-token",
         "signature",
         "signedheaders",

@@ -1,10 +1,12 @@
 """What may be a bucket's name and an object's key.
 
-Source: Amazon S3 User Guide, "General purpose bucket naming rules" and "Naming objects".
+Source: Amazon S3 User Guide, "General purpose bucket naming rules", "Directory bucket naming
+rules" and "Naming objects".
 """
 
 from __future__ import annotations
 
+import re
 from functools import lru_cache
 from typing import Final
 
@@ -16,6 +18,7 @@ MAX_KEY_BYTES: Final = 1024
 
 _LETTERS: Final = "abcdefghijklmnopqrstuvwxyz0123456789.-"
 _FORBIDDEN_STARTS: Final = ("xn--", "sthree-", "amzn-s3-demo-")
+_DIRECTORY: Final = re.compile(r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?--([a-z0-9-]*[a-z0-9])--x-s3")
 _FORBIDDEN_ENDS: Final = ("-s3alias", "--ol-s3", ".mrap", "--x-s3", "--table-s3")
 
 
@@ -29,9 +32,20 @@ def check_bucket_name(name: str) -> None:
 
 
 def is_bucket_name(name: str) -> bool:
-    """Whether S3's rules allow this bucket name: 3 to 63 of ``a-z0-9.-`` and no look-alike."""
+    """Whether S3's rules allow this bucket name: 3 to 63 of ``a-z0-9.-`` and no look-alike.
+
+    The names of directory buckets are among them.
+    """
     # Before the cache, which would keep texts of any length.
     return 3 <= len(name) <= 63 and _is_bucket_name(name)
+
+
+def zone_of(name: str) -> str | None:
+    """The zone in a directory bucket's name (``name--usw2-az1--x-s3``), None for another name."""
+    if not name.endswith("--x-s3"):
+        return None
+    found = _DIRECTORY.fullmatch(name)
+    return None if found is None else found[1]
 
 
 @lru_cache(maxsize=4096)
@@ -42,8 +56,10 @@ def _is_bucket_name(name: str) -> bool:
         return False
     if ".." in name or ".-" in name or "-." in name:
         return False
-    if name.startswith(_FORBIDDEN_STARTS) or name.endswith(_FORBIDDEN_ENDS):
+    if name.startswith(_FORBIDDEN_STARTS):
         return False
+    if name.endswith(_FORBIDDEN_ENDS):
+        return zone_of(name) is not None
     labels = name.split(".")
     return not (len(labels) == 4 and all(label.isdigit() for label in labels))
 

@@ -206,10 +206,19 @@ REQUESTS |= {
     "PutBucketNotificationConfiguration": Request(
         "PUT", "{bucket}", "notification", body=b"<NotificationConfiguration/>"
     ),
+    "CreateSession": Request("GET", "{bucket}", "session"),
     "GetBucketLogging": Request("GET", "{bucket}", "logging"),
     "GetBucketLifecycleConfiguration": Request("GET", "{bucket}", "lifecycle", status=404),
     "GetBucketReplication": Request("GET", "{bucket}", "replication", status=404),
     "GetBucketWebsite": Request("GET", "{bucket}", "website", status=404),
+    "PutBucketWebsite": Request(
+        "PUT",
+        "{bucket}",
+        "website",
+        body=b"<WebsiteConfiguration><IndexDocument><Suffix>i</Suffix></IndexDocument>"
+        b"</WebsiteConfiguration>",
+    ),
+    "DeleteBucketWebsite": Request("DELETE", "{bucket}", "website", status=204),
     "GetObjectLockConfiguration": Request("GET", "{bucket}", "object-lock", status=404),
 }
 ANNOTATION = "annotation&annotationName=note"

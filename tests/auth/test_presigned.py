@@ -245,6 +245,7 @@ def test_a_missing_parameter_is_named_with_its_fellows(name: str) -> None:
 @pytest.mark.parametrize("name", sorted(presigned._ONCE))
 def test_a_doubled_parameter_is_refused(name: str) -> None:
     url = botocore_url(key=SESSION_KEY) + "&X-Amz-Content-Sha256=UNSIGNED-PAYLOAD"
+    url += "&X-Amz-S3session-Token=1"
     with pytest.raises(AuthorizationQueryParametersError, match=MISSING):
         ask("GET", f"{url}&{name}=1", {})
 
