@@ -364,9 +364,7 @@ CUSTOMER_KEY = "x-amz-server-side-encryption-customer-"
 
 
 @pytest.mark.parametrize("name", ["algorithm", "key", "key-MD5"])
-def test_a_part_of_a_customers_key_opens_nothing(
-    s3: Client, key: str, name: str
-) -> None:
+def test_a_part_of_a_customers_key_opens_nothing(s3: Client, key: str, name: str) -> None:
     """Whoever sends one believes that the object is encrypted with it."""
     headers = {CUSTOMER_KEY + name: "AES256", "x-amz-object-attributes": "ETag"}
     for method, query in [
