@@ -20,6 +20,7 @@ from .gc import gc
 from .migrate_storage import migrate_storage
 from .outbox import outbox
 from .outbox import worker
+from .rotate_master_key import rotate_master_key
 from .scrub import scrub
 from .serve import serve
 from .upgrade_index import upgrade_index
@@ -64,4 +65,5 @@ cli.add_command(scrub)
 cli.add_command(backup)
 cli.add_command(restore)
 cli.add_command(migrate_storage)
+cli.add_command(rotate_master_key)
 cli.add_command(upgrade_index)

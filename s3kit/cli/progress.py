@@ -15,13 +15,14 @@ STEP = 1024 * 1024
 
 
 class ByteBar:
-    """A bar over a number of bytes that may be known only later.
+    """A bar over a number of bytes, or of other things, that may be known only later.
 
     Where standard error is no terminal nothing is drawn.
     """
 
-    def __init__(self, label: str) -> None:
+    def __init__(self, label: str, *, step: int = STEP) -> None:
         self._label = label
+        self._step = step
         self._held = 0
         self._bar: Any = None
 
@@ -43,7 +44,7 @@ class ByteBar:
         if self._bar is None:
             return
         self._held += size
-        if self._held >= STEP:
+        if self._held >= self._step:
             self._bar.update(self._held)
             self._held = 0
 

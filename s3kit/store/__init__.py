@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from .backup import Restore
     from .backup import Snapshot
     from .migration import Migration
+    from .rotation import Rotation
     from .scrub import Scrub
 
 
@@ -182,6 +183,12 @@ class Store:
         from .backup import Restore
 
         return Restore(self._backing, place, snapshot, **options)
+
+    def rotation(self, **options: Any) -> Rotation:
+        """A way of all data keys to the first master key, see :mod:`s3kit.store.rotation`."""
+        from .rotation import Rotation
+
+        return Rotation(self._backing, **options)
 
     def migrate(self, source: str, target: str, **options: Any) -> Migration:
         """The way of all blobs of a storage to another, see :mod:`s3kit.store.migration`."""

@@ -212,9 +212,11 @@ class Objects:
         if sealing is None:
             stored = backing.receive(storage, body)
         else:
-            attributes = replace(attributes, encryption=sealing.encryption)
             md5 = has_md5(sealing.encryption)
             stored = backing.receive(storage, body, seal=sealing.seal, md5=md5)
+            # By the master key that is first now: a body may have taken hours to come.
+            encryption = backing.encryptions.rewrap(sealing.encryption) or sealing.encryption
+            attributes = replace(attributes, encryption=encryption)
         return self.commit(
             bucket, key, stored, attributes, conditions=conditions, origin=origin, event=event
         )

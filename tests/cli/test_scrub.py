@@ -57,7 +57,7 @@ def test_as_json_each_line_is_a_document_and_the_last_one_sums_up(run: Run, blob
         "problem": "there is no such blob",
         "objects": ["first/big"],
     }
-    assert summary == {"read": 1, "bytes": 0, "findings": 1}
+    assert summary == {"read": 1, "bytes": 0, "findings": 1, "unopened": 0}
 
 
 @pytest.mark.parametrize(

@@ -15,12 +15,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import botocore.session
 import pytest
+from botocore.config import Config as BotoConfig
 
 from s3kit.app import S3App
 from s3kit.config import Config
 from s3kit.config import ConfigError
 from s3kit.errors import InternalError
+from tests.client import HOST
 from tests.client import Answer
 from tests.client import Client
 from tests.endpoint import MASTER_KEY
@@ -30,6 +33,7 @@ from tests.endpoint import boto_client
 from tests.endpoint import fresh_name
 from tests.endpoint import make_app
 from tests.endpoint import parsed
+from tests.operations.test_posting import Forms
 
 SSE = "x-amz-server-side-encryption"
 SMALL = b"what nobody may find at rest, small " * 4
@@ -616,6 +620,48 @@ def test_a_part_cannot_ask_for_an_encryption_of_its_own(s3: Client, bucket: str)
     query = f"partNumber=1&uploadId={upload}"
     answer = s3.request("PUT", f"{bucket}/k", query, S3, SMALL)
     assert (answer.status, answer.code) == (400, "InvalidArgument")
+
+
+# -- forms and presigned URLs
+
+
+@pytest.mark.parametrize("mode", ["plain", "sse-s3", "sse-c", "sse-kms"])
+def test_a_form_may_ask_for_encryption(app: S3App, s3: Client, bucket: str, mode: str) -> None:
+    fields = {name.lower(): value for name, value in MODES[mode].items()}
+    forms = Forms(app, "", bucket)
+    conditions = [{name: value} for name, value in fields.items()]
+    answer = forms.post(fields, conditions, file=SMALL)
+    assert answer.status == 204, answer.body
+    assert_mode(answer, MODES[mode])
+    assert get(s3, f"{bucket}/k", MODES[mode]).body == SMALL
+    if fields:
+        # A field that the policy does not know is no client's wish.
+        smuggled = {**forms.fields("other"), **fields}
+        answer = forms.send(smuggled, SMALL)
+        assert (answer.status, answer.code) == (403, "AccessDenied")
+    wrong = forms.post({SSE: "AES512"}, [{SSE: "AES512"}], key="other")
+    assert (wrong.status, wrong.code) == (400, "InvalidArgument")
+    put_default(s3, bucket, rule())
+    assert_mode(forms.post(key="by-default", file=SMALL), S3)
+
+
+def test_a_presigned_url_may_ask_for_encryption(app: S3App, s3: Client, bucket: str) -> None:
+    config = BotoConfig(signature_version="s3v4", s3={"addressing_style": "path"})
+    session = botocore.session.Session()
+    session.set_credentials(OWNER.access_key, OWNER.secret_key)
+    boto = session.create_client("s3", "us-east-1", endpoint_url=f"http://{HOST}", config=config)
+    names = {"Bucket": bucket[1:], "Key": "k"}
+    for mode, wanted in (
+        ("sse-s3", {"ServerSideEncryption": "AES256"}),
+        ("sse-c", {"SSECustomerAlgorithm": "AES256", "SSECustomerKey": ONE}),
+    ):
+        url = boto.generate_presigned_url("put_object", {**names, **wanted})
+        target = url.partition(HOST)[2]
+        answer = Client(app, None).send("PUT", target, {"Host": HOST, **MODES[mode]}, SMALL)
+        assert answer.status == 200, answer.body
+        assert_mode(answer, MODES[mode])
+        assert ONE.decode()[:10] not in url
+        assert get(s3, f"{bucket}/k", MODES[mode]).body == SMALL
 
 
 # -- what is damaged at rest
