@@ -16,6 +16,7 @@ from ..index.session import Index
 from ..model import Bucket
 from ..profile import AWS
 from ..profile import Profile
+from .appending import Appending
 from .backing import Backing
 from .buckets import Buckets
 from .copying import Copying
@@ -83,6 +84,7 @@ class Store:
         self.objects = Objects(self._backing)
         self.notifications = Notifications(self._backing, self.buckets, self.outbox)
         self.copying = Copying(self._backing, self.objects)
+        self.appending = Appending(self._backing, self.objects, self.copying)
         self.renaming = Renaming(self._backing)
         self.multipart = Multipart(self._backing, self.copying)
         self.janitor = Janitor(self._backing)
