@@ -63,7 +63,7 @@ _INSERT = Statement(
 )
 _RENEW = Statement(
     update(leases)
-    .where(leases.c.name == _NAME)
+    .where(leases.c.name == _NAME, leases.c.until <= bindparam("now"))
     .values(holder=bindparam("new_holder"), until=bindparam("new_until"))
 )
 _PRUNE = Statement(
@@ -106,12 +106,12 @@ def remember(connection: Connection, token: str, meaning: str, now: int, until: 
     values = {"this_name": PREFIX + token, "new_holder": meaning, "new_until": until}
     if random.randrange(PRUNE) == 0:
         connection.run(_PRUNE, {"now": now})
-    if connection.run(_RENEW, values):
+    # One whose time is not over was found before, or came from another at this moment.
+    if connection.run(_RENEW, {**values, "now": now}):
         return
     try:
         connection.run(_INSERT, values)
     except Exception as error:
         if connection.is_integrity_error(error):
-            # The same token for something else, at this moment.
             raise Retry from error
         raise

@@ -7,10 +7,12 @@ from collections.abc import Mapping
 
 from ..call import Call
 from ..errors import AccessDenied
+from ..errors import InvalidArgument
 from ..errors import InvalidPartNumber
 from ..errors import InvalidRange
 from ..errors import InvalidRequest
 from ..errors import InvalidStorageClass
+from ..errors import InvalidWriteOffset
 from ..errors import NotModified
 from ..model import NULL_VERSION
 from ..model import Checksum
@@ -50,6 +52,17 @@ STORAGE_CLASSES = frozenset(
     }
 )
 MAX_OBJECT_TAGS = 10
+WRITE_OFFSET = "HTTP_X_AMZ_WRITE_OFFSET_BYTES"
+SAID_AT_THE_BEGINNING = (
+    "HTTP_X_AMZ_ACL",
+    "HTTP_X_AMZ_GRANT_",
+    "HTTP_X_AMZ_META_",
+    "HTTP_X_AMZ_OBJECT_LOCK_",
+    "HTTP_X_AMZ_SERVER_SIDE_ENCRYPTION",
+    "HTTP_X_AMZ_STORAGE_CLASS",
+    "HTTP_X_AMZ_TAGGING",
+    "HTTP_X_AMZ_WEBSITE_REDIRECT_LOCATION",
+)
 UNBUILT = (
     "HTTP_X_AMZ_OBJECT_LOCK_",
     "HTTP_X_AMZ_WRITE_OFFSET_BYTES",
@@ -91,7 +104,8 @@ def refuse_unbuilt_headers(call: Call) -> None:
         if name.startswith(UNBUILT):
             if name.startswith("HTTP_X_AMZ_OBJECT_LOCK_"):
                 raise InvalidRequest("Bucket is missing Object Lock Configuration")
-            raise InvalidRequest("Appending to an object is not available on this endpoint.")
+            if call.operation.name != "PutObject":
+                raise InvalidRequest("Only PutObject can append to an object.")
 
 
 def storage_class_of(call: Call) -> str:
@@ -148,9 +162,14 @@ def require_new_acl(call: Call) -> None:
 
 @operation("PutObject", "PUT", "object", action="s3:PutObject", body="stream")
 def put_object(call: Call) -> Response:
-    """Store an object."""
-    version = store_object(call)
-    headers = [("ETag", f'"{version.etag}"'), ("Content-Length", "0")]
+    """Store an object, or add to the end of one."""
+    headers = []
+    if WRITE_OFFSET in call.environ:
+        version = append_object(call)
+        headers.append(("x-amz-object-size", str(version.size)))
+    else:
+        version = store_object(call)
+    headers += [("ETag", f'"{version.etag}"'), ("Content-Length", "0")]
     headers += new_version_headers(version)
     if version.encryption is not None:
         headers += encryption_headers(version.encryption, customer_key_sent(call), context=True)
@@ -173,6 +192,46 @@ def store_object(call: Call) -> ObjectVersion:
     return objects.put(
         call.bucket, key, body, attributes, conditions=conditions, origin=call.origin
     )
+
+
+def append_object(call: Call) -> ObjectVersion:
+    """PutObject with a write offset: the body goes to the end of what is there.
+
+    What is stored beside the bytes is said when the object is begun, at offset 0.
+
+    :raises InvalidWriteOffset: the object has another size, or there is none.
+    """
+    text = call.environ[WRITE_OFFSET].strip()
+    if not (text.isascii() and text.isdigit() and len(text) <= 19):
+        raise InvalidArgument(
+            "The write offset must be a number of bytes.",
+            argument_name="x-amz-write-offset-bytes",
+            argument_value=text[:64],
+        )
+    offset = int(text)
+    bucket, key = call.bucket, call.object_key
+    conditions = call.conditions()
+    appending = call.store.appending
+    seen = call.store.objects.find(bucket, key, inline=False)
+    if seen is None or seen.delete_marker:
+        attributes = attributes_of(call)
+        call.store.objects.check_conditions(bucket, key, conditions)
+        if offset:
+            raise InvalidWriteOffset()
+        body = call.body(compute=default_checksum_algorithm())
+        return appending.create(
+            bucket, key, body, attributes, conditions=conditions, origin=call.origin
+        )
+    for name in call.environ:
+        if name.startswith(SAID_AT_THE_BEGINNING):
+            raise InvalidRequest(
+                f"{name[5:].lower().replace('_', '-')} cannot be given when appending to an object."
+            )
+    appending.check(bucket, seen, offset, conditions)
+    checksum = seen.checksum
+    known = checksum is not None and checksum.type == "FULL_OBJECT"
+    body = call.body(compute=checksum.algorithm if checksum is not None and known else None)
+    return appending.append(bucket, seen, body, offset, conditions=conditions, origin=call.origin)
 
 
 def read_headers(

@@ -17,6 +17,7 @@ from ..model import Bucket
 from ..profile import AWS
 from ..profile import Profile
 from .annotations import Annotations
+from .appending import Appending
 from .backing import Backing
 from .buckets import Buckets
 from .copying import Copying
@@ -92,6 +93,7 @@ class Store:
         self.notifications = Notifications(self._backing, self.buckets, self.outbox)
         self.annotations = Annotations(self._backing, self.objects)
         self.copying = Copying(self._backing, self.objects)
+        self.appending = Appending(self._backing, self.objects, self.copying)
         self.renaming = Renaming(self._backing)
         self.multipart = Multipart(self._backing, self.copying)
         self.janitor = Janitor(self._backing)
