@@ -27,6 +27,7 @@ from dataclasses import field
 from datetime import UTC
 from datetime import datetime
 from datetime import timedelta
+from hashlib import md5
 from typing import TYPE_CHECKING
 from typing import Any
 from typing import Final
@@ -55,6 +56,10 @@ from .model import ObjectVersion
 from .operations.buckets import CreateBucketConfiguration
 from .operations.copying import store_copy
 from .operations.listing import MAX_KEYS
+from .operations.locking import Hold
+from .operations.locking import LegalHold
+from .operations.locking import Mode
+from .operations.locking import Retention
 from .operations.objects import MAX_OBJECT_TAGS
 from .operations.objects import checksum_header
 from .operations.objects import store_object
@@ -95,7 +100,11 @@ Data = bytes | bytearray | memoryview | str | os.PathLike[str] | Readable | Iter
 
 
 class Stored(TypedDict, total=False):
-    """What is stored beside an object's bytes, as the request headers of these names say it."""
+    """What is stored beside an object's bytes, as the request headers of these names say it.
+
+    ``lock_mode`` (``GOVERNANCE`` or ``COMPLIANCE``) with ``retain_until``, and ``legal_hold``, are
+    for buckets with Object Lock; a time without a zone is local.
+    """
 
     content_type: str | None
     metadata: Mapping[str, str] | None
@@ -107,6 +116,9 @@ class Stored(TypedDict, total=False):
     storage_class: str | None
     acl: str | None
     tags: Mapping[str, str] | None
+    lock_mode: str | None
+    retain_until: datetime | None
+    legal_hold: bool | None
 
 
 _KEPT: Final = (
@@ -140,6 +152,19 @@ class ObjectInfo:
     version_id: str = "null"
     owner: str = ""
     checksum: Checksum | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LockInfo:
+    """What keeps a version from being removed; ``mode`` is empty without a retention.
+
+    ``until`` is in UTC; while an event hold is on it moves on with the time.
+    """
+
+    mode: str = ""
+    until: datetime | None = None
+    legal_hold: bool = False
+    event_hold: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,14 +208,25 @@ class Client:
 
     # -- buckets
 
-    def create_bucket(self, bucket: str, *, acl: str | None = None, region: str = "") -> None:
+    def create_bucket(
+        self,
+        bucket: str,
+        *,
+        acl: str | None = None,
+        region: str = "",
+        object_lock: bool = False,
+    ) -> None:
         """Make a bucket; to make one's own again is an error only outside us-east-1.
 
         :param acl: a canned ACL such as ``public-read``; private by default.
+        :param object_lock: its versions may be locked; versioning is on then, for good.
         :raises BucketAlreadyExists: another account has it.
         """
         body = to_xml(CreateBucketConfiguration(region)) if region else b""
-        headers = {"x-amz-acl": acl}
+        headers = {
+            "x-amz-acl": acl,
+            "x-amz-bucket-object-lock-enabled": "true" if object_lock else None,
+        }
         self._perform_handler("CreateBucket", bucket, headers=headers, body=_source(body)[0])
 
     def delete_bucket(self, bucket: str) -> None:
@@ -334,13 +370,24 @@ class Client:
         return True
 
     def delete(
-        self, bucket: str, key: str, *, if_match: str | None = None, version_id: str | None = None
+        self,
+        bucket: str,
+        key: str,
+        *,
+        if_match: str | None = None,
+        version_id: str | None = None,
+        bypass_governance: bool = False,
     ) -> None:
         """Remove an object; to remove what is not there is no error.
 
+        :param bypass_governance: remove the version although it is locked under GOVERNANCE.
         :raises PreconditionFailed: ``if_match`` is another ETag than the object's.
+        :raises AccessDenied: the version is locked.
         """
-        headers = {"if-match": if_match and _etag(if_match)}
+        headers = {
+            "if-match": if_match and _etag(if_match),
+            "x-amz-bypass-governance-retention": "true" if bypass_governance else None,
+        }
         self._perform_handler(
             "DeleteObject", bucket, key, headers=headers, query=_version(version_id)
         )
@@ -409,6 +456,69 @@ class Client:
         name = "PutObjectTagging" if pairs else "DeleteObjectTagging"
         self._perform(
             name, lambda call: set_tags(call, pairs), bucket, key, query=_version(version_id)
+        )
+
+    def lock(self, bucket: str, key: str, *, version_id: str | None = None) -> LockInfo:
+        """What keeps a version from being removed."""
+
+        def work(call: Call) -> LockInfo:
+            lock = call.version(call.bucket, call.object_key, call.version_id).lock
+            until = call.store.locks.retained_until(lock)
+            return LockInfo(
+                lock.mode,
+                _moment(until) if until else None,
+                bool(lock.legal_hold),
+                bool(lock.event_hold),
+            )
+
+        return self._perform("GetObjectRetention", work, bucket, key, query=_version(version_id))
+
+    def set_retention(
+        self,
+        bucket: str,
+        key: str,
+        mode: str = "",
+        until: datetime | None = None,
+        *,
+        version_id: str | None = None,
+        bypass_governance: bool = False,
+    ) -> None:
+        """Lock a version until a time, or extend its lock.
+
+        :param mode: ``GOVERNANCE``, ``COMPLIANCE``, or nothing to end a retention.
+        :param until: without a zone it is local.
+        :param bypass_governance: shorten or end a retention that is under GOVERNANCE.
+        :raises AccessDenied: it would be shortened.
+        :raises InvalidRequest: the bucket has no Object Lock.
+        """
+        body = to_xml(Retention(Mode(mode) if mode else None, _instant(until)))
+        self._perform_handler(
+            "PutObjectRetention",
+            bucket,
+            key,
+            headers={
+                "x-amz-bypass-governance-retention": "true" if bypass_governance else None,
+                "content-md5": _content_md5(body),
+            },
+            query=_version(version_id),
+            body=_source(body)[0],
+        )
+
+    def set_legal_hold(
+        self, bucket: str, key: str, on: bool, *, version_id: str | None = None
+    ) -> None:
+        """Keep a version from being removed until its hold is released.
+
+        :raises InvalidRequest: the bucket has no Object Lock.
+        """
+        body = to_xml(LegalHold(Hold.ON if on else Hold.OFF))
+        self._perform_handler(
+            "PutObjectLegalHold",
+            bucket,
+            key,
+            headers={"content-md5": _content_md5(body)},
+            query=_version(version_id),
+            body=_source(body)[0],
         )
 
     def list(
@@ -658,7 +768,18 @@ def _headers(stored: Stored) -> dict[str, str | None]:
         "x-amz-storage-class": stored.get("storage_class"),
         "x-amz-acl": stored.get("acl"),
         "x-amz-tagging": urlencode(list(tags.items())) if tags else None,
+        "x-amz-object-lock-mode": stored.get("lock_mode"),
+        "x-amz-object-lock-retain-until-date": _instant(stored.get("retain_until")),
+        "x-amz-object-lock-legal-hold": _hold(stored.get("legal_hold")),
     }
+
+
+def _instant(moment: datetime | None) -> str | None:
+    return None if moment is None else moment.astimezone(UTC).isoformat()
+
+
+def _hold(on: bool | None) -> str | None:
+    return None if on is None else "ON" if on else "OFF"
 
 
 def _put_metadata(environ: dict[str, Any], metadata: Mapping[str, str]) -> None:
@@ -676,6 +797,10 @@ def _put_metadata(environ: dict[str, Any], metadata: Mapping[str, str]) -> None:
     if names:
         # WSGI makes "_" of "-"; the names that a request has signed tell them apart.
         environ["HTTP_AUTHORIZATION"] = "SignedHeaders=" + ";".join(names)
+
+
+def _content_md5(body: bytes) -> str:
+    return b64encode(md5(body, usedforsecurity=False).digest()).decode()
 
 
 def _etag(etag: str) -> str:

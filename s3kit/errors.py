@@ -412,6 +412,11 @@ class NoSuchLifecycleConfiguration(S3Error):
     message = "The lifecycle configuration does not exist"
 
 
+class NoSuchObjectLockConfiguration(S3Error):
+    status = 404
+    message = "The specified object does not have a ObjectLock configuration"
+
+
 class NoSuchTagSet(S3Error):
     status = 404
     message = "The TagSet does not exist"

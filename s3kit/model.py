@@ -187,13 +187,14 @@ class ObjectLock:
 
     ``mode`` is ``GOVERNANCE``, ``COMPLIANCE`` or empty, ``retain_until`` in milliseconds since the
     epoch (0 without a mode). While ``event_hold`` is on nothing counts down; the retention that
-    begins with its end lasts ``event_days`` or ``event_years``.
+    begins with its end lasts ``event_days`` or ``event_years``. A hold that is None was never
+    set: S3 tells it from one that was released.
     """
 
     mode: str = ""
     retain_until: int = 0
-    legal_hold: bool = False
-    event_hold: bool = False
+    legal_hold: bool | None = None
+    event_hold: bool | None = None
     event_days: int = 0
     event_years: int = 0
 

@@ -40,6 +40,8 @@ object_removed = Signal("An object was removed, or a delete marker hides it.")
 object_tagged = Signal("An object's tags were set or removed.")
 object_annotated = Signal("An object's annotation was put or removed.")
 object_acl_changed = Signal("An object's ACL was set.")
+object_retention_changed = Signal("A version's retention or event hold was set.")
+object_legal_hold_changed = Signal("A version's legal hold was placed or released.")
 
 
 class Veto(Exception):

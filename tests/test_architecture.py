@@ -213,3 +213,38 @@ SEAMS = {
 )
 def test_what_is_public_has_a_docstring(path: Path) -> None:
     assert list(public_without_docstring(path)) == []
+
+
+ROWS = {"put_version", "remove_version", "set_lock"}
+"""Functions of the index that could lead past Object Lock, and who may call them."""
+KEEPERS = {"s3kit/store/versions.py": ROWS - {"set_lock"}, "s3kit/store/locks.py": {"set_lock"}}
+
+
+@pytest.mark.parametrize("root", [PACKAGE, CONTRIB], ids=["s3kit", "contrib"])
+def test_nobody_removes_a_version_past_its_lock(root: Path) -> None:
+    """Only where locks are enforced is a version's row added, removed, or its lock changed."""
+    for path in modules(root):
+        if short(path) == "s3kit/index/objects.py":
+            continue
+        used = {name.rpartition(".")[2] for name in imports_of(path, root)} & ROWS
+        for node in ast.walk(tree_of(path)):
+            if (
+                isinstance(node, ast.Attribute)
+                and node.attr in ROWS
+                and not (isinstance(node.value, ast.Name) and node.value.id == "versions")
+            ):
+                used.add(node.attr)
+        assert used <= KEEPERS.get(short(path), set()), f"{short(path)} goes past the locks: {used}"
+
+
+def test_rows_of_versions_are_deleted_in_one_place() -> None:
+    """No other statement of the index deletes from the table of versions, or changes a lock."""
+    deleting = {
+        short(path)
+        for path in modules(PACKAGE / "index")
+        for node in ast.walk(tree_of(path))
+        if isinstance(node, ast.Call)
+        and ast.unparse(node.func).rpartition(".")[2] in ("delete", "sql_delete")
+        and [ast.unparse(each) for each in node.args] == ["versions"]
+    }
+    assert deleting == {"s3kit/index/objects.py"}

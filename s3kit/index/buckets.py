@@ -15,6 +15,7 @@ from sqlalchemy import update
 
 from s3kit.errors import BucketAlreadyExists
 from s3kit.errors import BucketNotEmpty
+from s3kit.errors import InvalidBucketState
 from s3kit.errors import NoSuchBucket
 from s3kit.index.connections import Connection
 from s3kit.index.schema import buckets
@@ -77,6 +78,16 @@ _DELETE = Statement(sql_delete(buckets).where(buckets.c.id == _THIS))
 _SET_ACL = Statement(update(buckets).where(buckets.c.id == _THIS).values(acl=bindparam("new_acl")))
 _SET_VERSIONING = Statement(
     update(buckets).where(buckets.c.id == _THIS).values(versioning=bindparam("new_versioning"))
+)
+_SUSPEND = Statement(
+    update(buckets)
+    .where(buckets.c.id == _THIS, buckets.c.object_lock == 0)
+    .values(versioning=bindparam("new_versioning"))
+)
+_LOCK_OBJECTS = Statement(
+    update(buckets)
+    .where(buckets.c.id == _THIS, buckets.c.versioning == bindparam("enabled"))
+    .values(object_lock=1)
 )
 _GET_STATE = Statement(
     select(buckets.c.versioning, buckets.c.object_lock, buckets.c.present).where(
@@ -206,10 +217,35 @@ def get_state(connection: Connection, bucket_id: int) -> State:
 
 
 def set_versioning(connection: Connection, bucket_id: int, versioning: Versioning) -> None:
-    """Switch versioning on or suspend it. Raises NoSuchBucket."""
+    """Switch versioning on or suspend it.
+
+    :raises NoSuchBucket: the bucket was removed meanwhile.
+    :raises InvalidBucketState: it has Object Lock: a locked version must keep its id.
+    """
     parameters = {"this_bucket": bucket_id, "new_versioning": versioning.value}
-    if connection.run(_SET_VERSIONING, parameters) != 1:
+    if versioning is Versioning.SUSPENDED:
+        if connection.run(_SUSPEND, parameters) != 1:
+            get_state(connection, bucket_id)
+            raise InvalidBucketState(
+                "An Object Lock configuration is present on this bucket, so the versioning state "
+                "cannot be changed."
+            )
+    elif connection.run(_SET_VERSIONING, parameters) != 1:
         raise NoSuchBucket()
+
+
+def set_object_lock(connection: Connection, bucket_id: int) -> None:
+    """Switch Object Lock on, for good.
+
+    :raises NoSuchBucket: the bucket was removed meanwhile.
+    :raises InvalidBucketState: its versioning is not enabled.
+    """
+    parameters = {"this_bucket": bucket_id, "enabled": Versioning.ENABLED.value}
+    if connection.run(_LOCK_OBJECTS, parameters) != 1:
+        get_state(connection, bucket_id)
+        raise InvalidBucketState(
+            "Versioning must be 'Enabled' on the bucket to apply a Object Lock configuration"
+        )
 
 
 def page(

@@ -386,12 +386,16 @@ def read_tags(text: str) -> tuple[tuple[str, str], ...]:
     return tuple((name, value) for name, value in json.loads(text)) if text else ()
 
 
+_HOLDS = {None: "", False: "0", True: "1"}
+_READ_HOLDS = {text: hold for hold, text in _HOLDS.items()}
+
+
 def write_lock(lock: ObjectLock) -> str:
     """A lock as ``mode:until:legal hold:event hold:days:years``."""
     if lock == NO_LOCK:
         return ""
     return (
-        f"{lock.mode}:{lock.retain_until}:{lock.legal_hold:d}:{lock.event_hold:d}"
+        f"{lock.mode}:{lock.retain_until}:{_HOLDS[lock.legal_hold]}:{_HOLDS[lock.event_hold]}"
         f":{lock.event_days}:{lock.event_years}"
     )
 
@@ -401,7 +405,14 @@ def read_lock(text: str) -> ObjectLock:
     if not text:
         return NO_LOCK
     mode, until, legal_hold, event_hold, days, years = text.split(":")
-    return ObjectLock(mode, int(until), legal_hold == "1", event_hold == "1", int(days), int(years))
+    return ObjectLock(
+        mode,
+        int(until),
+        _READ_HOLDS[legal_hold],
+        _READ_HOLDS[event_hold],
+        int(days),
+        int(years),
+    )
 
 
 def write_encryption(encryption: Encryption | None) -> str | None:

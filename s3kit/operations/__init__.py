@@ -28,6 +28,7 @@ THEMES = (
     "website",
     "sessions",
     "renaming",
+    "locking",
 )
 
 

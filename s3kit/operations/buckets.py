@@ -147,9 +147,6 @@ def create_bucket(call: Call) -> Response:
         raise InvalidArgument(
             argument_name="x-amz-bucket-object-lock-enabled", argument_value=object_lock
         )
-    if object_lock is not None and object_lock.lower() == "true":
-        # To take the header and not lock would be the worst answer.
-        raise NotImplementedByS3("Object Lock is not implemented.")
     if region == DEFAULT_REGION or not is_region(region):
         raise InvalidLocationConstraint(location_constraint=region)
     pinned = call.site.pinned_region
@@ -160,7 +157,13 @@ def create_bucket(call: Call) -> Response:
         )
     try:
         call.store.buckets.create(
-            name, account.id, region=region, acl=acl, settings=settings, origin=call.origin
+            name,
+            account.id,
+            region=region,
+            acl=acl,
+            object_lock=object_lock is not None and object_lock.lower() == "true",
+            settings=settings,
+            origin=call.origin,
         )
     except BucketAlreadyOwnedByYou:
         if (region or call.site.region) != DEFAULT_REGION:

@@ -22,6 +22,8 @@ from ..wire.response import xml_response
 from ..wire.routing import operation
 from ..wire.xml import document
 from ..wire.xml import field_xml
+from .lock_headers import may_bypass
+from .lock_headers import wants_bypass
 
 MAX_KEYS = 1000
 DELETE_LIMIT = 8 * 1024 * 1024
@@ -121,6 +123,7 @@ def delete_objects(call: Call) -> Response:
     if not wanted.objects or len(wanted.objects) > MAX_KEYS:
         raise MalformedXML()
     bucket = call.bucket
+    bypass = wants_bypass(call)
     removals: list[Removal] = []
     outcomes: list[object] = []
     for identifier in wanted.objects:
@@ -137,7 +140,9 @@ def delete_objects(call: Call) -> Response:
             outcomes.append(error)
             continue
         outcomes.append(len(removals))
-        removals.append(Removal(key, version_id, conditions))
+        # Without Object Lock AWS refuses the header; clean-up code sends it to any bucket.
+        passing = bypass and may_bypass(call, key, version_id)
+        removals.append(Removal(key, version_id, conditions, passing))
     results = call.store.objects.delete_many(bucket, removals, origin=call.origin)
     answer = DeleteResult([], [])
     for identifier, outcome in zip(wanted.objects, outcomes, strict=True):

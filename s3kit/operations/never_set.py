@@ -10,7 +10,6 @@ from typing import Final
 
 from ..call import Call
 from ..errors import NoSuchLifecycleConfiguration
-from ..errors import ObjectLockConfigurationNotFoundError
 from ..errors import ReplicationConfigurationNotFoundError
 from ..errors import S3Error
 from ..wire.response import Response
@@ -28,12 +27,6 @@ NEVER_SET: Final[tuple[tuple[str, str, str, type[S3Error]], ...]] = (
         "replication",
         "s3:GetReplicationConfiguration",
         ReplicationConfigurationNotFoundError,
-    ),
-    (
-        "GetObjectLockConfiguration",
-        "object-lock",
-        "s3:GetBucketObjectLockConfiguration",
-        ObjectLockConfigurationNotFoundError,
     ),
 )
 

@@ -14,6 +14,7 @@ from ..errors import InvalidRequest
 from ..errors import InvalidStorageClass
 from ..errors import InvalidWriteOffset
 from ..errors import NotModified
+from ..model import NO_LOCK
 from ..model import NULL_VERSION
 from ..model import Checksum
 from ..model import ObjectVersion
@@ -35,6 +36,12 @@ from .encryption import customer_key_of
 from .encryption import customer_key_sent
 from .encryption import encryption_headers
 from .encryption import wanted_of
+from .lock_headers import BYPASS
+from .lock_headers import lock_headers
+from .lock_headers import lock_of
+from .lock_headers import may_bypass
+from .lock_headers import require_lock_checksum
+from .lock_headers import wants_bypass
 
 STORAGE_CLASSES = frozenset(
     {
@@ -64,7 +71,6 @@ SAID_AT_THE_BEGINNING = (
     "HTTP_X_AMZ_WEBSITE_REDIRECT_LOCATION",
 )
 UNBUILT = (
-    "HTTP_X_AMZ_OBJECT_LOCK_",
     "HTTP_X_AMZ_WRITE_OFFSET_BYTES",
 )
 
@@ -96,14 +102,12 @@ def new_version_headers(version: ObjectVersion) -> list[tuple[str, str]]:
 
 
 def refuse_unbuilt_headers(call: Call) -> None:
-    """Refuse what would be silently ignored, yet promises something: locks.
+    """Refuse what would be silently ignored, yet promises something.
 
     :raises InvalidRequest: the request asks for what this endpoint does not have.
     """
     for name in call.environ:
         if name.startswith(UNBUILT):
-            if name.startswith("HTTP_X_AMZ_OBJECT_LOCK_"):
-                raise InvalidRequest("Bucket is missing Object Lock Configuration")
             if call.operation.name != "PutObject":
                 raise InvalidRequest("Only PutObject can append to an object.")
 
@@ -148,6 +152,7 @@ def attributes_of(call: Call) -> Attributes:
         acl=acl,
         tags=tags,
         wanted=wanted_of(call),
+        lock=lock_of(call),
     )
 
 
@@ -184,6 +189,7 @@ def store_object(call: Call) -> ObjectVersion:
     """PutObject. All that the headers can decide is decided before the body is read."""
     key = call.object_key
     attributes = attributes_of(call)
+    require_lock_checksum(call, attributes.lock)
     body = call.body(compute=default_checksum_algorithm())
     conditions = call.conditions()
     objects = call.store.objects
@@ -293,6 +299,8 @@ def read_object(call: Call, *, head: bool) -> Response:
         or version.version_id != NULL_VERSION
     ):
         headers.append(("x-amz-version-id", version.version_id))
+    if version.lock is not NO_LOCK:
+        headers += lock_headers(call, version)
     if conditions is not None:
         try:
             check_read(conditions, version.etag, version.modified)
@@ -372,11 +380,20 @@ def part_of(
 def delete_object(call: Call) -> Response:
     """Remove an object or a version; to remove what is not there is no error."""
     version_id = call.version_id
+    key = call.object_key
+    bypass = wants_bypass(call)
+    if call.header(BYPASS) is not None and not (
+        call.bucket.object_lock or call.store.buckets.confirm(call.bucket).object_lock
+    ):
+        raise InvalidArgument(
+            f"{BYPASS} is only applicable to Object Lock enabled buckets.", argument_name=BYPASS
+        )
     removed = call.store.objects.delete(
         call.bucket,
-        call.object_key,
+        key,
         version_id,
         conditions=call.conditions(),
+        bypass=bypass and may_bypass(call, key, version_id),
         origin=call.origin,
     )
     headers = []

@@ -40,6 +40,7 @@ from .acl_headers import owner_and_acl
 from .bucket_properties import agree_to_pay
 from .encryption import checked
 from .encryption import encryption_headers
+from .lock_headers import lock_of
 from .objects import MAX_OBJECT_TAGS
 from .objects import STORAGE_CLASSES
 from .objects import new_version_headers
@@ -179,9 +180,6 @@ def attributes_of_form(call: Call, fields: dict[str, str]) -> Attributes:
 
     :raises AccessDenied: InvalidArgument, InvalidRequest, InvalidTag ... as for PutObject.
     """
-    for name in fields:
-        if name.startswith("x-amz-object-lock-"):
-            raise InvalidRequest(f"{name} is not available on this endpoint.")
     bucket = call.bucket
     if "acl" in fields:
         fields = {**fields, "x-amz-acl": fields["acl"]}
@@ -199,6 +197,7 @@ def attributes_of_form(call: Call, fields: dict[str, str]) -> Attributes:
         acl=acl,
         tags=tags_of_form(call, fields.get("tagging")),
         wanted=checked(call, read_wanted(fields.get)),
+        lock=lock_of(call, fields.get),
     )
 
 

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from ..call import Call
 from ..errors import AccessDenied
 from ..errors import IllegalVersioningConfigurationException
-from ..errors import InvalidBucketState
 from ..model import Versioning
 from ..wire.response import Response
 from ..wire.response import xml_response
@@ -63,11 +62,5 @@ def put_bucket_versioning(call: Call) -> Response:
         raise AccessDenied("Mfa Authentication must be used for this request")
     if wanted.status is None:
         raise IllegalVersioningConfigurationException("The Versioning element must be specified")
-    if wanted.status is Status.SUSPENDED and call.bucket.object_lock:
-        # A locked version must stay reachable by its id.
-        raise InvalidBucketState(
-            "An Object Lock configuration is present on this bucket, so the versioning state "
-            "cannot be changed."
-        )
     call.store.buckets.set_versioning(call.bucket, Versioning(wanted.status.value))
     return call.empty()

@@ -25,6 +25,7 @@ from .encryption import Encryptions
 from .events import FROM_PYTHON
 from .events import Origin
 from .janitor import Janitor
+from .locks import Locks
 from .multipart import Multipart
 from .multipart import WantedPart
 from .notifications import Notifications
@@ -92,6 +93,7 @@ class Store:
         self.objects = Objects(self._backing)
         self.notifications = Notifications(self._backing, self.buckets, self.outbox)
         self.annotations = Annotations(self._backing, self.objects)
+        self.locks = Locks(self._backing, self.buckets, self.objects)
         self.copying = Copying(self._backing, self.objects)
         self.appending = Appending(self._backing, self.objects, self.copying)
         self.renaming = Renaming(self._backing)

@@ -32,6 +32,8 @@ from .backing import Backing
 from .events import FROM_PYTHON
 from .events import Origin
 from .events import bucket_event
+from .retention import SETTING
+from .retention import DefaultRetention
 
 NO_SETTINGS: Mapping[str, bytes] = MappingProxyType({})
 CACHE_SECONDS = 1.0
@@ -99,13 +101,14 @@ class Buckets:
     ) -> Bucket:
         """Make a bucket, with these settings documents in the same moment.
 
+        :param object_lock: its versions may be locked; versioning is on then.
         :raises BucketAlreadyOwnedByYou: this account has it already.
         :raises BucketAlreadyExists: another account has it.
         :raises AccessDenied: a ``before_bucket_created`` receiver vetoed.
         """
         created = self._backing.now()
         versioning = Versioning.NEVER
-        if self._backing.profile.always_versioned:
+        if object_lock or self._backing.profile.always_versioned:
             versioning = Versioning.ENABLED
         wanted = Bucket(0, name, account, created, region, acl, versioning, object_lock)
         if before_bucket_created.receivers:
@@ -175,10 +178,33 @@ class Buckets:
         Every write that begins after this has returned goes by it, in every process.
 
         :raises NoSuchBucket: the bucket was removed meanwhile.
+        :raises InvalidBucketState: versioning is to be suspended, and it has Object Lock.
         """
         self._backing.index.write(lambda c: bucket_rows.set_versioning(c, bucket.id, versioning))
         self._forget()
         return replace(bucket, versioning=versioning)
+
+    def set_object_lock(self, bucket: Bucket, rule: DefaultRetention | None) -> Bucket:
+        """Switch Object Lock on, for good, and replace the rule for new objects.
+
+        :param rule: None for none.
+        :raises NoSuchBucket: the bucket was removed meanwhile.
+        :raises InvalidBucketState: its versioning is not enabled.
+        """
+
+        def work(c: Connection) -> None:
+            if self._backing.profile.always_versioned:
+                bucket_rows.set_versioning(c, bucket.id, Versioning.ENABLED)
+            bucket_rows.set_object_lock(c, bucket.id)
+            if rule is None:
+                setting_rows.delete(c, bucket.id, SETTING)
+            else:
+                setting_rows.put(c, bucket.id, SETTING, rule.to_bytes())
+
+        self._backing.index.write(work)
+        self._settings = {}
+        self._forget()
+        return self.get(bucket.name)
 
     def setting(self, bucket: Bucket, name: str) -> bytes | None:
         """A stored settings document (``tagging`` ...), or None if it was never set."""

@@ -80,11 +80,15 @@ class Attributes:
 
 @dataclass(frozen=True, slots=True)
 class Removal:
-    """One object to be removed, and on which conditions."""
+    """One object to be removed, and on which conditions.
+
+    ``bypass``: the caller asks, and is allowed, to go past a lock's GOVERNANCE.
+    """
 
     key: bytes
     version_id: str | None = None
     conditions: Conditions | None = None
+    bypass: bool = False
 
 
 class Objects:
@@ -305,16 +309,18 @@ class Objects:
         version_id: str | None = None,
         *,
         conditions: Conditions | None = None,
+        bypass: bool = False,
         origin: Origin = FROM_PYTHON,
     ) -> ObjectVersion | None:
         """Remove an object, or one of its versions; with versioning a delete marker hides it.
 
+        :param bypass: see :class:`Removal`.
         :returns: the delete marker that was stored, or the version that was removed; None when
             there was none, which is no error.
         :raises PreconditionFailed: a condition does not hold for what is to go.
-        :raises AccessDenied: a ``before_object_removed`` receiver vetoed.
+        :raises AccessDenied: the version is locked, or a ``before_object_removed`` receiver vetoed.
         """
-        removal = Removal(key, version_id, conditions)
+        removal = Removal(key, version_id, conditions, bypass)
         if not self._ask_removal(bucket, removal, origin):
             return None
         marker = self._marker(bucket, key, origin)
@@ -396,7 +402,9 @@ class Objects:
         if removal.conditions is not None:
             check_delete(removal.conditions, facts(named))
         state = versions.state_for_write(c, bucket, self._backing.profile)
-        removed = versions.remove_version(c, state, marker, version_id, named)
+        removed = versions.remove_version(
+            c, state, marker, version_id, named, bypass=removal.bypass
+        )
         if removed is not None:
             name = removal_name(removal, removed)
             self._backing.outbox.record(c, name, bucket, removed, origin, state.present)

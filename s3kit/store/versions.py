@@ -1,6 +1,7 @@
 """How a key's versions follow one another: what a write replaces and what a delete removes.
 
-What changes a key runs inside the caller's transaction, after the key is locked.
+What changes a key runs inside the caller's transaction, after the key is locked. Nobody else adds
+or removes a version's row, so that no way leads past Object Lock.
 """
 
 from __future__ import annotations
@@ -9,15 +10,22 @@ import secrets
 from collections.abc import Callable
 from dataclasses import replace
 
+from ..errors import InvalidRequest
 from ..index import buckets as bucket_rows
 from ..index import objects as object_rows
+from ..index import settings as setting_rows
 from ..index.buckets import State
 from ..index.session import Connection
+from ..model import NO_LOCK
 from ..model import NULL_VERSION
 from ..model import Bucket
 from ..model import ObjectVersion
+from ..model import Setting
 from ..model import Versioning
 from ..profile import Profile
+from . import retention
+
+NOT_LOCKABLE = "Bucket is missing Object Lock Configuration"
 
 
 def versioning_of(c: Connection, bucket: Bucket, profile: Profile) -> Versioning:
@@ -62,10 +70,19 @@ def add_version(
     """Store ``version`` as its key's newest; what was stored is returned, its id included.
 
     With versioning it gets an id of its own; else it is the null version, in place of the one
-    before, wherever that stands in the key's history.
+    before, wherever that stands in the key's history. In a bucket with Object Lock it gets the
+    default retention unless it brings its own.
+
+    :raises AccessDenied: the version that it would replace is locked.
+    :raises InvalidRequest: it brings a lock, and the bucket has no Object Lock.
     """
     replaced: ObjectVersion | None = None
     versioning = state.versioning
+    if not version.delete_marker:
+        if state.object_lock:
+            version = _with_default(c, state, version, current)
+        elif version.lock != NO_LOCK:
+            raise InvalidRequest(NOT_LOCKABLE)
     if versioning is Versioning.ENABLED:
         version = replace(version, version_id=new_version_id())
     elif versioning is Versioning.NEVER or (
@@ -76,10 +93,28 @@ def add_version(
         replaced = object_rows.get_version(
             c, version.bucket_id, version.key, NULL_VERSION, inline=False
         )
+    if replaced is not None:
+        retention.check_unprotected(replaced.lock, version.modified)
     object_rows.put_version(
         c, version, replaces=replaced, new_content=new_content, meanwhile=meanwhile
     )
     return version
+
+
+def _with_default(
+    c: Connection, state: State, version: ObjectVersion, current: ObjectVersion | None
+) -> ObjectVersion:
+    if version.lock.mode or not state.present & Setting.OBJECT_LOCK:
+        return version
+    document = setting_rows.get(c, version.bucket_id, retention.SETTING)
+    if document is None:
+        return version
+    created = version.modified
+    if current is not None:
+        # A clock that was set back since then shortens no retention.
+        created = max(created, current.modified)
+    rule = retention.read_default(document)
+    return replace(version, lock=rule.applied(version.lock, created))
 
 
 def remove_version(
@@ -88,15 +123,21 @@ def remove_version(
     marker: ObjectVersion,
     version_id: str | None,
     named: ObjectVersion | None,
+    *,
+    bypass: bool = False,
 ) -> ObjectVersion | None:
     """Remove the named version for good; without a name, hide what the key shows.
 
     :param marker: the delete marker that hides it; without versioning nothing is kept to hide.
+        It is made now: a lock is in force or over by its time.
     :param named: the version of that id, the current one where ``version_id`` is None.
+    :param bypass: the caller asks, and is allowed, to go past a lock's GOVERNANCE.
     :returns: the marker that was stored, else what was removed; None if there was nothing.
+    :raises AccessDenied: the version is locked.
     """
     if version_id is None and state.versioning is not Versioning.NEVER:
         return add_version(c, state, marker, named, new_content=False)
     if named is not None:
+        retention.check_unprotected(named.lock, marker.modified, bypass=bypass)
         object_rows.remove_version(c, named, marker.modified)
     return named

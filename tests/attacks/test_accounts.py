@@ -55,6 +55,8 @@ class Target:
     part: bytes
     own: str
     """An object that the attacker may read, to copy it in."""
+    locked: str
+    """A bucket with Object Lock, and a locked object k in it."""
 
 
 @dataclass
@@ -219,7 +221,31 @@ REQUESTS |= {
         b"</WebsiteConfiguration>",
     ),
     "DeleteBucketWebsite": Request("DELETE", "{bucket}", "website", status=204),
-    "GetObjectLockConfiguration": Request("GET", "{bucket}", "object-lock", status=404),
+}
+
+
+def checked(body: bytes) -> dict[str, str]:
+    """The header without which S3 takes no such document."""
+    digest = hashlib.md5(body, usedforsecurity=False).digest()
+    return {"Content-MD5": base64.b64encode(digest).decode()}
+
+
+LOCK = (
+    b"<ObjectLockConfiguration><ObjectLockEnabled>Enabled</ObjectLockEnabled>"
+    b"</ObjectLockConfiguration>"
+)
+RETENTION = (
+    b"<Retention><Mode>GOVERNANCE</Mode><RetainUntilDate>2300-01-01T00:00:00Z</RetainUntilDate>"
+    b"</Retention>"
+)
+HOLD = b"<LegalHold><Status>ON</Status></LegalHold>"
+REQUESTS |= {
+    "GetObjectLockConfiguration": Request("GET", "{locked}", "object-lock"),
+    "PutObjectLockConfiguration": Request("PUT", "{locked}", "object-lock", checked(LOCK), LOCK),
+    "GetObjectRetention": Request("GET", "{locked}/k", "retention"),
+    "PutObjectRetention": Request("PUT", "{locked}/k", "retention", checked(RETENTION), RETENTION),
+    "GetObjectLegalHold": Request("GET", "{locked}/k", "legal-hold"),
+    "PutObjectLegalHold": Request("PUT", "{locked}/k", "legal-hold", checked(HOLD), HOLD),
 }
 ANNOTATION = "annotation&annotationName=note"
 REQUESTS |= {
@@ -253,7 +279,12 @@ def target(s3: Client, other: Client) -> Target:
     assert other.put(f"{own}/k", b"evil", x_amz_acl="public-read").status == 200
     upload = s3.post(key, query="uploads").text("UploadId") or ""
     part = s3.put(key, b"part", f"partNumber=1&uploadId={upload}").headers["etag"]
-    return Target(bucket, key, upload, part.encode(), f"{own}/k")
+    locked = f"/{fresh_name('locked')}"
+    assert s3.put(locked, x_amz_bucket_object_lock_enabled="true").status == 200
+    assert s3.put(f"{locked}/k", b"private").status == 200
+    for query, body in (("retention", RETENTION), ("legal-hold", HOLD)):
+        assert s3.put(f"{locked}/k", body, query, Content_MD5=md5_of(body)).status == 200
+    return Target(bucket, key, upload, part.encode(), f"{own}/k", locked)
 
 
 @pytest.mark.parametrize("who", ["other", "anonymous"])

@@ -170,13 +170,6 @@ def test_a_malformed_configuration_makes_no_bucket(s3: Client, body: bytes) -> N
     assert s3.head(path).status == 404
 
 
-def test_object_lock_is_not_promised(s3: Client) -> None:
-    path = f"/{fresh_name()}"
-    answer = s3.put(path, x_amz_bucket_object_lock_enabled="true")
-    assert (answer.status, answer.code) == (501, "NotImplemented")
-    assert s3.head(path).status == 404
-    assert s3.put(path, x_amz_bucket_object_lock_enabled="false").status == 200
-    assert s3.put(path, x_amz_bucket_object_lock_enabled="maybe").code == "InvalidArgument"
 
 
 def test_an_unknown_canned_acl_makes_no_bucket(s3: Client) -> None:

@@ -347,19 +347,6 @@ def test_tags_in_the_header_are_counted(s3: Client, bucket: str) -> None:
     ]
 
 
-@pytest.mark.parametrize(
-    "header",
-    [
-        "x-amz-object-lock-mode",
-        "x-amz-object-lock-legal-hold",
-    ],
-)
-def test_what_is_not_built_is_refused_and_not_ignored(s3: Client, bucket: str, header: str) -> None:
-    answer = s3.request("PUT", f"{bucket}/k", "", {header: "AES256"}, TEXT)
-    assert (answer.status, answer.code) == (400, "InvalidRequest")
-    assert s3.head(f"{bucket}/k").status == 404
-
-
 CUSTOMER_KEY = "x-amz-server-side-encryption-customer-"
 
 
@@ -881,11 +868,6 @@ def test_to_delete_an_unknown_version_changes_nothing(s3: Client, key: str, vers
     assert "x-evil" not in answer.headers
     assert s3.get(key).body == TEXT
     assert s3.get(key, f"versionId={version}").code == "NoSuchVersion"
-
-
-def test_the_governance_bypass_header_is_taken(s3: Client, key: str) -> None:
-    assert s3.delete(key, x_amz_bypass_governance_retention="true").status == 204
-    assert s3.get(key).status == 404
 
 
 def test_conditions_on_a_delete(s3: Client, key: str) -> None:
