@@ -37,6 +37,8 @@ AFTER = [
     signals.object_removed,
     signals.object_tagged,
     signals.object_acl_changed,
+    signals.object_retention_changed,
+    signals.object_legal_hold_changed,
 ]
 BEFORE = [
     signals.before_bucket_created,

@@ -12,7 +12,6 @@ from ..errors import InvalidArgument
 from ..errors import InvalidBucketName
 from ..errors import InvalidLocationConstraint
 from ..errors import InvalidRequest
-from ..errors import NotImplemented as NotImplementedByS3
 from ..model import ObjectOwnership
 from ..store.ownership import SETTING as OWNERSHIP
 from ..wire.headers import check_tags

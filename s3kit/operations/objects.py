@@ -107,9 +107,8 @@ def refuse_unbuilt_headers(call: Call) -> None:
     :raises InvalidRequest: the request asks for what this endpoint does not have.
     """
     for name in call.environ:
-        if name.startswith(UNBUILT):
-            if call.operation.name != "PutObject":
-                raise InvalidRequest("Only PutObject can append to an object.")
+        if name.startswith(UNBUILT) and call.operation.name != "PutObject":
+            raise InvalidRequest("Only PutObject can append to an object.")
 
 
 def storage_class_of(call: Call) -> str:

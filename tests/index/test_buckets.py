@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from s3kit.errors import BucketAlreadyExists
 from s3kit.errors import BucketNotEmpty
+from s3kit.errors import InvalidBucketState
 from s3kit.errors import NoSuchBucket
 from s3kit.index import buckets
 from s3kit.index import garbage
@@ -70,6 +72,71 @@ def test_acl_and_versioning_are_replaced(index: Index, bucket: Bucket) -> None:
         index.write(lambda c: buckets.set_acl(c, bucket.id + 1, None))
     with pytest.raises(NoSuchBucket):
         index.write(lambda c: buckets.set_versioning(c, bucket.id + 1, Versioning.ENABLED))
+
+
+def test_object_lock_and_suspended_versioning_exclude_each_other(
+    index: Index, bucket: Bucket
+) -> None:
+    def now() -> tuple[Versioning, bool]:
+        state = index.read(lambda c: buckets.get_state(c, bucket.id))
+        return state.versioning, state.object_lock
+
+    def set_versioning(versioning: Versioning) -> None:
+        index.write(lambda c: buckets.set_versioning(c, bucket.id, versioning))
+
+    for versioning in (None, Versioning.SUSPENDED):
+        if versioning is not None:
+            set_versioning(versioning)
+        with pytest.raises(InvalidBucketState):
+            index.write(lambda c: buckets.set_object_lock(c, bucket.id))
+        assert not now()[1]
+    set_versioning(Versioning.ENABLED)
+    for _ in range(2):
+        index.write(lambda c: buckets.set_object_lock(c, bucket.id))
+        set_versioning(Versioning.ENABLED)
+        assert now() == (Versioning.ENABLED, True)
+        with pytest.raises(InvalidBucketState):
+            set_versioning(Versioning.SUSPENDED)
+    assert now() == (Versioning.ENABLED, True)
+    for work in (
+        lambda c: buckets.set_object_lock(c, bucket.id + 1),
+        lambda c: buckets.set_versioning(c, bucket.id + 1, Versioning.SUSPENDED),
+    ):
+        with pytest.raises(NoSuchBucket):
+            index.write(work)
+
+
+def test_of_object_lock_and_suspension_at_once_one_comes_first(index: Index) -> None:
+    def locking(c: Connection, number: int) -> None:
+        buckets.set_object_lock(c, number)
+
+    def suspending(c: Connection, number: int) -> None:
+        buckets.set_versioning(c, number, Versioning.SUSPENDED)
+
+    for turn in range(5):
+        made = index.write(
+            lambda c, n=turn: buckets.insert(  # type: ignore[misc]
+                c, f"race-{n}", "a", 1, versioning=Versioning.ENABLED
+            )
+        )
+        begin = threading.Barrier(2)
+
+        def run(
+            work: Callable[[Connection, int], None],
+            number: int = made.id,
+            begin: threading.Barrier = begin,
+        ) -> bool:
+            begin.wait()
+            try:
+                index.write(lambda c: work(c, number))
+            except InvalidBucketState:
+                return False
+            return True
+
+        with ThreadPoolExecutor(2) as pool:
+            assert sorted(pool.map(run, (locking, suspending))) == [False, True]
+        state = index.read(lambda c, n=made.id: buckets.get_state(c, n))  # type: ignore[misc]
+        assert state.object_lock is (state.versioning is Versioning.ENABLED)
 
 
 def test_a_bucket_with_any_version_is_not_empty(index: Index, bucket: Bucket) -> None:

@@ -306,8 +306,8 @@ def test_checksums_come_back_as_they_were(checksum: Checksum | None) -> None:
         ObjectLock,
         st.sampled_from(["", "GOVERNANCE", "COMPLIANCE"]),
         st.integers(0, 2**53),
-        st.booleans(),
-        st.booleans(),
+        st.sampled_from([None, False, True]),
+        st.sampled_from([None, False, True]),
         st.integers(0, 36500),
         st.integers(0, 100),
     )

@@ -12,12 +12,15 @@ import os
 import shutil
 import tempfile
 import threading
+import time
 from collections.abc import Callable
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 from dataclasses import field
+from datetime import UTC
+from datetime import datetime
 from pathlib import Path
 from urllib.parse import quote
 from urllib.parse import unquote_plus
@@ -55,6 +58,8 @@ bodies = st.one_of(
     st.binary(max_size=INLINE + 2),
     st.builds(lambda seed, size: seed * size, st.binary(min_size=1, max_size=3), st.just(100_000)),
 )
+modes = st.sampled_from(["GOVERNANCE", "COMPLIANCE"])
+holds = st.sampled_from(["ON", "OFF"])
 RACERS = 4
 
 
@@ -74,6 +79,15 @@ class Kept:
 
     version_id: str
     stored: Stored | None
+    mode: str = ""
+    until: int = 0
+    """Seconds since the epoch."""
+    hold: str = ""
+
+    def protected(self, now: float, *, bypass: bool = False) -> bool:
+        """Whether a lock keeps it from being removed."""
+        retained = self.mode != "" and self.until > now
+        return self.hold == "ON" or (retained and not (bypass and self.mode == "GOVERNANCE"))
 
 
 @dataclass
@@ -105,11 +119,18 @@ class EndpointMachine(RuleBasedStateMachine):
         self.app = self.open_app()
         self.client = Client(self.app, Signer("AKIAMACHINE", "secret"))
         self.versioning = ""
+        self.locking = False
+        self.passed = 0.0
+        self.app.store._backing.clock = self.now
         self.history: dict[str, list[Kept]] = {}
         self.uploads: list[Parts] = []
 
     def open_app(self) -> S3App:
         raise NotImplementedError
+
+    def now(self) -> float:
+        """Seconds since the epoch, as the endpoint sees them."""
+        return time.time() + self.passed
 
     @initialize()
     def make_bucket(self) -> None:
@@ -155,6 +176,9 @@ class EndpointMachine(RuleBasedStateMachine):
     def switch_versioning(self, status: str) -> None:
         document = f"<VersioningConfiguration><Status>{status}</Status></VersioningConfiguration>"
         answer = self.client.put(path_of(BUCKET), document.encode(), "versioning")
+        if self.locking and status == "Suspended":
+            assert (answer.status, answer.code) == (409, "InvalidBucketState")
+            return
         assert answer.status == 200
         assert self.client.get(path_of(BUCKET), "versioning").text("Status") == status
         self.versioning = status
@@ -216,10 +240,21 @@ class EndpointMachine(RuleBasedStateMachine):
             )
 
     @precondition(lambda self: any(self.history.values()))
-    @rule(data=st.data())
-    def delete_version(self, data: st.DataObject) -> None:
+    @rule(data=st.data(), bypass=st.booleans())
+    def delete_version(self, data: st.DataObject, bypass: bool) -> None:
         key, kept = self.draw_version(data)
         query = f"versionId={kept.version_id}"
+        if kept.protected(self.now(), bypass=bypass):
+            headers = {"x-amz-bypass-governance-retention": "true"} if bypass else {}
+            answer = self.client.request("DELETE", path_of(BUCKET, key), query, headers)
+            assert (answer.status, answer.code) == (403, "AccessDenied")
+            return
+        if kept.protected(self.now()):
+            bypassing = {"x-amz-bypass-governance-retention": "true"}
+            answer = self.client.request("DELETE", path_of(BUCKET, key), query, bypassing)
+            assert answer.status == 204
+            self.history[key].remove(kept)
+            return
         for _ in range(2):
             answer = self.client.delete(path_of(BUCKET, key), query)
             assert answer.status == 204
@@ -241,7 +276,12 @@ class EndpointMachine(RuleBasedStateMachine):
         document = f"<Delete>{listed}</Delete>".encode()
         headers = {"Content-MD5": _content_md5(document)}
         answer = self.client.request("POST", path_of(BUCKET), "delete", headers, document)
+        now = self.now()
+        kept_back = [kept.version_id for _, kept in chosen if kept.protected(now)]
+        chosen = [(key, kept) for key, kept in chosen if not kept.protected(now)]
         assert answer.texts("Deleted/VersionId") == [kept.version_id for _, kept in chosen]
+        assert answer.texts("Error/VersionId") == kept_back
+        assert set(answer.texts("Error/Code")) <= {"AccessDenied"}
         for key, kept in chosen:
             self.history[key] = [each for each in self.history[key] if each is not kept]
 
@@ -265,6 +305,89 @@ class EndpointMachine(RuleBasedStateMachine):
         assert answer.status == 200
         assert answer.headers["x-amz-copy-source-version-id"] == kept.version_id
         self.stored(copied, Stored(there.body, there.etag, "", there.tags), answer)
+
+    # -- locks
+
+    @rule()
+    def switch_object_lock_on(self) -> None:
+        document = "<ObjectLockEnabled>Enabled</ObjectLockEnabled>"
+        document = f"<ObjectLockConfiguration>{document}</ObjectLockConfiguration>"
+        answer = self.checked("PUT", path_of(BUCKET), "object-lock", document.encode())
+        if self.versioning == "Enabled":
+            assert answer.status == 200
+            self.locking = True
+        else:
+            assert (answer.status, answer.code) == (409, "InvalidBucketState")
+
+    @rule(days=st.integers(1, 60))
+    def time_passes(self, days: int) -> None:
+        self.passed += days * 24 * 3600
+
+    def checked(
+        self, method: str, path: str, query: str, body: bytes, *, bypass: bool = False, **more: str
+    ) -> Answer:
+        """A request whose body is safe from damage."""
+        headers = {"Content-MD5": _content_md5(body), **more}
+        if bypass:
+            headers["x-amz-bypass-governance-retention"] = "true"
+        return self.client.request(method, path, query, headers, body)
+
+    def date(self, days: int) -> tuple[int, str]:
+        until = int(self.now()) + days * 24 * 3600
+        return until, f"{datetime.fromtimestamp(until, UTC):%Y-%m-%dT%H:%M:%SZ}"
+
+    @rule(key=keys, body=bodies, mode=modes, days=st.integers(1, 90), hold=holds)
+    def put_locked(self, key: str, body: bytes, mode: str, days: int, hold: str) -> None:
+        until, text = self.date(days)
+        lock = {
+            "x-amz-object-lock-mode": mode,
+            "x-amz-object-lock-retain-until-date": text,
+            "x-amz-object-lock-legal-hold": hold,
+        }
+        answer = self.checked("PUT", path_of(BUCKET, key), "", body, **lock)
+        if not self.locking:
+            assert (answer.status, answer.code) == (400, "InvalidRequest")
+            return
+        assert answer.status == 200
+        self.stored(key, Stored(body, md5(body), ""), answer)
+        kept = self.history[key][0]
+        kept.mode, kept.until, kept.hold = mode, until, hold
+
+    @precondition(lambda self: self.locking and any(self.history.values()))
+    @rule(data=st.data(), mode=modes, days=st.integers(1, 90), bypass=st.booleans())
+    def retain(self, data: st.DataObject, mode: str, days: int, bypass: bool) -> None:
+        key, kept = self.draw_version(data)
+        until, text = self.date(days)
+        document = f"<Mode>{mode}</Mode><RetainUntilDate>{text}</RetainUntilDate>"
+        document = f"<Retention>{document}</Retention>"
+        query = f"retention&versionId={kept.version_id}"
+        path = path_of(BUCKET, key)
+        answer = self.checked("PUT", path, query, document.encode(), bypass=bypass)
+        held = kept.mode and kept.until > self.now()
+        held = held and not (bypass and kept.mode == "GOVERNANCE")
+        if kept.stored is None:
+            assert (answer.status, answer.code) == (405, "MethodNotAllowed")
+        elif held and (mode != kept.mode or until < kept.until):
+            assert (answer.status, answer.code) == (403, "AccessDenied")
+        else:
+            assert answer.status == 200
+            kept.mode, kept.until = mode, until
+
+    @precondition(lambda self: self.locking and any(self.history.values()))
+    @rule(data=st.data(), status=holds)
+    def hold(self, data: st.DataObject, status: str) -> None:
+        key, kept = self.draw_version(data)
+        answer = self.place_hold(key, kept, status)
+        if kept.stored is None:
+            assert (answer.status, answer.code) == (405, "MethodNotAllowed")
+        else:
+            assert answer.status == 200
+            kept.hold = status
+
+    def place_hold(self, key: str, kept: Kept, status: str) -> Answer:
+        document = f"<LegalHold><Status>{status}</Status></LegalHold>".encode()
+        query = f"legal-hold&versionId={kept.version_id}"
+        return self.checked("PUT", path_of(BUCKET, key), query, document)
 
     @rule(source=keys, copied=keys)
     def copy(self, source: str, copied: str) -> None:
@@ -463,6 +586,14 @@ class EndpointMachine(RuleBasedStateMachine):
             return
         assert answer.status == 200
         assert answer.body == kept.stored.body
+        lock = answer.headers.get("x-amz-object-lock-mode", "")
+        assert (lock, answer.headers.get("x-amz-object-lock-legal-hold", "")) == (
+            kept.mode,
+            kept.hold,
+        )
+        if kept.mode:
+            text = answer.headers["x-amz-object-lock-retain-until-date"]
+            assert datetime.fromisoformat(text).timestamp() == kept.until
         assert answer.headers.get("x-amz-meta-note", "") == kept.stored.metadata
         assert answer.headers.get("x-amz-tagging-count", "0") == str(len(kept.stored.tags))
 
@@ -591,6 +722,12 @@ class EndpointMachine(RuleBasedStateMachine):
             for kept in history:
                 assert client.delete(path_of(BUCKET)).code == "BucketNotEmpty"
                 query = f"versionId={kept.version_id}"
+                if kept.protected(self.now()):
+                    answer = client.delete(path_of(BUCKET, key), query)
+                    assert (answer.status, answer.code) == (403, "AccessDenied")
+                if kept.hold == "ON":
+                    assert self.place_hold(key, kept, "OFF").status == 200
+                self.passed += max(0.0, kept.until - self.now() + 1)
                 assert client.delete(path_of(BUCKET, key), query).status == 204
         assert client.delete(path_of(BUCKET)).status in (204, 404)
         store.collect_garbage(now=2**53)
