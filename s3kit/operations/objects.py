@@ -70,9 +70,7 @@ SAID_AT_THE_BEGINNING = (
     "HTTP_X_AMZ_TAGGING",
     "HTTP_X_AMZ_WEBSITE_REDIRECT_LOCATION",
 )
-UNBUILT = (
-    "HTTP_X_AMZ_WRITE_OFFSET_BYTES",
-)
+UNBUILT = ("HTTP_X_AMZ_WRITE_OFFSET_BYTES",)
 
 
 def checksum_header(checksum: Checksum) -> tuple[str, str]:

@@ -27,6 +27,7 @@ from .events import Origin
 from .events import emit_object
 from .objects import Objects
 from .objects import VersionChanged
+from .retention import check_unprotected
 
 MOST = 1000
 """Annotations of one version."""
@@ -147,6 +148,7 @@ class Annotations:
         if_match: tuple[str, ...] | None,
     ) -> ObjectVersion:
         version = self._objects.lock_version(c, bucket, key, version_id, seq)
+        check_unprotected(version.lock, self._backing.now())
         if if_match is not None and version.etag not in if_match and if_match != ("*",):
             raise PreconditionFailed(condition="x-amz-object-if-match")
         return version

@@ -9,7 +9,6 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from ..errors import InvalidRequest
-from ..index import objects as object_rows
 from ..index.session import Connection
 from ..model import Bucket
 from ..model import ObjectLock
@@ -125,8 +124,7 @@ class Locks:
             state = versions.state_for_write(c, bucket, self._backing.profile)
             if not state.object_lock:
                 raise InvalidRequest(versions.NOT_LOCKABLE)
-            version = replace(version, lock=change(version))
-            object_rows.set_lock(c, version.seq, version.lock)
+            version = versions.set_lock(c, version, change(version))
             self._backing.outbox.record(c, event, bucket, version, origin, state.present)
             return version
 

@@ -6,7 +6,6 @@ import hashlib
 from dataclasses import dataclass
 from dataclasses import replace
 
-from ..errors import AccessDenied
 from ..errors import IdempotencyParameterMismatch
 from ..errors import PreconditionFailed
 from ..index import objects as object_rows
@@ -16,7 +15,6 @@ from ..index.connections import Connection
 from ..model import NO_LOCK
 from ..model import NULL_VERSION
 from ..model import Bucket
-from ..model import ObjectLock
 from ..model import ObjectVersion
 from ..model import Versioning
 from ..signals import before_object_created
@@ -35,6 +33,7 @@ from .objects import MARKED
 from .objects import REMOVED
 from .objects import VersionChanged
 from .objects import absence
+from .retention import check_unprotected
 
 CREATED = "s3:ObjectCreated:Copy"
 """S3 has no event of its own for a rename."""
@@ -116,7 +115,7 @@ class Renaming:
                 raise absence(None, wanted.source, None, "PUT")
             check_source(wanted.source_conditions, source)
             check_target(wanted.conditions, target)
-            check_unlocked(source.lock, now)
+            check_unprotected(source.lock, now)
             replaced = target is not None
             state = versions.state_for_write(c, bucket, backing.profile)
             made, removed = self._rename(c, bucket, state, source, target, wanted.key, origin)
@@ -189,13 +188,6 @@ def check_target(conditions: Conditions | None, target: ObjectVersion | None) ->
         raise PreconditionFailed(condition="If-Match")
     elif conditions.if_modified_since is not None:
         raise PreconditionFailed(condition="If-Modified-Since")
-
-
-def check_unlocked(lock: ObjectLock, now: int) -> None:
-    """:raises AccessDenied: a locked object keeps its key."""
-    held = lock.legal_hold or lock.event_hold
-    if held or (lock.mode and lock.retain_until > now):
-        raise AccessDenied("Access Denied because object protected by object lock.")
 
 
 def _digest(*words: str) -> str:

@@ -122,6 +122,18 @@ def changed(lock: ObjectLock, wanted: Retention, now: int, *, bypass: bool = Fal
     return new
 
 
+def not_weaker(lock: ObjectLock, wanted: ObjectLock, now: int) -> ObjectLock:
+    """``wanted``, but for what a COMPLIANCE that is in force forbids; for replicas.
+
+    An event hold may be released, for a retention at least as long.
+    """
+    if lock.mode != COMPLIANCE or not is_retained(lock, now):
+        return wanted
+    if wanted.mode != COMPLIANCE:
+        return replace(lock, legal_hold=wanted.legal_hold)
+    return replace(wanted, retain_until=max(wanted.retain_until, retained_until(lock, now)))
+
+
 def _fixed(lock: ObjectLock, mode: str, until: int) -> ObjectLock:
     # A hold that ever was is shown as released.
     event_hold = None if lock.event_hold is None else False

@@ -19,6 +19,7 @@ from ..index.session import Connection
 from ..model import NO_LOCK
 from ..model import NULL_VERSION
 from ..model import Bucket
+from ..model import ObjectLock
 from ..model import ObjectVersion
 from ..model import Setting
 from ..model import Versioning
@@ -141,3 +142,22 @@ def remove_version(
         retention.check_unprotected(named.lock, marker.modified, bypass=bypass)
         object_rows.remove_version(c, named, marker.modified)
     return named
+
+
+def add_replica(c: Connection, replica: ObjectVersion, *, new_content: bool) -> None:
+    """Store a copy of another bucket's version under the id, and with the lock, of that one.
+
+    It replaces nothing, and the rule of its own bucket is not for it.
+    """
+    object_rows.put_version(c, replica, replaces=None, new_content=new_content)
+
+
+def set_lock(c: Connection, version: ObjectVersion, lock: ObjectLock) -> ObjectVersion:
+    """Give a version the lock that :mod:`s3kit.store.retention` says it may have now."""
+    object_rows.set_lock(c, version.seq, lock)
+    return replace(version, lock=lock)
+
+
+def follow_lock(c: Connection, replica: ObjectVersion, lock: ObjectLock, now: int) -> ObjectVersion:
+    """Give a replica the lock that its source has, as far as its own COMPLIANCE allows it."""
+    return set_lock(c, replica, retention.not_weaker(replica.lock, lock, now))

@@ -450,6 +450,24 @@ def test_what_is_no_legal_hold_changes_nothing(s3: Client, locked: str, document
     assert s3.get(f"{locked}/k", "legal-hold").code == "NoSuchObjectLockConfiguration"
 
 
+def test_the_annotations_of_a_locked_version_stay(s3: Client, locked: str) -> None:
+    path = f"{locked}/k"
+    put(s3, path)
+    note = "annotation&annotationName={}"
+    assert s3.put(path, b"before", note.format("a")).status == 200
+    hold(s3, path, "ON")
+    for answer in (
+        s3.put(path, b"after", note.format("a")),
+        s3.put(path, b"new", note.format("b")),
+        s3.delete(path, note.format("a")),
+    ):
+        assert (answer.status, answer.code) == (403, "AccessDenied")
+        assert answer.text("Message") == PROTECTED
+    assert s3.get(path, note.format("a")).body == b"before"
+    hold(s3, path, "OFF")
+    assert s3.delete(path, note.format("a")).status == 204
+
+
 # -- event holds
 
 

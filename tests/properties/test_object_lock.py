@@ -357,9 +357,15 @@ def test_a115_nor_does_what_no_sdk_would_send(app: S3App, vault: Vault, who: str
         for path in (f"/{vault.bucket}", *(f"/{vault.bucket}/{key}" for key in vault.versions)):
             key = path.rpartition("/")[2]
             version = vault.versions.get(key)
-            headers = dict(BYPASS)
+            size = len(LARGE if key == "large" else BODY)
+            appending = {**BYPASS, "x-amz-write-offset-bytes": str(size)}
+            renaming = {**BYPASS, "x-amz-rename-source": path}
             for query in {word, f"{word}&versionId={version}".strip("&")}:
-                client.request(method, path, query, headers, b"")
+                client.request(method, path, query, BYPASS, b"")
+                if method == "PUT":
+                    client.request(method, path, query, appending, b"more")
+            if word == "renameObject":
+                client.request(method, f"/{vault.bucket}/renamed", word, renaming, b"")
     vault.check()
 
 

@@ -19,6 +19,7 @@ from s3kit.store.retention import changed
 from s3kit.store.retention import check_unprotected
 from s3kit.store.retention import is_protected
 from s3kit.store.retention import is_retained
+from s3kit.store.retention import not_weaker
 from s3kit.store.retention import read_default
 from s3kit.store.retention import retained_until
 
@@ -194,6 +195,27 @@ def test_no_row_of_changes_ends_compliance_early(
         if lock.event_hold and not after.event_hold:
             assert wanted.event_hold is False
         lock = after
+
+
+# -- replicas
+
+
+def test_a_replica_follows_its_source_but_not_out_of_compliance() -> None:
+    fixed = ObjectLock(COMPLIANCE, NOW + 10)
+    held = ObjectLock(COMPLIANCE, 0, None, True, 30)
+    for wanted in (NO_LOCK, ObjectLock(GOVERNANCE, NOW + 99)):
+        assert not_weaker(fixed, wanted, NOW) == fixed
+        assert not_weaker(held, wanted, NOW) == held
+    assert not_weaker(fixed, ObjectLock(legal_hold=True), NOW) == ObjectLock(
+        COMPLIANCE, NOW + 10, True
+    )
+    assert not_weaker(fixed, ObjectLock(COMPLIANCE, NOW + 9), NOW) == fixed
+    longer = ObjectLock(COMPLIANCE, NOW + 11)
+    assert not_weaker(fixed, longer, NOW) == longer
+    released = ObjectLock(COMPLIANCE, NOW + 1, None, False)
+    assert not_weaker(held, released, NOW) == ObjectLock(COMPLIANCE, NOW + 30 * DAY, None, False)
+    for lock in (ObjectLock(COMPLIANCE, NOW), ObjectLock(GOVERNANCE, NOW + 10), NO_LOCK):
+        assert not_weaker(lock, NO_LOCK, NOW) == NO_LOCK
 
 
 # -- the rule of a bucket

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -11,6 +13,7 @@ import pytest
 from s3kit.app import S3App
 from s3kit.config import Config
 from s3kit.model import Versioning
+from tests.client import Answer
 from tests.client import Client
 from tests.client import Signer
 from tests.databases import KINDS
@@ -151,3 +154,62 @@ def test_with_a_profile_that_always_keeps_versions_the_history_outlives_it(
     assert client.get(f"{BUCKET}/k", f"versionId={version}").body == b"second"
     assert client.get(f"{BUCKET}/k", "versionId=null").body == b"first"
     app.close()
+
+
+# -- Object Lock
+
+LOCKING = (
+    b"<ObjectLockConfiguration><ObjectLockEnabled>Enabled</ObjectLockEnabled>%s"
+    b"</ObjectLockConfiguration>"
+)
+RULE = b"<Rule><DefaultRetention><Mode>COMPLIANCE</Mode><Days>1</Days></DefaultRetention></Rule>"
+HOLD = b"<LegalHold><Status>ON</Status></LegalHold>"
+
+
+def checked(client: Client, path: str, body: bytes, query: str = "", **headers: str) -> Answer:
+    """A PUT with the checksum that locks want."""
+    digest = hashlib.md5(body, usedforsecurity=False).digest()
+    return client.put(path, body, query, Content_MD5=base64.b64encode(digest).decode(), **headers)
+
+
+def test_object_lock_counts_at_once_in_every_process(pair: tuple[Client, Client]) -> None:
+    one, two = pair
+    path = f"{BUCKET}/k"
+    one.put(BUCKET, ENABLED, "versioning")
+    two.get(path)
+    assert checked(one, BUCKET, LOCKING % b"", "object-lock").status == 200
+    # This one remembers a bucket without Object Lock.
+    held = checked(two, path, b"held", x_amz_object_lock_legal_hold="ON")
+    assert held.status == 200
+    assert checked(one, BUCKET, LOCKING % RULE, "object-lock").status == 200
+    ruled = two.put(path, b"ruled").headers["x-amz-version-id"]
+    answer = one.get(path, f"versionId={ruled}")
+    assert answer.headers["x-amz-object-lock-mode"] == "COMPLIANCE"
+    for client in (one, two):
+        for version in (ruled, held.headers["x-amz-version-id"]):
+            assert client.delete(path, f"versionId={version}").code == "AccessDenied"
+        assert client.put(BUCKET, SUSPENDED, "versioning").code == "InvalidBucketState"
+        assert client.delete(BUCKET).code == "BucketNotEmpty"
+    marker = two.delete(path).headers["x-amz-version-id"]
+    assert one.delete(path, f"versionId={marker}").status == 204
+
+
+def test_of_a_hold_and_a_removal_at_once_one_comes_first(pair: tuple[Client, Client]) -> None:
+    """No version is gone that was answered to be held."""
+    one, two = pair
+    one.put(BUCKET, ENABLED, "versioning")
+    assert checked(one, BUCKET, LOCKING % b"", "object-lock").status == 200
+    for turn in range(8):
+        path = f"{BUCKET}/{turn}"
+        version = one.put(path, b"x").headers["x-amz-version-id"]
+        this = f"versionId={version}"
+        with ThreadPoolExecutor(2) as pool:
+            holding = pool.submit(checked, one, path, HOLD, f"legal-hold&{this}")
+            removing = pool.submit(two.delete, path, this)
+        held, removed = holding.result(), removing.result()
+        if held.status == 200:
+            assert removed.code == "AccessDenied"
+            assert one.get(path, this).body == b"x"
+        else:
+            assert held.code in ("NoSuchVersion", "NoSuchKey")
+            assert removed.status == 204
