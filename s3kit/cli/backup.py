@@ -20,8 +20,10 @@ from typing import TypeVar
 import click
 
 from ..app import S3App
+from ..app import open_encryptions
 from ..blobs.place import Place
 from ..blobs.place import open_place
+from ..config import Config
 from ..config import ConfigError
 from ..config import nearest
 from ..store.backup import BackupError
@@ -189,8 +191,10 @@ def restore(
                 bar.begin(int(chosen.manifest["bytes"]))
                 work = app.store.restore(place, chosen, rate=rate, advance=bar.advance)
                 result = work.run(checked=lambda: None if data is None else _make_data(data, work))
+            used = set(app.store.rotation().used())
         finally:
             app.close()
+        _tell_missing_keys(used, settings.with_master_key().config)
     click.echo(json.dumps(asdict(result)) if as_json else _sentence("Restored", result))
     _tell_damage(result)
     context.exit(1 if result.damaged else 0)
@@ -226,6 +230,18 @@ def _make_data(data: Path, work: Restore) -> None:
                     with suppress(FileExistsError):
                         os.link(half, data / name)
     make_data(data)
+
+
+def _tell_missing_keys(used: set[str], config: Config) -> None:
+    """Warn of encrypted objects that nobody can read here: their master key lies elsewhere."""
+    masters = open_encryptions(config).masters if used else None
+    missing = used - set(() if masters is None else masters.ids())
+    if missing:
+        click.echo(
+            f"Warning: encrypted objects need the master keys {', '.join(sorted(missing))}, which "
+            "are not here. Add the lines of the former endpoint's master.key to this one's.",
+            err=True,
+        )
 
 
 def _choose(found: list[Snapshot], name: str | None, source: str) -> Snapshot:

@@ -39,12 +39,12 @@ from ..wire.xml import from_xml
 from ..wire.xml import to_xml
 
 MOST_BYTES = 64 * 1024
-_ON_READS = (
-    "HTTP_X_AMZ_SERVER_SIDE_ENCRYPTION",
-    "HTTP_X_AMZ_SERVER_SIDE_ENCRYPTION_AWS_KMS_KEY_ID",
-)
-_CUSTOMER = tuple(
-    f"HTTP_X_AMZ_SERVER_SIDE_ENCRYPTION_CUSTOMER_{name}" for name in ("ALGORITHM", "KEY", "KEY_MD5")
+_HEADERS = frozenset(
+    "HTTP_" + name.upper().replace("-", "_")
+    for name in (
+        *(SSE, KEY_ID, CONTEXT, BUCKET_KEY),
+        *(CUSTOMER_PREFIX + each for each in ("algorithm", "key", "key-md5")),
+    )
 )
 INSECURE = (
     "Requests specifying Server Side Encryption with Customer provided keys must be made over a "
@@ -110,7 +110,12 @@ def wanted_of(call: Call) -> Wanted | None:
 
     :raises InvalidArgument: InvalidRequest, NotImplemented
     """
-    return checked(call, read_wanted(call.header))
+    return checked(call, read_wanted(call.header) if _says_anything(call) else None)
+
+
+def _says_anything(call: Call) -> bool:
+    """Whether any header is about encryption; most requests have none."""
+    return not call.environ.keys().isdisjoint(_HEADERS)
 
 
 def checked(call: Call, wanted: Wanted | None) -> Wanted | None:
@@ -127,18 +132,15 @@ def customer_key_of(call: Call) -> CustomerKey | None:
 
     :raises InvalidArgument: InvalidRequest: it is none, or something that only a write can ask for.
     """
-    environ = call.environ
-    for name in _ON_READS:
-        if name in environ:
-            refuse_on_reads(call.header)
-    if not any(name in environ for name in _CUSTOMER):
+    if not _says_anything(call):
         return None
+    refuse_on_reads(call.header)
     return _required_secrecy(call, read_customer_key(call.header))
 
 
 def customer_key_sent(call: Call) -> CustomerKey | None:
     """The customer's key of a write that is done."""
-    return read_customer_key(call.header)
+    return read_customer_key(call.header) if _says_anything(call) else None
 
 
 def source_key_of(call: Call) -> CustomerKey | None:

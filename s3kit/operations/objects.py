@@ -338,6 +338,8 @@ def read_object(call: Call, *, head: bool) -> Response:
         )
     else:
         body = call.store.objects.read(version, start, end, customer_key=customer_key)
+        if inline is not None:
+            body = tuple(body)
     return Response(status, headers, body)
 
 

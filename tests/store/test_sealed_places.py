@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import threading
 import time
+import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,12 +13,15 @@ import pytest
 
 from s3kit.app import S3App
 from s3kit.blobs.place import open_place
+from s3kit.store import Attributes
 from s3kit.store import master_keys
 from s3kit.store.backup import snapshots_at
 from s3kit.store.master_keys import MasterKeys
 from s3kit.store.master_keys import UnusableKey
 from s3kit.store.master_keys import id_of
 from s3kit.store.master_keys import read_file
+from s3kit.wire.checksums import BodyReader
+from s3kit.wire.encryption import Wanted
 from tests.client import Client
 from tests.endpoint import OWNER
 from tests.endpoint import make_app
@@ -290,3 +294,34 @@ def test_a_key_is_read_in_both_alphabets_of_base64() -> None:
     for text in (base64.b64encode(key), base64.urlsafe_b64encode(key)):
         assert master_keys.read_key(text.decode() + "\n") == key
         assert master_keys.read_key(text.decode().rstrip("=")) == key
+
+
+class Endless:
+    """A body of so many bytes that nobody holds."""
+
+    def __init__(self, size: int) -> None:
+        self._left = size
+
+    def read(self, size: int = -1, /) -> bytes:
+        block = bytes(min(size, self._left))
+        self._left -= len(block)
+        return block
+
+
+def test_a_large_object_is_sealed_and_read_in_little_memory(tmp_path: Path) -> None:
+    size = 24 << 20
+    app = make_app("file", tmp_path)
+    Client(app, OWNER).put("/bucket")
+    bucket = app.store.buckets.get("bucket")
+    body = BodyReader(Endless(size), size)
+    attributes = Attributes("owner-id", wanted=Wanted("AES256"))
+    tracemalloc.start()
+    try:
+        version = app.store.objects.put(bucket, b"k", body, attributes)
+        read = sum(len(block) for block in app.store.objects.read(version))
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    app.close()
+    assert read == size
+    assert most < 6 << 20
