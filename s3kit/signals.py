@@ -40,6 +40,8 @@ object_removed = Signal("An object was removed, or a delete marker hides it.")
 object_tagged = Signal("An object's tags were set or removed.")
 object_annotated = Signal("An object's annotation was put or removed.")
 object_acl_changed = Signal("An object's ACL was set.")
+object_restored = Signal("An archived object can be read for some days, or no longer.")
+object_transitioned = Signal("Lifecycle has given an object another storage class.")
 
 
 class Veto(Exception):

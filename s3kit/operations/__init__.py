@@ -28,6 +28,8 @@ THEMES = (
     "website",
     "sessions",
     "renaming",
+    "lifecycle",
+    "restoring",
 )
 
 
