@@ -213,6 +213,7 @@ def append_object(call: Call) -> ObjectVersion:
         return appending.create(
             bucket, key, body, attributes, conditions=conditions, origin=call.origin
         )
+    call.store.restoring.check_readable(seen)
     for name in call.environ:
         if name.startswith(SAID_AT_THE_BEGINNING):
             raise InvalidRequest(

@@ -17,9 +17,9 @@ from ..index.session import Index
 from ..model import Bucket
 from ..profile import AWS
 from ..profile import Profile
+from ..wire.lifecycle import SMALL
 from .annotations import Annotations
 from .appending import Appending
-from ..wire.lifecycle import SMALL
 from .backing import Backing
 from .buckets import Buckets
 from .copying import Copying

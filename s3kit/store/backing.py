@@ -36,9 +36,9 @@ from ..model import Part
 from ..profile import AWS
 from ..profile import Profile
 from ..wire.encryption import CustomerKey
+from ..wire.lifecycle import SMALL
 from .encryption import Encryptions
 from .encryption import Sealing
-from ..wire.lifecycle import SMALL
 
 if TYPE_CHECKING:
     from .outbox import Outbox
@@ -83,8 +83,8 @@ class Backing:
     __slots__ = (
         "_place",
         "clock",
-        "encryptions",
         "day",
+        "encryptions",
         "grace_seconds",
         "index",
         "inline_threshold",

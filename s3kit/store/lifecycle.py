@@ -710,7 +710,8 @@ class _Walk:
         if judged is None or judged[2] != proposal.decision or version.content is None:
             return False
         now = judged[0]
-        if now.content is None or now.content.id != version.content.id:
+        # Bytes may have been added to it, or it lies on another storage by now.
+        if now.content is None or (now.content, now.etag) != (version.content, version.etag):
             return False
         rows.point_at(c, now, content, parts)
         object_rows.set_storage_class(c, now, proposal.decision.storage_class)
