@@ -188,6 +188,9 @@ def open_store_of(config: Config, key_provider: KeyProvider | None = None) -> St
         orphan_seconds=config.orphan_seconds,
         profile=profile_of(config),
         encryptions=encryptions,
+        storage_classes=config.storage_classes,
+        lifecycle_day_seconds=config.lifecycle_day_seconds,
+        smallest_transition=config.smallest_transition,
     )
     outbox = store.outbox
     outbox.region = config.region
@@ -197,6 +200,7 @@ def open_store_of(config: Config, key_provider: KeyProvider | None = None) -> St
         outbox.subscribe_by_name(name)
     for arn, target in config.notifications.items():
         store.notifications.add_target(arn, target)
+    store.lifecycle.enabled = config.run_lifecycle
     return store
 
 
@@ -409,6 +413,7 @@ class S3App:
         if method != "GET" and method != "HEAD":
             self.store.janitor.nudge()
             self.store.outbox.nudge()
+            self.store.lifecycle.nudge()
         return answer
 
     def _handle(self, handler: Callable[[Call], Answer], call: Call) -> Answer:

@@ -313,6 +313,7 @@ class Client:
 
         def work(call: Call) -> bytes:
             version = readable(call)
+            call.store.restoring.check_readable(version)
             first, last = 0, version.size
             if start or end is not None:
                 until = "" if end is None else end - 1
@@ -336,6 +337,7 @@ class Client:
 
         def work(call: Call) -> ObjectReader:
             version = readable(call)
+            call.store.restoring.check_readable(version)
             # Begun here, where an object that is overwritten at this moment is looked up again.
             blocks = call.store.objects.read(version)
             return ObjectReader(call.store, _info(bucket, version), version, blocks)

@@ -30,6 +30,7 @@ from .profile import PROFILES
 from .store.master_keys import UnusableKey
 from .store.master_keys import read_key
 from .wire.https import Https
+from .wire.names import STORAGE_CLASSES
 
 DEFAULT_ACCOUNT = "default"
 """The account that ``keys`` act for."""
@@ -143,6 +144,13 @@ class Config:
         ``s3kit worker`` does.
     :param delivery_attempts: after so many an event is given up; with the pauses between them,
         16 are some five hours.
+    :param storage_classes: storage class (``GLACIER``) to the name of the storage where its bytes
+        lie; objects of other classes lie where ``place`` says.
+    :param run_lifecycle: run the buckets' lifecycle rules in the background of this process; False
+        leaves it to ``s3kit janitor``.
+    :param lifecycle_day_seconds: what lifecycle and restores take for a day; fewer are for tests.
+    :param smallest_transition: bytes; lifecycle leaves smaller objects in their storage class, as
+        AWS does, unless a rule asks for sizes.
     :param pool_size: database connections per process at most.
     """
 
@@ -175,6 +183,10 @@ class Config:
     notifications: Mapping[str, Any] = field(default_factory=dict)
     relay: bool = True
     delivery_attempts: int = 16
+    storage_classes: Mapping[str, str] = field(default_factory=dict)
+    run_lifecycle: bool = True
+    lifecycle_day_seconds: int = 86400
+    smallest_transition: int = 131072
     pool_size: int = 32
 
     def __post_init__(self) -> None:
@@ -204,6 +216,10 @@ class Config:
             raise ConfigError("max_object_size must be at least 1 byte; leave it out for no limit.")
         if self.delivery_attempts < 1:
             raise ConfigError("delivery_attempts must be at least 1.")
+        if self.lifecycle_day_seconds < 1:
+            raise ConfigError("lifecycle_day_seconds must be at least 1; a real day has 86400.")
+        if self.smallest_transition < 0:
+            raise ConfigError("smallest_transition must not be negative.")
         if self.pool_size < 1:
             raise ConfigError("pool_size must be at least 1.")
 
@@ -238,6 +254,7 @@ class Config:
                     f'place["{pattern}"] names the storage "{storage}", which is read_only, so '
                     "nothing could be stored in those buckets."
                 )
+        self._check_storage_classes()
         for network in self.trusted_proxies:
             try:
                 ipaddress.ip_network(network, strict=False)
@@ -267,6 +284,24 @@ class Config:
                 raise ConfigError(
                     f'website_hosts: "{host}" is in base_hosts too, where it is for S3\'s clients. '
                     "Give websites a host name of their own."
+                )
+
+    def _check_storage_classes(self) -> None:
+        for storage_class, storage in self.storage_classes.items():
+            if storage_class not in STORAGE_CLASSES:
+                raise ConfigError(
+                    f'storage_classes: S3 has no class "{storage_class}". '
+                    + nearest(storage_class, STORAGE_CLASSES)
+                )
+            if storage not in self.storages:
+                raise ConfigError(
+                    f'storage_classes["{storage_class}"] names the storage "{storage}", which is '
+                    f"not in storages. {nearest(storage, self.storages)}"
+                )
+            if _is_read_only(self.storages[storage]):
+                raise ConfigError(
+                    f'storage_classes["{storage_class}"] names the storage "{storage}", which is '
+                    "read_only, so nothing could go there."
                 )
 
     @classmethod

@@ -42,6 +42,8 @@ object_annotated = Signal("An object's annotation was put or removed.")
 object_acl_changed = Signal("An object's ACL was set.")
 object_retention_changed = Signal("A version's retention or event hold was set.")
 object_legal_hold_changed = Signal("A version's legal hold was placed or released.")
+object_restored = Signal("An archived object can be read for some days, or no longer.")
+object_transitioned = Signal("Lifecycle has given an object another storage class.")
 
 
 class Veto(Exception):

@@ -167,8 +167,11 @@ def _kms_keys() -> str:
     return "[account.kms_keys]\n" + "".join(lines)
 
 
-def suite_configuration(host: str, port: int, *, secure: bool) -> str:
-    """The suite's own configuration file."""
+def suite_configuration(host: str, port: int, *, secure: bool, day_seconds: int = 0) -> str:
+    """The suite's own configuration file.
+
+    :param day_seconds: what the endpoint's lifecycle takes for a day, where it is no real one.
+    """
     lines = [
         "[DEFAULT]",
         f"host = {host}",
@@ -194,6 +197,9 @@ def suite_configuration(host: str, port: int, *, secure: bool) -> str:
             lines.append("api_name = ")
             one, two = KMS_KEYS
             lines += [f"kms_keyid = {one}", f"kms_keyid2 = {two}"]
+            # Classes that AWS lets an object go to after a day, each from the one before.
+            lines.append("storage_classes = GLACIER_IR, GLACIER")
+            lines.append(f"lc_debug_interval = {day_seconds or 10}")
         if account.section == "s3 tenant":
             lines.append("tenant = ")
     return "\n".join(lines) + "\n"
@@ -459,6 +465,12 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--server", default="", help="gunicorn or granian")
     parser.add_argument("--workers", type=int)
     parser.add_argument("--threads", type=int)
+    parser.add_argument(
+        "--lifecycle-day-seconds",
+        type=int,
+        default=0,
+        help="a day of the started server's lifecycle; the suite's own default is 10",
+    )
     parser.add_argument("--processes", type=int, default=4, help="pytest processes (default 4)")
     parser.add_argument("--timeout", type=int, default=120, help="seconds for one case")
     parser.add_argument("--no-retry", action="store_true", help="do not run failed cases again")
@@ -500,7 +512,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     started = time.monotonic()
 
     def suite(host: str, port: int, *, secure: bool = False) -> list[Outcome]:
-        settings.write_text(suite_configuration(host, port, secure=secure), encoding="utf-8")
+        written = suite_configuration(
+            host, port, secure=secure, day_seconds=options.lifecycle_day_seconds
+        )
+        settings.write_text(written, encoding="utf-8")
         return run_suite(
             run,
             cases,
@@ -529,6 +544,10 @@ def main(argv: Sequence[str] | None = None) -> int:
                 workers=options.workers,
                 threads=options.threads,
             )
+            if options.lifecycle_day_seconds:
+                # The suite's objects are small.
+                os.environ["S3KIT_LIFECYCLE_DAY_SECONDS"] = str(options.lifecycle_day_seconds)
+                os.environ["S3KIT_SMALLEST_TRANSITION"] = "0"
             with ServerProcess(command, port, work / "server.log"):
                 outcomes = suite(LOOPBACK, port)
     print_report(outcomes)

@@ -232,7 +232,9 @@ BADS: dict[str, Bad] = {
         "PUT", KEY, 403, ("RequestTimeTooSkewed",), body=b"x" * BIG,
         how=lambda: Signature(date="20200101T000000Z"),
     ),
-    "no-operation": Bad("PUT", f"{BUCKET}?lifecycle", 501, ("NotImplemented",), body=b"x" * BIG),
+    "no-operation": Bad(
+        "PUT", f"{BUCKET}?metadataJournalTable", 501, ("NotImplemented",), body=b"x" * BIG
+    ),
     "no-method": Bad("PATCH", KEY, 405, ("MethodNotAllowed",), body=b"x" * 10),
     "no-bucket": Bad("PUT", "/no-such-bucket/k", 404, ("NoSuchBucket",), body=b"x" * BIG),
     "no-bucket-name": Bad("PUT", "/Not_A_Name/k", 400, ("InvalidBucketName",), body=b"x"),

@@ -233,7 +233,7 @@ def test_a_copy_reads_no_body(s3: Client, bucket: str) -> None:
 
 @pytest.mark.parametrize(
     ("method", "query"),
-    [("PUT", "lifecycle"), ("POST", "select&select-type=2"), ("PUT", "nonsense")],
+    [("PUT", "metadataJournalTable"), ("POST", "select&select-type=2"), ("PUT", "nonsense")],
 )
 def test_what_is_not_there_is_refused_unread(
     s3: Client, bucket: str, method: str, query: str

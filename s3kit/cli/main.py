@@ -17,6 +17,7 @@ from .backup import restore
 from .conformance import conformance
 from .find_request import find_request
 from .gc import gc
+from .janitor import janitor
 from .migrate_storage import migrate_storage
 from .outbox import outbox
 from .outbox import worker
@@ -61,6 +62,7 @@ cli.add_command(worker)
 cli.add_command(outbox)
 cli.add_command(find_request)
 cli.add_command(gc)
+cli.add_command(janitor)
 cli.add_command(scrub)
 cli.add_command(backup)
 cli.add_command(restore)

@@ -33,6 +33,8 @@ class Worker:
         if config.relay and self.s3.store.outbox.target_names():
             # What an earlier process has left is not to wait for the next event.
             self.s3.store.outbox.start()
+        # Objects expire whether anybody asks for them or not.
+        self.s3.store.lifecycle.go_on()
         # What asks after our health every second is in no log.
         watched, self._closers = watch(self.s3, config, watching or Watching())
         self.app: WSGIApplication = health(

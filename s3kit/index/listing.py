@@ -53,6 +53,7 @@ class VersionRow(NamedTuple):
     storage_class: str
     owner: str
     checksum: Checksum | None
+    seq: int = 0
 
 
 class UploadRow(NamedTuple):
@@ -375,7 +376,7 @@ def list_versions(
     rows, prefixes, truncated = _gather(scan, None, prefix, delimiter, low, resume, limit)
     found_versions: list[VersionRow] = []
     before = None if resume is None else resume[0]
-    for key, version_id, _, marker, size, etag, modified, storage_class, owner, checksum in rows:
+    for key, version_id, seq, marker, size, etag, modified, storage_class, owner, checksum in rows:
         found_versions.append(
             VersionRow(
                 key,
@@ -388,6 +389,7 @@ def list_versions(
                 storage_class,
                 owner,
                 read_checksum(checksum) if checksum else None,
+                seq,
             )
         )
         before = key

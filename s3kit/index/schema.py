@@ -311,6 +311,14 @@ leases = _table(
     Column("progress", _document()),
 )
 
+# Which archived versions are readable for a while: the few that a janitor must find by their time.
+# Not bound to versions, whose removal would have to look here each time.
+restores = _table(
+    "restores",
+    Column("seq", BigInteger, primary_key=True, autoincrement=False),
+    Column("until", BigInteger, nullable=False, index=True),
+)
+
 # One row: which index this is. It is also written into each storage that the index uses.
 identity = _table(
     "identity",

@@ -29,6 +29,8 @@ THEMES = (
     "sessions",
     "renaming",
     "locking",
+    "lifecycle",
+    "restoring",
 )
 
 

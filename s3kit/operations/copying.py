@@ -32,6 +32,7 @@ from .encryption import customer_key_of
 from .encryption import customer_key_sent
 from .encryption import encryption_headers
 from .encryption import source_key_of
+from .lifecycle import expiration_headers
 from .multipart import part_number_of
 from .multipart import upload_of
 from .objects import attributes_of
@@ -153,6 +154,7 @@ def open_source(call: Call) -> tuple[Bucket, ObjectVersion, str | None, Customer
     conditions = call.conditions("x-amz-copy-source-")
     if conditions is not None:
         check_copy_source(conditions, version.etag, version.modified)
+    call.store.restoring.check_readable(version)
     return bucket, version, version_id, customer_key
 
 
@@ -201,6 +203,7 @@ def copy_object(call: Call) -> Response:
         ),
         headers=[
             *new_version_headers(version),
+            *expiration_headers(call, call.bucket, version),
             *headers,
             *encryption_headers(version.encryption, customer_key_sent(call), context=True),
         ],

@@ -13,12 +13,15 @@ from ..errors import InvalidArgument
 from ..index.listing import KeyRow
 from ..model import NULL_VERSION
 from ..wire.headers import iso8601
+from ..wire.lifecycle import ARCHIVED
 from ..wire.response import Response
 from ..wire.response import xml_response
 from ..wire.routing import operation
 from ..wire.xml import DECLARATION
 from ..wire.xml import NAMESPACE
 from ..wire.xml import escape
+from .restoring import restore_status
+from .restoring import wants_restore_status
 from .service import decode_token
 from .service import encode_token
 
@@ -96,7 +99,18 @@ def checksum_elements(checksum: str | None) -> str:
     return f"<ChecksumAlgorithm>{algorithm}</ChecksumAlgorithm><ChecksumType>{kind}</ChecksumType>"
 
 
-def contents(rows: list[KeyRow], text: KeyText, owners: Owners | None) -> str:
+def restores_of(call: Call, rows: list[KeyRow]) -> dict[bytes, str]:
+    """The RestoreStatus elements of a page by key, where the request asks for them."""
+    archived = [row[0] for row in rows if row[4] in ARCHIVED]
+    if not wants_restore_status(call) or not archived:
+        return {}
+    found = call.store.restoring.restored_keys(call.bucket, archived)
+    return {key: restore_status(until) for key, until in found.items()}
+
+
+def contents(
+    rows: list[KeyRow], text: KeyText, owners: Owners | None, restores: dict[bytes, str]
+) -> str:
     """The Contents elements of a page."""
     pieces: list[str] = []
     append = pieces.append
@@ -113,7 +127,8 @@ def contents(rows: list[KeyRow], text: KeyText, owners: Owners | None) -> str:
             f"<Contents><Key>{text(key)}</Key><LastModified>{iso8601(modified)}</LastModified>"
             f"<ETag>&quot;{etag}&quot;</ETag>{kind}<Size>{size}</Size>"
             f"{owners(owner) if owners is not None else ''}"
-            f"<StorageClass>{storage_class}</StorageClass></Contents>"
+            f"<StorageClass>{storage_class}</StorageClass>"
+            f"{restores.get(key, '') if restores else ''}</Contents>"
         )
     return "".join(pieces)
 
@@ -144,7 +159,7 @@ def list_objects(call: Call) -> Response:
         pieces.append(f"<Delimiter>{text(delimiter)}</Delimiter>")
     pieces.append(text.element())
     pieces.append(f"<IsTruncated>{'true' if page.truncated else 'false'}</IsTruncated>")
-    pieces.append(contents(page.entries, text, Owners(call)))
+    pieces.append(contents(page.entries, text, Owners(call), restores_of(call, page.entries)))
     pieces.append(common_prefixes(page.prefixes, text))
     pieces.append("</ListBucketResult>")
     return xml_response("".join(pieces).encode())
@@ -188,7 +203,7 @@ def list_objects_v2(call: Call) -> Response:
     pieces.append(text.element())
     pieces.append(f"<IsTruncated>{'true' if page.truncated else 'false'}</IsTruncated>")
     owners = Owners(call) if (query.get("fetch-owner") or "").lower() == "true" else None
-    pieces.append(contents(page.entries, text, owners))
+    pieces.append(contents(page.entries, text, owners, restores_of(call, page.entries)))
     pieces.append(common_prefixes(page.prefixes, text))
     pieces.append("</ListBucketResult>")
     return xml_response("".join(pieces).encode())
@@ -238,6 +253,10 @@ def list_object_versions(call: Call) -> Response:
     pieces.append(text.element())
     pieces.append(f"<IsTruncated>{'true' if page.truncated else 'false'}</IsTruncated>")
     owners = Owners(call)
+    archived = [each.seq for each in page.versions if each.storage_class in ARCHIVED]
+    restores: dict[int, int] = {}
+    if wants_restore_status(call) and archived:
+        restores = call.store.restoring.restored_versions(archived)
     for version in page.versions:
         head = (
             f"<Key>{text(version.key)}</Key>"
@@ -255,7 +274,8 @@ def list_object_versions(call: Call) -> Response:
         pieces.append(
             f"<Version>{head}<ETag>&quot;{version.etag}&quot;</ETag>{kind}"
             f"<Size>{version.size}</Size>{owners(version.owner)}"
-            f"<StorageClass>{version.storage_class}</StorageClass></Version>"
+            f"<StorageClass>{version.storage_class}</StorageClass>"
+            f"{restore_status(restores.get(version.seq, 0))}</Version>"
         )
     pieces.append(common_prefixes(page.prefixes, text))
     pieces.append("</ListVersionsResult>")

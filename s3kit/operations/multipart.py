@@ -30,6 +30,8 @@ from ..wire.xml import from_xml
 from .encryption import customer_key_of
 from .encryption import customer_key_sent
 from .encryption import encryption_headers
+from .lifecycle import abort_headers
+from .lifecycle import expiration_headers
 from .listing import KeyText
 from .listing import common_prefixes
 from .listing import max_keys_of
@@ -218,6 +220,7 @@ def create_multipart_upload(call: Call) -> Response:
         headers.append(("x-amz-checksum-algorithm", upload.checksum_algorithm))
         headers.append(("x-amz-checksum-type", upload.checksum_type))
     headers += encryption_headers(upload.encryption, customer_key_sent(call), context=True)
+    headers += abort_headers(call, call.bucket, upload)
     return xml_response(
         InitiateMultipartUploadResult(call.bucket.name, key, upload.id), headers=headers
     )
@@ -303,6 +306,7 @@ def complete_multipart_upload(call: Call) -> Response:
         headers=[
             *new_version_headers(version),
             *encryption_headers(version.encryption, customer_key),
+            *expiration_headers(call, call.bucket, version),
         ],
     )
 
@@ -372,7 +376,8 @@ def list_parts(call: Call) -> Response:
             storage_class=upload.storage_class,
             checksum_algorithm=upload.checksum_algorithm,
             checksum_type=upload.checksum_type,
-        )
+        ),
+        headers=abort_headers(call, call.bucket, upload),
     )
 
 

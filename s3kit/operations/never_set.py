@@ -9,19 +9,12 @@ from __future__ import annotations
 from typing import Final
 
 from ..call import Call
-from ..errors import NoSuchLifecycleConfiguration
 from ..errors import ReplicationConfigurationNotFoundError
 from ..errors import S3Error
 from ..wire.response import Response
 from ..wire.routing import operation
 
 NEVER_SET: Final[tuple[tuple[str, str, str, type[S3Error]], ...]] = (
-    (
-        "GetBucketLifecycleConfiguration",
-        "lifecycle",
-        "s3:GetLifecycleConfiguration",
-        NoSuchLifecycleConfiguration,
-    ),
     (
         "GetBucketReplication",
         "replication",

@@ -18,6 +18,7 @@ from ..model import NO_LOCK
 from ..model import NULL_VERSION
 from ..model import Checksum
 from ..model import ObjectVersion
+from ..model import Setting
 from ..model import Versioning
 from ..store import Attributes
 from ..store.multipart import default_checksum_algorithm
@@ -29,6 +30,8 @@ from ..wire.headers import parse_tagging_header
 from ..wire.headers import response_overrides
 from ..wire.headers import sent_headers
 from ..wire.headers import stored_headers
+from ..wire.lifecycle import ARCHIVED
+from ..wire.names import STORAGE_CLASSES
 from ..wire.response import Response
 from ..wire.routing import operation
 from .acl_headers import owner_and_acl
@@ -36,28 +39,15 @@ from .encryption import customer_key_of
 from .encryption import customer_key_sent
 from .encryption import encryption_headers
 from .encryption import wanted_of
+from .lifecycle import expiration_headers
 from .lock_headers import BYPASS
 from .lock_headers import lock_headers
 from .lock_headers import lock_of
 from .lock_headers import may_bypass
 from .lock_headers import require_lock_checksum
 from .lock_headers import wants_bypass
+from .restoring import restore_headers
 
-STORAGE_CLASSES = frozenset(
-    {
-        "STANDARD",
-        "REDUCED_REDUNDANCY",
-        "STANDARD_IA",
-        "ONEZONE_IA",
-        "INTELLIGENT_TIERING",
-        "GLACIER",
-        "DEEP_ARCHIVE",
-        "OUTPOSTS",
-        "GLACIER_IR",
-        "SNOW",
-        "EXPRESS_ONEZONE",
-    }
-)
 MAX_OBJECT_TAGS = 10
 WRITE_OFFSET = "HTTP_X_AMZ_WRITE_OFFSET_BYTES"
 SAID_AT_THE_BEGINNING = (
@@ -175,6 +165,7 @@ def put_object(call: Call) -> Response:
     headers += new_version_headers(version)
     if version.encryption is not None:
         headers += encryption_headers(version.encryption, customer_key_sent(call), context=True)
+    headers += expiration_headers(call, call.bucket, version)
     checksum = version.checksum
     if checksum is not None:
         headers.append(checksum_header(checksum))
@@ -225,6 +216,7 @@ def append_object(call: Call) -> ObjectVersion:
         return appending.create(
             bucket, key, body, attributes, conditions=conditions, origin=call.origin
         )
+    call.store.restoring.check_readable(seen)
     for name in call.environ:
         if name.startswith(SAID_AT_THE_BEGINNING):
             raise InvalidRequest(
@@ -287,9 +279,15 @@ def read_object(call: Call, *, head: bool) -> Response:
     if version.encryption is not None or customer_key is not None:
         call.store.encryptions.check_customer_key(version.encryption, customer_key)
     conditions = call.conditions()
+    if not head:
+        call.store.restoring.check_readable(version)
     headers = read_headers(version, overrides)
     if version.encryption is not None:
         headers += encryption_headers(version.encryption, customer_key)
+    if version.storage_class in ARCHIVED:
+        headers += restore_headers(call, version)
+    if call.bucket.present & Setting.LIFECYCLE:
+        headers += expiration_headers(call, call.bucket, version)
     if (
         version_id is not None
         or call.bucket.versioning is not Versioning.NEVER

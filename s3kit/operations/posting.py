@@ -30,6 +30,7 @@ from ..wire.form import FormFile
 from ..wire.form import read_form
 from ..wire.headers import check_tags
 from ..wire.headers import stored_fields
+from ..wire.names import STORAGE_CLASSES
 from ..wire.names import check_key
 from ..wire.response import Response
 from ..wire.response import xml_response
@@ -40,9 +41,9 @@ from .acl_headers import owner_and_acl
 from .bucket_properties import agree_to_pay
 from .encryption import checked
 from .encryption import encryption_headers
+from .lifecycle import expiration_headers
 from .lock_headers import lock_of
 from .objects import MAX_OBJECT_TAGS
-from .objects import STORAGE_CLASSES
 from .objects import new_version_headers
 from .objects import require_new_acl
 from .tagging import Tagging
@@ -224,6 +225,7 @@ def answer(call: Call, fields: dict[str, str], version: ObjectVersion) -> Respon
         ("ETag", f'"{etag}"'),
         *new_version_headers(version),
         *encryption_headers(version.encryption, read_customer_key(fields.get)),
+        *expiration_headers(call, call.bucket, version),
     ]
     headers = [*named, ("Location", location)]
     redirect = fields.get("success_action_redirect") or fields.get("redirect")

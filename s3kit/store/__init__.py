@@ -7,6 +7,7 @@ from collections.abc import Collection
 from collections.abc import Mapping
 from collections.abc import Sequence
 from time import time
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 from typing import Any
 
@@ -16,6 +17,7 @@ from ..index.session import Index
 from ..model import Bucket
 from ..profile import AWS
 from ..profile import Profile
+from ..wire.lifecycle import SMALL
 from .annotations import Annotations
 from .appending import Appending
 from .backing import Backing
@@ -25,6 +27,7 @@ from .encryption import Encryptions
 from .events import FROM_PYTHON
 from .events import Origin
 from .janitor import Janitor
+from .lifecycle import Lifecycles
 from .locks import Locks
 from .multipart import Multipart
 from .multipart import WantedPart
@@ -35,6 +38,7 @@ from .objects import Removal
 from .outbox import Outbox
 from .renaming import Rename
 from .renaming import Renaming
+from .restoring import Restoring
 
 if TYPE_CHECKING:
     from ..blobs.place import Place
@@ -57,6 +61,10 @@ class Store:
     :param orphan_seconds: how old an unknown blob must be before the sweep takes it.
     :param clock: seconds since the epoch.
     :param encryptions: the keys that encrypt objects; without them only customers' own keys do.
+    :param storage_classes: storage class to the name of the storage where its bytes lie.
+    :param lifecycle_day_seconds: what lifecycle and restores take for a day.
+    :param smallest_transition: bytes; smaller objects stay where they are, unless a rule asks for
+        sizes.
     """
 
     def __init__(
@@ -71,6 +79,9 @@ class Store:
         profile: Profile = AWS,
         clock: Callable[[], float] = time,
         encryptions: Encryptions | None = None,
+        storage_classes: Mapping[str, str] = MappingProxyType({}),
+        lifecycle_day_seconds: float = 86400,
+        smallest_transition: int = SMALL,
     ) -> None:
         self.index = index
         self.storages = storages
@@ -85,6 +96,9 @@ class Store:
             profile=profile,
             clock=clock,
             encryptions=encryptions,
+            storage_classes=storage_classes,
+            day_seconds=lifecycle_day_seconds,
+            small=smallest_transition,
         )
         self.outbox = self._backing.outbox = Outbox(self._backing)
         self.buckets = Buckets(self._backing)
@@ -99,6 +113,8 @@ class Store:
         self.renaming = Renaming(self._backing)
         self.multipart = Multipart(self._backing, self.copying)
         self.janitor = Janitor(self._backing)
+        self.restoring = Restoring(self._backing)
+        self.lifecycle = Lifecycles(self._backing, self.buckets, self.restoring)
 
     def list_keys(
         self, bucket: Bucket, *, prefix: bytes, delimiter: bytes, after: bytes, limit: int
@@ -204,6 +220,7 @@ class Store:
         """Close the index and the storages."""
         self.outbox.close()
         self.janitor.close()
+        self.lifecycle.close()
         self.index.close()
         for storage in self.storages.values():
             storage.close()

@@ -117,7 +117,7 @@ class Appending:
         if length == 0:
             body.read_all()
             return seen
-        storage = backing.storage_for(bucket.name)
+        storage = backing.storage_for(bucket.name, seen.storage_class)
         is_small = seen.content is None and length is not None
         if is_small and offset + (length or 0) <= backing.inline_threshold:
             data = body.read_all()

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from dataclasses import replace
 from fnmatch import fnmatchcase
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 from typing import Protocol
 
@@ -35,6 +36,7 @@ from ..model import Part
 from ..profile import AWS
 from ..profile import Profile
 from ..wire.encryption import CustomerKey
+from ..wire.lifecycle import SMALL
 from .encryption import Encryptions
 from .encryption import Sealing
 
@@ -81,6 +83,7 @@ class Backing:
     __slots__ = (
         "_place",
         "clock",
+        "day",
         "encryptions",
         "grace_seconds",
         "index",
@@ -88,6 +91,8 @@ class Backing:
         "orphan_seconds",
         "outbox",
         "profile",
+        "small",
+        "storage_classes",
         "storages",
     )
 
@@ -103,6 +108,9 @@ class Backing:
         profile: Profile = AWS,
         clock: Callable[[], float] = time.time,
         encryptions: Encryptions | None = None,
+        storage_classes: Mapping[str, str] = MappingProxyType({}),
+        day_seconds: float = 86400,
+        small: int = SMALL,
     ) -> None:
         self.index = index
         self.encryptions = Encryptions() if encryptions is None else encryptions
@@ -112,6 +120,10 @@ class Backing:
         self.orphan_seconds = orphan_seconds
         self.profile = profile
         self.clock = clock
+        self.storage_classes = storage_classes
+        self.day = round(day_seconds * 1000)
+        """Milliseconds of lifecycle's day."""
+        self.small = small
         self._place = tuple(place)
         self.outbox: Outbox
         """Where every change is written down for those who may not miss it; set by the Store."""
@@ -120,8 +132,14 @@ class Backing:
         """Milliseconds since the epoch."""
         return int(self.clock() * 1000)
 
-    def storage_for(self, bucket_name: str) -> str:
-        """The name of the storage that takes this bucket's new bytes; first pattern wins."""
+    def storage_for(self, bucket_name: str, storage_class: str = "STANDARD") -> str:
+        """The name of the storage that takes a bucket's new bytes of a storage class.
+
+        A class that has a storage of its own goes there; else the first pattern wins.
+        """
+        own = self.storage_classes.get(storage_class)
+        if own is not None:
+            return own
         for pattern, storage in self._place:
             if fnmatchcase(bucket_name, pattern):
                 return storage
@@ -129,6 +147,8 @@ class Backing:
 
     def takes_new(self, storage: str) -> bool:
         """Whether new bytes of any bucket may go to this storage."""
+        if storage in self.storage_classes.values():
+            return True
         for pattern, name in self._place:
             if name == storage:
                 return True

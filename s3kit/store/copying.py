@@ -76,7 +76,7 @@ class Copying:
                 "The specified copy source is larger than the maximum allowable size for a copy "
                 f"source: {self._backing.profile.max_copy}"
             )
-        storage = self._backing.storage_for(bucket.name)
+        storage = self._backing.storage_for(bucket.name, attributes.storage_class)
         same_checksum = checksum_algorithm is None or (
             source.checksum is not None
             and source.checksum.algorithm == checksum_algorithm

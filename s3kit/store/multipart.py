@@ -169,7 +169,7 @@ class Multipart:
         :raises InvalidRequest: the customer's key is missing, another, or not asked for.
         """
         seal = self._seal(upload, customer_key)
-        storage = self._backing.storage_for(bucket.name)
+        storage = self._backing.storage_for(bucket.name, upload.storage_class)
         md5 = has_md5(upload.encryption)
         stored = self._backing.receive(storage, body, inline=False, seal=seal, md5=md5)
         return self._commit_part(upload, number, stored)
@@ -205,7 +205,7 @@ class Multipart:
             source,
             start,
             end,
-            self._backing.storage_for(bucket.name),
+            self._backing.storage_for(bucket.name, upload.storage_class),
             upload.checksum_algorithm or default_checksum_algorithm(),
             inline=False,
             seal=seal,
@@ -370,7 +370,7 @@ class Multipart:
                         f"{part.number} in the request."
                     )
         etag = checksums.multipart_etag([part.etag for part in chosen])
-        storage = self._backing.storage_for(bucket.name)
+        storage = self._backing.storage_for(bucket.name, upload.storage_class)
         return ObjectVersion(
             bucket_id=bucket.id,
             key=upload.key,

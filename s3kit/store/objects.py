@@ -211,7 +211,7 @@ class Objects:
         :raises NoSuchBucket: the bucket was removed meanwhile.
         """
         backing = self._backing
-        storage = backing.storage_for(bucket.name)
+        storage = backing.storage_for(bucket.name, attributes.storage_class)
         sealing = backing.encryptions.sealing_for(bucket, attributes.wanted)
         if sealing is None:
             stored = backing.receive(storage, body)

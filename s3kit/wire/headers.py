@@ -56,6 +56,10 @@ _HTTP_SECONDS: Final = tuple(f"{second:02} GMT" for second in range(60))
 _ISO_SECONDS: Final = tuple(f"{second:02}.000Z" for second in range(60))
 
 
+LAST_DATE: Final = (datetime.date.max.toordinal() - _EPOCH_DAY) * 86_400_000
+"""Milliseconds since the epoch: the last day that has a text."""
+
+
 # A day's text is remembered, not a second's: a page of a listing has a thousand seconds, but
 # seldom many days, and the rest of a date comes from the tables above.
 @functools.lru_cache(maxsize=1024)

@@ -79,3 +79,21 @@ def check_key(key: bytes) -> None:
             key.decode()
         except UnicodeDecodeError:
             raise InvalidURI from None
+
+
+STORAGE_CLASSES: Final = frozenset(
+    {
+        "STANDARD",
+        "REDUCED_REDUNDANCY",
+        "STANDARD_IA",
+        "ONEZONE_IA",
+        "INTELLIGENT_TIERING",
+        "GLACIER",
+        "DEEP_ARCHIVE",
+        "OUTPOSTS",
+        "GLACIER_IR",
+        "SNOW",
+        "EXPRESS_ONEZONE",
+    }
+)
+"""What ``x-amz-storage-class`` can say."""

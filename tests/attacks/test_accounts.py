@@ -171,6 +171,12 @@ OWNERSHIP = (
     b"<OwnershipControls><Rule><ObjectOwnership>ObjectWriter</ObjectOwnership></Rule>"
     b"</OwnershipControls>"
 )
+
+
+def md5_of(body: bytes) -> str:
+    return base64.b64encode(hashlib.md5(body, usedforsecurity=False).digest()).decode()
+
+
 CORS = (
     b"<CORSConfiguration><CORSRule><AllowedMethod>GET</AllowedMethod>"
     b"<AllowedOrigin>*</AllowedOrigin></CORSRule></CORSConfiguration>"
@@ -195,6 +201,11 @@ REQUESTS |= {
     ),
     "DeleteBucketEncryption": Request("DELETE", "{bucket}", "encryption", status=204),
 }
+LIFECYCLE = (
+    b"<LifecycleConfiguration><Rule><ID>i</ID><Prefix>private</Prefix><Status>Enabled</Status>"
+    b"<Expiration><Days>1000</Days></Expiration></Rule></LifecycleConfiguration>"
+)
+RESTORE = b"<RestoreRequest><Days>1</Days></RestoreRequest>"
 REQUESTS |= {
     "GetBucketCors": Request("GET", "{bucket}", "cors"),
     "PutBucketCors": Request("PUT", "{bucket}", "cors", md5(CORS), CORS),
@@ -210,7 +221,13 @@ REQUESTS |= {
     ),
     "CreateSession": Request("GET", "{bucket}", "session"),
     "GetBucketLogging": Request("GET", "{bucket}", "logging"),
-    "GetBucketLifecycleConfiguration": Request("GET", "{bucket}", "lifecycle", status=404),
+    "GetBucketLifecycleConfiguration": Request("GET", "{bucket}", "lifecycle"),
+    "PutBucketLifecycleConfiguration": Request(
+        "PUT", "{bucket}", "lifecycle", md5(LIFECYCLE), LIFECYCLE
+    ),
+    "DeleteBucketLifecycle": Request("DELETE", "{bucket}", "lifecycle", status=204),
+    # Its owner is told that it is not archived.
+    "RestoreObject": Request("POST", "{key}", "restore", body=RESTORE, status=403),
     "GetBucketReplication": Request("GET", "{bucket}", "replication", status=404),
     "GetBucketWebsite": Request("GET", "{bucket}", "website", status=404),
     "PutBucketWebsite": Request(
@@ -272,6 +289,7 @@ def target(s3: Client, other: Client) -> Target:
     assert s3.put(key, b"private", x_amz_tagging="secret=tag").status == 200
     assert s3.put(bucket, TAGS, "tagging").status == 204
     assert s3.put(bucket, CORS, "cors", Content_MD5=md5_of(CORS)).status == 200
+    assert s3.put(bucket, LIFECYCLE, "lifecycle", Content_MD5=md5_of(LIFECYCLE)).status == 200
     for each in CONFIGURATIONS:
         put = REQUESTS[f"PutBucket{each}Configuration"]
         assert s3.put(bucket, put.body, put.query).status == 200
@@ -325,10 +343,6 @@ def delete_document(*keys: str) -> bytes:
 def delete_many(client: Client, bucket: str, *keys: str) -> Answer:
     body = delete_document(*keys)
     return client.post(bucket, body, "delete", Content_MD5=md5_of(body))
-
-
-def md5_of(body: bytes) -> str:
-    return base64.b64encode(hashlib.md5(body, usedforsecurity=False).digest()).decode()
 
 
 def test_a059_each_key_of_a_multi_delete_is_denied(

@@ -364,7 +364,7 @@ def test_a106_two_checksums_or_an_unknown_one_are_refused(s3: Client, bucket: st
 UNBUILT = ["policy", "publicAccessBlock"]
 BUILT = ["logging", "requestPayment", "accelerate", "abac", "analytics", "inventory", "metrics",
          "intelligent-tiering", "analytics&id=1", "inventory&id=1", "metrics&id=1",
-         "intelligent-tiering&id=1", "lifecycle", "website", "replication",
+         "intelligent-tiering&id=1", "website", "replication",
          "object-lock", "ownershipControls", "notification"]  # fmt: skip
 
 
@@ -415,7 +415,12 @@ def test_a107_nor_on_an_object(s3: Client, bucket: str, secret: str, key: str) -
     for method in ("PUT", "POST", "DELETE"):
         answer = s3.request(method, secret, key, body=b"")
         assert answer.status in (501, 405, 400), (method, answer.body)
-        assert answer.code in ("NotImplemented", "MethodNotAllowed", "InvalidRequest")
+        assert answer.code in (
+            "NotImplemented",
+            "MethodNotAllowed",
+            "InvalidRequest",
+            "MalformedXML",
+        )
     assert b"private" not in s3.get(secret, key).body
     assert snapshot(s3, bucket) == before
 

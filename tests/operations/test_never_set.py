@@ -12,7 +12,6 @@ from tests.client import Client
 from tests.endpoint import boto_client
 
 NEVER_SET = [
-    ("lifecycle", "NoSuchLifecycleConfiguration"),
     ("replication", "ReplicationConfigurationNotFoundError"),
 ]
 
@@ -45,7 +44,6 @@ TERRAFORM: list[tuple[str, str | None]] = [
     ("get_bucket_accelerate_configuration", None),
     ("get_bucket_request_payment", None),
     ("get_bucket_logging", None),
-    ("get_bucket_lifecycle_configuration", "NoSuchLifecycleConfiguration"),
     ("get_bucket_replication", "ReplicationConfigurationNotFoundError"),
     ("get_bucket_encryption", "ServerSideEncryptionConfigurationNotFoundError"),
     ("get_object_lock_configuration", "ObjectLockConfigurationNotFoundError"),

@@ -61,6 +61,16 @@ bodies = st.one_of(
 modes = st.sampled_from(["GOVERNANCE", "COMPLIANCE"])
 holds = st.sampled_from(["ON", "OFF"])
 RACERS = 4
+ACTIONS = {
+    "expire": "<Expiration><Date>2015-01-01</Date></Expiration>",
+    "lone": "<Expiration><ExpiredObjectDeleteMarker>true</ExpiredObjectDeleteMarker></Expiration>",
+    "replaced": "<NoncurrentVersionExpiration><NoncurrentDays>1</NoncurrentDays>"
+    "</NoncurrentVersionExpiration>",
+    "turn": "<Transition><Date>2015-01-01</Date><StorageClass>GLACIER_IR</StorageClass>"
+    "</Transition>",
+    "uploads": "<AbortIncompleteMultipartUpload><DaysAfterInitiation>1</DaysAfterInitiation>"
+    "</AbortIncompleteMultipartUpload>",
+}
 
 
 @dataclass
@@ -124,6 +134,9 @@ class EndpointMachine(RuleBasedStateMachine):
         self.app.store._backing.clock = self.now
         self.history: dict[str, list[Kept]] = {}
         self.uploads: list[Parts] = []
+        self.ahead = 0.0
+        # Days pass for the store alone: signatures go by the real time.
+        self.app.store._backing.clock = lambda: time.time() + self.ahead
 
     def open_app(self) -> S3App:
         raise NotImplementedError
@@ -471,6 +484,56 @@ class EndpointMachine(RuleBasedStateMachine):
         assert (answer.status, answer.code) == (404, "NoSuchUpload")
         self.uploads.remove(upload)
 
+    # -- lifecycle
+
+    @rule(prefix=st.sampled_from(["", "a", "a/", "b"]), action=st.sampled_from(sorted(ACTIONS)))
+    def run_lifecycle(self, prefix: str, action: str) -> None:
+        document = (
+            f"<LifecycleConfiguration><Rule><ID>i</ID><Filter><Prefix>{prefix}</Prefix></Filter>"
+            f"<Status>Enabled</Status>{ACTIONS[action]}</Rule></LifecycleConfiguration>"
+        ).encode()
+        headers = {"Content-MD5": _content_md5(document)}
+        answer = self.client.request("PUT", path_of(BUCKET), "lifecycle", headers, document)
+        assert answer.status == 200
+        if action in ("replaced", "uploads"):
+            self.ahead += 3 * 86400
+        store = self.app.store
+        while True:
+            report = store.lifecycle.run()
+            assert (report.failed, report.kept, report.held) == (0, 0, 0)
+            if not report.removed + report.marked + report.transitioned:
+                break
+        assert self.client.delete(path_of(BUCKET), "lifecycle").status == 204
+        meant = [key for key in sorted(self.history) if key.startswith(prefix)]
+        if action == "uploads":
+            self.uploads = [each for each in self.uploads if not each.key.startswith(prefix)]
+        elif action == "replaced":
+            for key in meant:
+                del self.history[key][1:]
+        elif action in ("expire", "lone"):
+            for key in meant:
+                kept = self.history[key]
+                if action == "expire" and kept and kept[0].stored:
+                    self.expired(key)
+                if [each.stored for each in self.history.get(key, [])] == [None]:
+                    del self.history[key]
+        else:
+            for key, kept in self.history.items():
+                for each in kept[:1]:
+                    query = f"versionId={each.version_id}"
+                    answer = self.client.head(path_of(BUCKET, key), query)
+                    turned = "x-amz-storage-class" in answer.headers
+                    assert turned or not (key in meant and each.stored)
+
+    def expired(self, key: str) -> None:
+        """What a key showed is over."""
+        if not self.versioning:
+            self.history.pop(key)
+            return
+        listed = self.listed_versions(key)
+        # A marker that hides nothing was over at once.
+        self.store(key, None, listed[0] if listed else "null")
+
     # -- several writers at once
 
     def race(self, requests: list[Callable[[], Answer]]) -> list[Answer]:
@@ -741,7 +804,9 @@ def app_on(index: str, storage: str) -> S3App:
         Config(
             keys={"AKIAMACHINE": "secret"},
             index=index,
-            storages={"default": storage},
+            storages={"default": storage, "cold": "memory://"},
+            storage_classes={"GLACIER_IR": "cold"},
+            smallest_transition=0,
             inline_threshold=INLINE,
             profile=PARTS_OF_ANY_SIZE,
             durability="relaxed",

@@ -997,7 +997,7 @@ def test_a_snapshot_of_an_older_schema_is_upgraded(
     folder = tmp_path / "backups" / "snapshots" / name
     with sqlite3.connect(folder / "index.db", isolation_level=None) as connection:
         # As revision 0001 had it.
-        for table in ("annotations", "outbox", "leases"):
+        for table in ("annotations", "outbox", "leases", "restores"):
             connection.execute(f"DROP TABLE s3kit_{table}")
         for table, column in LATER_COLUMNS:
             connection.execute(f"ALTER TABLE s3kit_{table} DROP COLUMN {column}")

@@ -112,6 +112,12 @@ def upgrade() -> None:
         column("until", sa.BigInteger),
         column("progress", DOCUMENT, nullable=True),
     )
+    create_table(
+        "restores",
+        column("seq", sa.BigInteger, primary_key=True, autoincrement=False),
+        column("until", sa.BigInteger),
+    )
+    op.create_index("ix_s3kit_restores_until", "s3kit_restores", ["until"])
 
 
 def rebuild_versions() -> None:
