@@ -68,7 +68,9 @@ _RENEW = Statement(
 )
 _PRUNE = Statement(
     delete(leases).where(
-        leases.c.name > PREFIX, leases.c.name < "rename0", leases.c.until < bindparam("now")
+        leases.c.name > bindparam("after", type_=leases.c.name.type),
+        leases.c.name < bindparam("past", type_=leases.c.name.type),
+        leases.c.until < bindparam("now"),
     )
 )
 
@@ -105,7 +107,8 @@ def remember(connection: Connection, token: str, meaning: str, now: int, until: 
     """Keep in mind until ``until`` (ms) what the rename of this token was about."""
     values = {"this_name": PREFIX + token, "new_holder": meaning, "new_until": until}
     if random.randrange(PRUNE) == 0:
-        connection.run(_PRUNE, {"now": now})
+        # The slash is followed by the zero.
+        connection.run(_PRUNE, {"after": PREFIX, "past": "rename0", "now": now})
     # One whose time is not over was found before, or came from another at this moment.
     if connection.run(_RENEW, {**values, "now": now}):
         return

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from ..call import Call
 from ..errors import AccessDenied
 from ..errors import InvalidArgument
+from ..errors import InvalidRequest
 from ..wire.headers import iso8601
 from ..wire.response import Response
 from ..wire.response import xml_response
 from ..wire.routing import operation
 from ..wire.xml import document
-from .objects import refuse_unbuilt_headers
 
 MODES = ("ReadOnly", "ReadWrite")
 
@@ -38,7 +38,9 @@ class CreateSessionResult:
 @operation("CreateSession", "GET", "bucket", "session", action="s3express:CreateSession")
 def create_session(call: Call) -> Response:
     """A key for this bucket alone, for five minutes, which ends with the key that asked for it."""
-    refuse_unbuilt_headers(call)
+    if any(name.startswith("HTTP_X_AMZ_SERVER_SIDE_ENCRYPTION") for name in call.environ):
+        # Not remembered in a session: what the bucket does by default counts.
+        raise InvalidRequest("A session cannot say how objects are encrypted; the bucket can.")
     mode = call.header("x-amz-create-session-mode") or "ReadWrite"
     if mode not in MODES:
         raise InvalidArgument(

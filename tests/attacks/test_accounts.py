@@ -220,6 +220,9 @@ REQUESTS |= {
         "PUT", "{bucket}", "notification", body=b"<NotificationConfiguration/>"
     ),
     "CreateSession": Request("GET", "{bucket}", "session"),
+    "RenameObject": Request(
+        "PUT", "{bucket}/renamed", "renameObject", {"x-amz-rename-source": "private"}
+    ),
     "GetBucketLogging": Request("GET", "{bucket}", "logging"),
     "GetBucketLifecycleConfiguration": Request("GET", "{bucket}", "lifecycle"),
     "PutBucketLifecycleConfiguration": Request(

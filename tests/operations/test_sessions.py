@@ -122,6 +122,8 @@ def test_a_session_is_opened_by_who_may(
         assert code_of(client.get(bucket, "session")) == (403, "AccessDenied")
     mode = {"x-amz-create-session-mode": "Everything"}
     assert code_of(s3.request("GET", bucket, "session", mode)) == (400, "InvalidArgument")
+    sealed = {"x-amz-server-side-encryption": "aws:kms"}
+    assert code_of(s3.request("GET", bucket, "session", sealed)) == (400, "InvalidRequest")
     assert s3.get("/no-such-bucket", "session").code == "NoSuchBucket"
     for method in ("PUT", "POST", "DELETE"):
         assert s3.request(method, bucket, "session").code == "MethodNotAllowed"

@@ -149,13 +149,15 @@ NAMES = [
     "if-range", "if-unmodified-since", "origin", "range", "transfer-encoding", "user-agent",
     "x-amz-acl", "x-amz-bypass-governance-retention", "x-amz-checksum-algorithm",
     "x-amz-checksum-crc32", "x-amz-checksum-mode", "x-amz-checksum-sha256", "x-amz-checksum-type",
-    "x-amz-content-sha256", "x-amz-copy-source", "x-amz-copy-source-if-match",
-    "x-amz-copy-source-if-modified-since", "x-amz-copy-source-range", "x-amz-date",
+    "x-amz-client-token", "x-amz-content-sha256", "x-amz-copy-source", "x-amz-copy-source-if-match",
+    "x-amz-copy-source-if-modified-since", "x-amz-copy-source-range",
+    "x-amz-create-session-mode", "x-amz-date",
     "x-amz-decoded-content-length", "x-amz-expected-bucket-owner", "x-amz-grant-read",
     "x-amz-if-match-last-modified-time", "x-amz-if-match-size", "x-amz-max-parts",
     "x-amz-meta-a", "x-amz-meta-\u00e9", "x-amz-metadata-directive", "x-amz-mp-object-size",
     "x-amz-object-attributes", "x-amz-part-number-marker", "x-amz-sdk-checksum-algorithm",
-    "x-amz-security-token", "x-amz-server-side-encryption", "x-amz-storage-class",
+    "x-amz-rename-source", "x-amz-rename-source-if-match", "x-amz-request-payer",
+    "x-amz-s3session-token", "x-amz-security-token", "x-amz-write-offset-bytes", "x-amz-server-side-encryption", "x-amz-storage-class",
     "x-amz-tagging", "x-amz-tagging-directive", "x-amz-trailer",
     "x-amz-website-redirect-location", "x-forwarded-for", "x-forwarded-host",
     "x-forwarded-prefix", "x-forwarded-proto",
@@ -464,6 +466,8 @@ DOCUMENTS = [
     ("PUT", BUCKET + "?acl", "<AccessControlPolicy><Owner/><AccessControlList><Grant><Grantee><ID>"
      "{text}</ID></Grantee><Permission>READ</Permission></Grant></AccessControlList>"
      "</AccessControlPolicy>"),
+    ("PUT", BUCKET + "?website", "<WebsiteConfiguration><IndexDocument><Suffix>{text}</Suffix>"
+     "</IndexDocument><ErrorDocument><Key>{text}</Key></ErrorDocument></WebsiteConfiguration>"),
     ("PUT", BUCKET + "?tagging", "<Tagging><TagSet><Tag><Key>{text}</Key><Value>{text}</Value>"
      "</Tag></TagSet></Tagging>"),
     ("PUT", BUCKET + "/k?tagging", "<Tagging><TagSet><Tag><Key>{text}</Key><Value>{text}</Value>"
@@ -472,7 +476,8 @@ DOCUMENTS = [
 HEADERS = ["x-amz-meta-a", "content-type", "content-disposition", "cache-control",
            "x-amz-tagging", "x-amz-expected-bucket-owner", "x-amz-storage-class", "expires",
            "x-amz-checksum-algorithm", "x-amz-website-redirect-location", "x-amz-copy-source",
-           "if-match"]  # fmt: skip
+           "if-match", "x-amz-client-token", "x-amz-rename-source", "x-amz-s3session-token",
+           "x-amz-write-offset-bytes"]  # fmt: skip
 
 
 @pytest.mark.parametrize("text", TEXTS)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 import threading
+import time
 from collections.abc import Callable
 from collections.abc import Iterator
 from functools import partial
@@ -19,6 +20,7 @@ from s3kit.errors import IdempotencyParameterMismatch
 from s3kit.errors import InvalidWriteOffset
 from s3kit.errors import NoSuchKey
 from s3kit.errors import S3Error
+from s3kit.index import renames
 from s3kit.index.schema import object_annotations
 from s3kit.model import Bucket
 from s3kit.model import ObjectVersion
@@ -168,6 +170,21 @@ def test_a_rename_is_done_once_for_each_token(store: Store, bucket: Bucket) -> N
         assert {type(each) for each in found} == {type(None), IdempotencyParameterMismatch}
         for key, data in ((b"c", b"c"), (b"d", b"d")):
             put(store, bucket, key, data)
+
+
+def test_renames_are_not_remembered_for_ever(
+    store: Store, bucket: Bucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(renames, "PRUNE", 1)
+    now = int(time.time() * 1000)
+    for token, until in (("old", now + 5), ("new", now + 1000)):
+        store.index.write(partial(renames.remember, token=token, meaning="m", now=now, until=until))
+    assert store.index.read(partial(renames.find, token="old", now=now + 4)) == "m"
+    assert store.index.read(partial(renames.find, token="old", now=now + 5)) is None
+    later = partial(renames.remember, token="next", meaning="m", now=now + 10, until=now + 1000)
+    store.index.write(later)
+    for token, there in (("old", None), ("new", "m")):
+        assert store.index.read(partial(renames.find, token=token, now=now)) == there
 
 
 def test_renames_in_a_ring_end(store: Store, bucket: Bucket) -> None:
