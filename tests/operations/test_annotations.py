@@ -337,8 +337,9 @@ def test_a_version_has_a_thousand_annotations_and_no_more(
 ) -> None:
     found = app.store.buckets.get(bucket[1:])
     etag = hashlib.md5(b"x").hexdigest()
+    version = app.store.objects.get(found, b"k")
     for number in range(MOST - 1):
-        app.store.annotations.put(found, b"k", None, f"n{number:03}", b"x", etag=etag)
+        app.store.annotations.put(found, version, f"n{number:03}", b"x", etag=etag)
     annotate(s3, path, "last")
     answer = s3.put(path, TEXT, query("more"))
     assert (answer.status, answer.code) == (400, "AnnotationLimitExceeded")
