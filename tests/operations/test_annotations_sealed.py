@@ -130,4 +130,7 @@ def test_what_was_tampered_with_is_an_error_and_no_text(app: S3App, s3: Client, 
         app.store.index.write(lambda c, w=wrong: rows.change(c, version.seq, annotation, w))
         answer = s3.get(path, query("n"))
         assert (answer.status, answer.code) == (500, "InternalError")
+        found = [each.objects for each in app.store.scrub().run()]
+        assert (f"{bucket}/{key} annotation n",) in found
+        assert (f"{bucket}/{key} annotation m",) not in found
     assert s3.get(path, query("m")).body == TEXT
