@@ -9,18 +9,22 @@ from typing import Any
 from typing import NamedTuple
 
 from sqlalchemy import BindParameter
+from sqlalchemy import and_
 from sqlalchemy import bindparam
 from sqlalchemy import case
 from sqlalchemy import func
+from sqlalchemy import or_
 from sqlalchemy import select
 from sqlalchemy import union
 
 from s3kit.index.connections import Connection
 from s3kit.index.schema import buckets
 from s3kit.index.schema import contents
+from s3kit.index.schema import object_annotations
 from s3kit.index.schema import parts
 from s3kit.index.schema import read_checksum
 from s3kit.index.schema import read_encryption
+from s3kit.index.schema import read_headers
 from s3kit.index.schema import uploads
 from s3kit.index.schema import versions
 from s3kit.index.statements import Row
@@ -75,6 +79,25 @@ class InlineFacts(NamedTuple):
     etag: str
     checksum: Checksum | None
     inline: bytes | None
+    encryption: Encryption | None = None
+
+
+class AnnotationFacts(NamedTuple):
+    """An annotation of a version, whose ``encryption`` says how it is sealed if ``sealing`` is set.
+
+    ``name`` is the annotation's own, ``size`` that of its text.
+    """
+
+    seq: int
+    name: bytes
+    bucket: str
+    key: bytes
+    version_id: str
+    size: int
+    etag: str
+    checksum: Checksum | None
+    payload: bytes
+    sealing: str = ""
     encryption: Encryption | None = None
 
 
@@ -176,6 +199,38 @@ _INLINE = Statement(
     .order_by(versions.c.seq)
     .limit(_MOST)
 )
+_ANNOTATIONS = Statement(
+    select(
+        object_annotations.c.seq,
+        object_annotations.c.name,
+        buckets.c.name,
+        versions.c.key,
+        versions.c.version_id,
+        object_annotations.c.size,
+        object_annotations.c.etag,
+        object_annotations.c.checksum,
+        object_annotations.c.payload,
+        object_annotations.c.headers,
+        versions.c.encryption,
+    )
+    .select_from(
+        object_annotations.join(versions, versions.c.seq == object_annotations.c.seq).join(
+            buckets, buckets.c.id == versions.c.bucket_id
+        )
+    )
+    .where(
+        or_(
+            object_annotations.c.seq > bindparam("after_seq"),
+            and_(
+                object_annotations.c.seq == bindparam("after_seq"),
+                object_annotations.c.name > bindparam("after_name"),
+            ),
+        )
+    )
+    .order_by(object_annotations.c.seq, object_annotations.c.name)
+    .limit(_MOST)
+)
+_ANNOTATION_BYTES = Statement(select(func.count(), func.sum(object_annotations.c.size)))
 _STORAGES = Statement(
     union(select(contents.c.storage).where(contents.c.parts == 0), select(parts.c.storage))
 )
@@ -237,6 +292,29 @@ def inline_totals(connection: Connection) -> tuple[int, int]:
     row = connection.one(_INLINE_BYTES, {})
     assert row is not None
     return int(row[0]), int(row[1] or 0)
+
+
+def annotation_totals(connection: Connection) -> tuple[int, int]:
+    """How many annotations there are, and the bytes of their texts."""
+    row = connection.one(_ANNOTATION_BYTES, {})
+    assert row is not None
+    return int(row[0]), int(row[1] or 0)
+
+
+def annotation_page(
+    connection: Connection, after: tuple[int, bytes], limit: int
+) -> list[AnnotationFacts]:
+    """Up to ``limit`` annotations of all versions, in the order of ``seq`` and name."""
+    seq, name = after
+    rows = connection.all(_ANNOTATIONS, {"after_seq": seq, "after_name": name, "most": limit})
+    return [
+        AnnotationFacts(
+            *(row[0], row[1], row[2], row[3], row[4], row[5], row[6]),
+            *(read_checksum(row[7]), bytes(row[8])),
+            *(read_headers(row[9]).get("sealing", ""), read_encryption(row[10])),
+        )
+        for row in rows
+    ]
 
 
 def whole_blobs(

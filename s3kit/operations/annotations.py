@@ -18,7 +18,9 @@ from ..errors import InvalidRequest
 from ..errors import UnsupportedMediaType
 from ..model import Checksum
 from ..model import ObjectVersion
+from ..store.annotations import WITH_CUSTOMER_KEY
 from ..store.multipart import default_checksum_algorithm
+from ..wire.encryption import CUSTOMER
 from ..wire.headers import http_date
 from ..wire.headers import iso8601
 from ..wire.headers import parse_etags
@@ -126,7 +128,8 @@ def put_object_annotation(call: Call) -> Response:
     check_name(name)
     if_match = object_if_match(call)
     version = call.version(bucket, key, version_id)
-    refuse_sealed(version)
+    if version.encryption is not None and version.encryption.algorithm == CUSTOMER:
+        raise InvalidRequest(WITH_CUSTOMER_KEY)
     body = call.body(limit=MAX_TEXT, compute=default_checksum_algorithm())
     text = body.read_all()
     if not text:
@@ -135,30 +138,27 @@ def put_object_annotation(call: Call) -> Response:
         text.decode()
     except UnicodeDecodeError:
         raise UnsupportedMediaType() from None
-    version, annotation = call.store.annotations.put(
+    annotation = call.store.annotations.put(
         bucket,
-        key,
-        version_id,
+        version,
         name,
         text,
         etag=body.md5,
         checksum=body.checksum,
         if_match=if_match,
-        seq=version.seq,
+        version_id=version_id,
         origin=call.origin,
     )
     headers = [("ETag", f'"{annotation.etag}"'), *object_version_headers(call, version)]
-    headers += checksum_headers(annotation.checksum)
+    headers += checksum_headers(annotation.checksum) + sealing_headers(version)
     return xml_response(PutObjectAnnotationOutput(key, name), headers=headers)
 
 
-def refuse_sealed(version: ObjectVersion) -> None:
-    """Refuse annotations of an encrypted object: they would have to be encrypted as it is.
-
-    :raises InvalidRequest:
-    """
-    if version.encryption is not None:
-        raise InvalidRequest("Annotations are not supported for objects encrypted with SSE-C.")
+def sealing_headers(version: ObjectVersion) -> list[tuple[str, str]]:
+    """The header that tells how an annotation is encrypted: as its object is."""
+    if version.encryption is None:
+        return []
+    return [("x-amz-server-side-encryption", version.encryption.algorithm)]
 
 
 @operation(
@@ -180,6 +180,7 @@ def get_object_annotation(call: Call) -> Response:
         ("Content-Type", "binary/octet-stream"),
         ("Content-Length", str(len(text))),
         *object_version_headers(call, version),
+        *sealing_headers(version),
     ]
     mode = call.header("x-amz-checksum-mode")
     if mode is not None and mode.upper() == "ENABLED":
@@ -199,13 +200,12 @@ def delete_object_annotation(call: Call) -> Response:
     """Remove an annotation for good; to remove what is not there is no error."""
     bucket, key, version_id = call.bucket, call.object_key, call.version_id
     version = call.version(bucket, key, version_id)
-    version = call.store.annotations.delete(
+    call.store.annotations.delete(
         bucket,
-        key,
-        version_id,
+        version,
         annotation_name_of(call),
         if_match=object_if_match(call),
-        seq=version.seq,
+        version_id=version_id,
         origin=call.origin,
     )
     return call.empty(204, headers=object_version_headers(call, version))

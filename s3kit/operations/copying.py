@@ -253,7 +253,7 @@ def store_copy(call: Call) -> tuple[ObjectVersion, list[tuple[str, str]]]:
         reading = read_action("s3:GetObjectAnnotation", version_id)
         call.require(reading, source_bucket, source.key, version_id)
         call.require("s3:PutObjectAnnotation", call.bucket, key)
-        annotate = call.store.annotations.copier(source, algorithm)
+        annotate = call.store.annotations.copier(source, algorithm, fresh.wanted)
         attributes = replace(attributes, annotate=annotate)
     copied = call.store.copying.copy(
         source,

@@ -30,11 +30,13 @@ from .janitor import owner_of
 from .verifying import Expected
 from .verifying import Pace
 from .verifying import Reading
+from .verifying import expected_annotation
 from .verifying import expected_blob
 from .verifying import expected_inline
 
 PAGE = 200
 INLINE_PAGE = 16
+ANNOTATION_PAGE = 4
 """A row may hold a mebibyte."""
 
 NAMED = 3
@@ -105,7 +107,7 @@ class Scrub:
         self._pace = Pace(rate)
         self._advance = advance
         self.blobs = 0
-        """Blobs and inline objects that were read."""
+        """Blobs, inline objects and annotations that were read."""
         self.bytes = 0
         """Bytes that were read."""
         self.findings = 0
@@ -120,6 +122,7 @@ class Scrub:
             total += self._index.read(lambda c, n=name: scan.totals(c, n))[1]  # type: ignore[misc]
         if self._wanted is None:
             total += self._index.read(scan.inline_totals)[1]
+            total += self._index.read(scan.annotation_totals)[1]
         return total
 
     def run(self) -> Iterator[Finding]:
@@ -131,6 +134,7 @@ class Scrub:
     def _run(self) -> Iterator[Finding]:
         if self._wanted is None:
             yield from self._inline()
+            yield from self._annotations()
             yield from self._contents()
         for name in self._names():
             yield from self._blobs(name)
@@ -161,10 +165,30 @@ class Scrub:
 
     def _judge_inline(self, row: InlineFacts) -> Finding | None:
         objects = (name_object(row.bucket, row.key, row.version_id),)
-        data = row.inline
-        if data is None:
+        if row.inline is None:
             return Finding("missing", "", "", "neither bytes nor a content", objects)
-        expected = expected_inline(row, self._encryptions)
+        return self._judge_row(row.inline, expected_inline(row, self._encryptions), objects)
+
+    def _annotations(self) -> Iterator[Finding]:
+        after = (0, b"")
+        while page := self._index.read(
+            lambda c, a=after: scan.annotation_page(c, a, ANNOTATION_PAGE)  # type: ignore[misc]
+        ):
+            after = (page[-1].seq, bytes(page[-1].name))
+            for row in page:
+                of = name_object(row.bucket, row.key, row.version_id)
+                objects = (f"{of} annotation {bytes(row.name).decode('utf-8', 'replace')}",)
+                expected = expected_annotation(row, self._encryptions)
+                finding = self._judge_row(row.payload, expected, objects)
+                if finding is not None:
+                    yield finding
+                self._passed(len(row.payload))
+                self._advance(row.size)
+                self.blobs += 1
+
+    def _judge_row(
+        self, data: bytes, expected: Expected, objects: tuple[str, ...]
+    ) -> Finding | None:
         if len(data) != expected.size:
             kind: Kind | None = "short" if len(data) < expected.size else "long"
             assert kind is not None

@@ -14,6 +14,7 @@ from ..blobs.sealed import Seal
 from ..blobs.sealed import SealBroken
 from ..blobs.sealed import sealed_size
 from ..errors import S3Error
+from ..index.scan import AnnotationFacts
 from ..index.scan import BlobFacts
 from ..index.scan import InlineFacts
 from ..model import Checksum
@@ -166,6 +167,14 @@ def expected_inline(facts: InlineFacts, encryptions: Encryptions) -> Expected:
     if facts.encryption is None:
         return Expected(facts.size, facts.etag, facts.checksum)
     return _sealed(facts.size, facts.etag, facts.checksum, facts.encryption, encryptions, None)
+
+
+def expected_annotation(facts: AnnotationFacts, encryptions: Encryptions) -> Expected:
+    """What an annotation's stored bytes must be."""
+    if not facts.sealing:
+        return Expected(facts.size, facts.etag, facts.checksum)
+    seal = bytes.fromhex(facts.sealing)
+    return _sealed(facts.size, facts.etag, facts.checksum, facts.encryption, encryptions, seal)
 
 
 def _sealed(

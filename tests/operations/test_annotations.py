@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from pathlib import Path
 from urllib.parse import quote
 
 import pytest
@@ -16,7 +17,9 @@ from s3kit.store.annotations import MOST
 from s3kit.wire import checksums
 from tests.client import Answer
 from tests.client import Client
+from tests.endpoint import OWNER
 from tests.endpoint import boto_client
+from tests.endpoint import make_app
 from tests.endpoint import parsed
 
 TEXT = '{"label": "Katze", "ähnlich": 0.97}'.encode()
@@ -334,8 +337,9 @@ def test_a_version_has_a_thousand_annotations_and_no_more(
 ) -> None:
     found = app.store.buckets.get(bucket[1:])
     etag = hashlib.md5(b"x").hexdigest()
+    version = app.store.objects.get(found, b"k")
     for number in range(MOST - 1):
-        app.store.annotations.put(found, b"k", None, f"n{number:03}", b"x", etag=etag)
+        app.store.annotations.put(found, version, f"n{number:03}", b"x", etag=etag)
     annotate(s3, path, "last")
     answer = s3.put(path, TEXT, query("more"))
     assert (answer.status, answer.code) == (400, "AnnotationLimitExceeded")
@@ -360,6 +364,28 @@ def test_who_listens_hears_of_annotations(s3: Client, path: str) -> None:
         "s3:ObjectAnnotation:Delete",
     ]
     assert heard[0].key == "k"
+
+
+def test_who_must_not_miss_it_hears_of_annotations_too(tmp_path: Path) -> None:
+    heard: list[tuple[str, str]] = []
+
+    def receive(name: str, *, event: Event) -> None:
+        heard.append((event.name, event.key))
+
+    app = make_app("memory", tmp_path)
+    try:
+        app.store.outbox.enabled = False
+        app.store.outbox.subscribe(receive, object_annotated)
+        client = Client(app, OWNER)
+        client.put("/annotated")
+        client.put("/annotated/k", b"the object")
+        annotate(client, "/annotated/k", "n")
+        client.delete("/annotated/k", query("n"))
+        client.delete("/annotated/k", query("n"))
+        app.store.outbox.deliver()
+    finally:
+        app.close()
+    assert heard == [("s3:ObjectAnnotation:Put", "k"), ("s3:ObjectAnnotation:Delete", "k")]
 
 
 # -- copies

@@ -9,8 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from s3kit.config import Config
+from s3kit.config import read_accounts
 from scripts.s3tests import ACCOUNTS
 from scripts.s3tests import FAILED
+from scripts.s3tests import KMS_KEYS
 from scripts.s3tests import PASSED
 from scripts.s3tests import Case
 from scripts.s3tests import Outcome
@@ -79,6 +82,20 @@ def test_results_are_written_as_json_and_as_a_table(tmp_path: Path) -> None:
         FAILED,
     ]
     assert (tmp_path / "results.tsv").read_text().splitlines()[2] == "copy\tb\tfailed\t0.0\toh"
+
+
+def test_the_server_takes_the_suites_accounts(tmp_path: Path) -> None:
+    path = tmp_path / "accounts.toml"
+    path.write_text(accounts_file(), encoding="utf-8")
+    config = Config.from_mapping({"accounts": read_accounts(path)})
+    assert {name for name, _ in config.named_keys()} == set(KMS_KEYS)
+    suite = configparser.RawConfigParser()
+    suite.read_string(suite_configuration("127.0.0.1", 9000, secure=False))
+    main_account = suite["s3 main"]
+    assert [main_account["kms_keyid"], main_account["kms_keyid2"]] == list(KMS_KEYS)
+    assert {"s3 main", "s3 alt", "s3 tenant", "iam", "iam root"} <= set(suite.sections())
+    emails = {key.account.id: key.account.email for key in config.signing_keys()}
+    assert emails[main_account["user_id"]] == main_account["email"]
 
 
 RESULTS = [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import os
 import threading
@@ -21,6 +22,7 @@ from s3kit.index import identity
 from s3kit.index import objects as object_rows
 from s3kit.index.schema import contents
 from s3kit.index.schema import create_schema
+from s3kit.index.schema import object_annotations
 from s3kit.index.schema import parts
 from s3kit.index.schema import versions
 from s3kit.index.schema import write_checksum
@@ -237,6 +239,29 @@ def test_inline_bytes_are_compared_with_their_row(store: Store) -> None:
     assert [each.kind for each in findings(store)] == ["short"]
     spoil(store, update(versions).values(inline=None))
     assert [each.kind for each in findings(store)] == ["missing"]
+
+
+def test_annotations_are_compared_with_their_rows(store: Store) -> None:
+    put(store, b"k", DATA)
+    bucket = bucket_of(store)
+    version = store.objects.get(bucket, b"k")
+    etag = hashlib.md5(b"text").hexdigest()
+    for number in range(7):
+        store.annotations.put(bucket, version, f"n{number}", b"text", etag=etag)
+    assert findings(store) == []
+    assert store.scrub().total_bytes() == len(DATA) + 7 * 4
+    for name, payload in ((b"n2", b"tezt"), (b"n6", b"tex")):
+        spoil(
+            store,
+            update(object_annotations)
+            .where(object_annotations.c.name == name)
+            .values(payload=payload),
+        )
+    found = findings(store)
+    assert [(each.kind, each.objects) for each in found] == [
+        ("corrupt", ("photos/k annotation n2",)),
+        ("short", ("photos/k annotation n6",)),
+    ]
 
 
 def test_a_blob_that_cannot_be_read_is_reported_and_the_rest_is_read(
