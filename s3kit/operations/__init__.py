@@ -21,6 +21,8 @@ THEMES = (
     "cors",
     "encryption",
     "bucket_properties",
+    "bucket_logging",
+    "replication",
     "configurations",
     "notifications",
     "never_set",

@@ -11,7 +11,6 @@ from typing import Final
 from ..call import Call
 from ..errors import NoSuchLifecycleConfiguration
 from ..errors import ObjectLockConfigurationNotFoundError
-from ..errors import ReplicationConfigurationNotFoundError
 from ..errors import S3Error
 from ..wire.response import Response
 from ..wire.routing import operation
@@ -22,12 +21,6 @@ NEVER_SET: Final[tuple[tuple[str, str, str, type[S3Error]], ...]] = (
         "lifecycle",
         "s3:GetLifecycleConfiguration",
         NoSuchLifecycleConfiguration,
-    ),
-    (
-        "GetBucketReplication",
-        "replication",
-        "s3:GetReplicationConfiguration",
-        ReplicationConfigurationNotFoundError,
     ),
     (
         "GetObjectLockConfiguration",

@@ -9,6 +9,7 @@ from ..call import Call
 from ..errors import AccessDenied
 from ..errors import IllegalVersioningConfigurationException
 from ..errors import InvalidBucketState
+from ..model import Setting
 from ..model import Versioning
 from ..wire.response import Response
 from ..wire.response import xml_response
@@ -68,6 +69,12 @@ def put_bucket_versioning(call: Call) -> Response:
         raise InvalidBucketState(
             "An Object Lock configuration is present on this bucket, so the versioning state "
             "cannot be changed."
+        )
+    if wanted.status is Status.SUSPENDED and call.bucket.present & Setting.REPLICATION:
+        raise InvalidBucketState(
+            "A replication configuration is present on this bucket, so you cannot change the "
+            "versioning state. To change the versioning state, first delete the replication "
+            "configuration."
         )
     call.store.buckets.set_versioning(call.bucket, Versioning(wanted.status.value))
     return call.empty()

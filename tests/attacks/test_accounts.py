@@ -193,6 +193,7 @@ REQUESTS |= {
     ),
     "DeleteBucketEncryption": Request("DELETE", "{bucket}", "encryption", status=204),
 }
+REPLICATION = b"<ReplicationConfiguration><Role>r</Role></ReplicationConfiguration>"
 REQUESTS |= {
     "GetBucketCors": Request("GET", "{bucket}", "cors"),
     "PutBucketCors": Request("PUT", "{bucket}", "cors", md5(CORS), CORS),
@@ -208,8 +209,22 @@ REQUESTS |= {
     ),
     "CreateSession": Request("GET", "{bucket}", "session"),
     "GetBucketLogging": Request("GET", "{bucket}", "logging"),
+    "PutBucketLogging": Request("PUT", "{bucket}", "logging", body=b"<BucketLoggingStatus/>"),
     "GetBucketLifecycleConfiguration": Request("GET", "{bucket}", "lifecycle", status=404),
     "GetBucketReplication": Request("GET", "{bucket}", "replication", status=404),
+    "PutBucketReplication": Request(
+        "PUT",
+        "{bucket}",
+        "replication",
+        {
+            "Content-MD5": base64.b64encode(
+                hashlib.md5(REPLICATION, usedforsecurity=False).digest()
+            ).decode()
+        },
+        REPLICATION,
+        status=400,
+    ),
+    "DeleteBucketReplication": Request("DELETE", "{bucket}", "replication", status=204),
     "GetBucketWebsite": Request("GET", "{bucket}", "website", status=404),
     "PutBucketWebsite": Request(
         "PUT",

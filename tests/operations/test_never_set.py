@@ -13,7 +13,6 @@ from tests.endpoint import boto_client
 
 NEVER_SET = [
     ("lifecycle", "NoSuchLifecycleConfiguration"),
-    ("replication", "ReplicationConfigurationNotFoundError"),
     ("object-lock", "ObjectLockConfigurationNotFoundError"),
 ]
 
