@@ -54,9 +54,18 @@ from .index.objects import ContentGone
 from .index.schema import check_schema
 from .index.schema import create_schema
 from .index.session import Index
+from .middleware.server_logs import Answered
+from .middleware.server_logs import observed
+from .model import Account
+from .model import Bucket
+from .model import Caller
+from .model import Key
+from .model import Question
+from .model import Setting
 from .operations.bucket_properties import PAID_BY_REQUESTER
 from .operations.bucket_properties import agree_to_pay
 from .operations.cors import rules_of
+from .operations.replication import read_rules
 from .profile import PROFILES
 from .profile import Profile
 from .store import Store
@@ -66,6 +75,7 @@ from .store.key_provider import LocalKeys
 from .store.master_keys import MasterKeys
 from .store.master_keys import UnusableKey
 from .store.master_keys import read_key
+from .store.remote import RemoteBucket
 from .wire.address import Address
 from .wire.address import aws_quote
 from .wire.address import bucket_of_website
@@ -201,7 +211,38 @@ def open_store_of(config: Config, key_provider: KeyProvider | None = None) -> St
     for arn, target in config.notifications.items():
         store.notifications.add_target(arn, target)
     store.lifecycle.enabled = config.run_lifecycle
+    store.server_logs.seconds = config.bucket_log_seconds
+    store.server_logs.region = config.region
+    store.replicate(read_rules, replication_permit(OwnerAccess()), remote_buckets(config))
     return store
+
+
+def replication_permit(access: Access) -> Callable[[Account, Bucket, bytes], bool]:
+    """Whether an account may have a key replicated into a bucket of another's."""
+
+    def permits(account: Account, bucket: Bucket, key: bytes) -> bool:
+        question = Question(Caller(account), "s3:ReplicateObject", bucket, key)
+        return access.decide(question).allowed
+
+    return permits
+
+
+def remote_buckets(config: Config) -> dict[str, RemoteBucket]:
+    """The buckets elsewhere that replication rules may name."""
+    return {
+        arn: RemoteBucket(
+            endpoint=spec["endpoint"],
+            bucket=spec["bucket"],
+            key=Key(
+                spec["access_key"],
+                spec["secret_key"],
+                Account(DEFAULT_ACCOUNT),
+                spec.get("session_token"),
+            ),
+            region=spec.get("region", "us-east-1"),
+        )
+        for arn, spec in config.replication_targets.items()
+    }
 
 
 class S3App:
@@ -233,6 +274,8 @@ class S3App:
         self._https: Https = config.https
         self._public_prefix = config.public_prefix.rstrip("/")
         self._pinned_region = config.region if config.pin_region else None
+        if access is not None and self.store.replication is not None:
+            self.store.replication.permits = replication_permit(access)
         self._host_id = f"{random.getrandbits(256):064x}"
         # Nobody but who can read the index knows its id.
         self._sessions = Sessions(lambda: self.store.index.read(get_index_id), self._key_ring)
@@ -260,12 +303,17 @@ class S3App:
             request_id = record.request_id
         method: str = environ["REQUEST_METHOD"]
         received: list[Input] = []
+        calls: list[Call] = []
+        code = ""
+        began = time.time()
         try:
-            response = self._answer(environ, method, request_id, received)
+            response = self._answer(environ, method, request_id, received, calls, began)
         except S3Error as error:
+            code = error.code
             response = self._refusal(environ, error, request_id)
         except Exception:
             logger.exception("Request %s failed.", request_id)
+            code = InternalError.__name__
             response = self._refusal(environ, InternalError(), request_id)
         if received and received[0].remaining != 0:
             received[0].drain()
@@ -283,7 +331,9 @@ class S3App:
             close = getattr(body, "close", None)
             if close is not None:
                 close()
-            return []
+            body = ()
+        if not calls or calls[0].is_logged():
+            body = self._logged(environ, method, calls, began, request_id, response, code, body)
         # A list is sent at once; granian streams anything else block by block through a thread.
         return list(body) if type(body) is tuple else body
 
@@ -303,7 +353,13 @@ class S3App:
     # -- the steps, in their order
 
     def _answer(
-        self, environ: WSGIEnvironment, method: str, request_id: str, received: list[Input]
+        self,
+        environ: WSGIEnvironment,
+        method: str,
+        request_id: str,
+        received: list[Input],
+        calls: list[Call],
+        now: float,
     ) -> Response:
         body = open_input(environ)
         received.append(body)
@@ -334,7 +390,7 @@ class S3App:
         identity = identify(
             Request(method, address.canonical, query, environ, scheme, host),
             self._key_ring,
-            now=time.time(),
+            now=now,
             region=self._pinned_region,
             sessions=self._sessions,
         )
@@ -354,6 +410,7 @@ class S3App:
             address.bucket,
             address.key,
         )
+        calls.append(call)
         if "s3kit.request" in environ:
             environ["s3kit.request"].called(call)
         handler = operation.handler
@@ -535,6 +592,77 @@ class S3App:
         if not rules or not origin:
             return []
         return cors_headers(rules, origin, method, header(environ, "access-control-request-method"))
+
+    def _logged(
+        self,
+        environ: WSGIEnvironment,
+        method: str,
+        calls: list[Call],
+        began: float,
+        request_id: str,
+        response: Response,
+        code: str,
+        body: Iterable[bytes],
+    ) -> Iterable[bytes]:
+        """The answer's body, which tells the bucket's server access log when it has ended."""
+        operation: Operation | None
+        if calls:
+            call: Call | None = calls[0]
+            operation, bucket, key = calls[0].operation, calls[0].maybe_bucket, calls[0].key
+        else:
+            # Refused before it was known whose it is, or a browser's question.
+            call = None
+            try:
+                operation, bucket, key = self._meant(environ, method)
+            except S3Error:
+                return body
+            except Exception:
+                logger.exception("Request %s is in no server access log.", request_id)
+                return body
+            if not bucket.present & Setting.LOGGING:
+                return body
+        answered = Answered(
+            self._site,
+            environ,
+            call,
+            operation,
+            bucket,
+            key,
+            began,
+            request_id,
+            self._host_id,
+            response.status,
+            response.headers,
+            code,
+        )
+        return observed(answered, body)
+
+    def _meant(
+        self, environ: WSGIEnvironment, method: str
+    ) -> tuple[Operation | None, Bucket, bytes | None]:
+        """What a request without a Call seems to be about.
+
+        :raises S3Error: no bucket that is there.
+        """
+        target = raw_target(environ)
+        _scheme, host, prefix, _client = public_url_parts(environ, self._trusted)
+        address = parse_address(
+            target,
+            host,
+            script_name=environ.get("SCRIPT_NAME", ""),
+            base_hosts=self._base_hosts,
+            public_prefix=prefix or self._public_prefix,
+        )
+        if address.bucket is None:
+            raise NoSuchBucket
+        bucket = self.store.buckets.get(address.bucket)
+        operation = None
+        if method != "OPTIONS":
+            try:
+                operation = self._operation(method, address, parse_query(target.query), environ)
+            except S3Error:
+                pass
+        return operation, bucket, address.key
 
     def _load_bucket(self, call: Call) -> None:
         name = call.bucket_name

@@ -81,12 +81,30 @@ class Site:
     customer_keys: str = "loopback"
 
 
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """Something that a request did to another object than its own, for a server access log.
+
+    ``status`` 0 stands for the request's own; ``operation`` is a log's name for it.
+    """
+
+    operation: str
+    bucket: Bucket
+    key: bytes
+    version_id: str | None
+    size: int | None = None
+    status: int = 0
+    error: str = ""
+
+
 class Call:
     """One request. ``bucket`` is set where the operation has one, ``key`` likewise (bytes)."""
 
     __slots__ = (
         "_document",
         "_judged",
+        "acl_required",
+        "beside",
         "bucket_name",
         "charged",
         "environ",
@@ -128,6 +146,8 @@ class Call:
         self.key = key
         # Whether the answer is to say that its receiver pays for it.
         self.charged = False
+        self.acl_required = False
+        self.beside: list[Beside] | None = None
         self._document: bytes | None = None
         # The versions that Access has looked at; no other may be shown or changed by its leave.
         self._judged: dict[Name, ObjectVersion | None] | None = None
@@ -232,7 +252,10 @@ class Call:
         version_id: str | None = None,
     ) -> bool:
         """May the caller do this?"""
-        return self.site.access.decide(self.question(action, bucket, key, version_id)).allowed
+        decision = self.site.access.decide(self.question(action, bucket, key, version_id))
+        if decision.by_acl:
+            self.acl_required = True
+        return decision.allowed
 
     def require(
         self,
@@ -245,7 +268,7 @@ class Call:
 
         :raises AccessDenied:
         """
-        if not self.site.access.decide(self.question(action, bucket, key, version_id)).allowed:
+        if not self.allowed(action, bucket, key, version_id):
             raise AccessDenied()
 
     def version(
@@ -281,6 +304,23 @@ class Call:
     def forget_judged(self) -> None:
         """Before Access is asked again."""
         self._judged = None
+
+    def is_logged(self) -> bool:
+        """Whether a server access log is to tell of this request."""
+        bucket = self.maybe_bucket
+        if bucket is not None:
+            present = bucket.present
+            # Most buckets have nothing at all, and asking an IntFlag costs more than the rest.
+            if present and present & Setting.LOGGING:
+                return True
+        return self.beside is not None
+
+    def note_beside(self, beside: Beside) -> None:
+        """Have the server access log of ``beside``'s bucket tell of it, if there is one."""
+        if beside.bucket.present & Setting.LOGGING:
+            if self.beside is None:
+                self.beside = []
+            self.beside.append(beside)
 
     # -- what came with it
 

@@ -134,6 +134,11 @@ class Config:
     :param customer_keys: where a client may send its own key (SSE-C): ``https``, ``loopback``
         (https, or from this machine) or ``any``.
     :param max_object_size: bytes, or None for the profile's limit.
+    :param bucket_log_seconds: how long the lines of a bucket's server access log are gathered
+        before they are stored in its target bucket; at least 1.
+    :param replication_targets: buckets at other S3 endpoints that replication rules may name:
+        the ARN in the rule (``arn:aws:s3:::offsite``) to ``{"endpoint", "bucket", "access_key",
+        "secret_key"}`` and, if wanted, ``region`` and ``session_token``.
     :param plugins: modules imported at start, e.g. to connect signal receivers.
     :param outbox: who may miss no event of any bucket: ``module:function``, called as a signal's
         receiver is, or the name of a blinker signal.
@@ -178,6 +183,8 @@ class Config:
     default_encryption: Literal["none", "AES256"] = "none"
     customer_keys: Literal["https", "loopback", "any"] = "loopback"
     max_object_size: int | None = None
+    bucket_log_seconds: int = 60
+    replication_targets: Mapping[str, Mapping[str, str]] = field(default_factory=dict, repr=False)
     plugins: tuple[str, ...] = ()
     outbox: tuple[str, ...] = ()
     notifications: Mapping[str, Any] = field(default_factory=dict)
@@ -194,6 +201,7 @@ class Config:
             object.__setattr__(self, name, _checked(name, getattr(self, name), kind))
         _check_storages(self.storages)
         _check_accounts(self.accounts, self.keys)
+        _check_replication_targets(self.replication_targets)
         self._check_words()
         self._check_targets()
         _check_keys("master_keys", enumerate(self.master_keys, 1))
@@ -220,6 +228,8 @@ class Config:
             raise ConfigError("lifecycle_day_seconds must be at least 1; a real day has 86400.")
         if self.smallest_transition < 0:
             raise ConfigError("smallest_transition must not be negative.")
+        if self.bucket_log_seconds < 1:
+            raise ConfigError("bucket_log_seconds must be at least 1.")
         if self.pool_size < 1:
             raise ConfigError("pool_size must be at least 1.")
 
@@ -491,6 +501,21 @@ def _check_target(where: str, target: Any) -> None:
         raise ConfigError(
             f'{where}: {target!r} is neither "module:function" nor the name of a signal.'
         )
+
+
+_TARGET_NEEDS = ("endpoint", "bucket", "access_key", "secret_key")
+
+
+def _check_replication_targets(targets: Mapping[str, Any]) -> None:
+    for arn, spec in targets.items():
+        where = f'replication_targets["{arn}"]'
+        if not re.fullmatch(r"arn:aws[a-z-]{0,16}:s3:::[A-Za-z0-9._-]{3,200}", arn):
+            raise ConfigError(f"{where} must be named by an ARN such as arn:aws:s3:::offsite.")
+        _check_names(where, spec, (*_TARGET_NEEDS, "region", "session_token"))
+        for name in _TARGET_NEEDS:
+            if not spec.get(name) or not isinstance(spec[name], str):
+                raise ConfigError(f"{where} needs {name}, a text.")
+        check_endpoint(f"{where}: endpoint", spec["endpoint"])
 
 
 def _is_read_only(spec: StorageSpec) -> bool:

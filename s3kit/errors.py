@@ -119,6 +119,15 @@ class EncryptionTypeMismatch(S3Error):
     message = "The existing object was created with a different encryption type."
 
 
+# S3 spells it so.
+class CrossLocationLoggingProhibitted(S3Error):
+    status = 403
+    message = (
+        "Cross S3 location logging not allowed. Buckets in one geographic location cannot log "
+        "information to a bucket in another location."
+    )
+
+
 class EntityTooLarge(S3Error):
     status = 400
     message = "Your proposed upload exceeds the maximum allowed size"
@@ -286,6 +295,14 @@ class InvalidTag(S3Error):
 class InvalidWriteOffset(S3Error):
     status = 400
     message = "The write offset value that you specified does not match the current object size."
+
+
+class InvalidTargetBucketForLogging(S3Error):
+    status = 400
+    message = (
+        "The target bucket for logging does not exist, is not owned by you, or does not have the "
+        "appropriate grants for the log-delivery group."
+    )
 
 
 class InvalidToken(S3Error):

@@ -360,7 +360,11 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """Access's answer, with the reason that an owner may be shown."""
+    """Access's answer, with the reason that an owner may be shown.
+
+    ``by_acl``: nothing but a grant in an ACL allows it.
+    """
 
     allowed: bool
     reason: str = ""
+    by_acl: bool = False

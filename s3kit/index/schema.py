@@ -155,7 +155,7 @@ versions = _table(
     Column("content_id", ForeignKey("s3kit_contents.id")),
     Column("object_lock", _word(160), nullable=False, server_default=""),
     Column("encryption", _document()),
-    Column("replication", _word(16), nullable=False, server_default=""),
+    Column("replication", _word(64), nullable=False, server_default=""),
     Column("restored_until", BigInteger, nullable=False, server_default="0"),
     # Last, so that a row's other columns are read without the pages that its bytes fill.
     Column("inline", _bytes()),

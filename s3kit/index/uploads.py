@@ -226,16 +226,8 @@ def lock(connection: Connection, upload_id: str) -> Upload | None:
     return None if row is None else _read(row)
 
 
-def put_part(connection: Connection, upload_id: str, part: Part) -> None:
-    """Store a part; the blob of a part of that number that was there goes on the garbage list.
-
-    Raises NoSuchUpload when the upload was completed or aborted meanwhile.
-    """
-    this = {"this_upload": upload_id}
-    open_upload = connection.one(_SHARE, this)
-    if open_upload is None or open_upload[0] != 0:
-        raise NoSuchUpload(upload_id=upload_id)
-    parameters = {
+def _values(upload_id: str, part: Part) -> dict[str, Any]:
+    return {
         "this_upload": upload_id,
         "this_number": part.number,
         "new_size": part.size,
@@ -247,6 +239,26 @@ def put_part(connection: Connection, upload_id: str, part: Part) -> None:
         "new_checksum": write_checksum(part.checksum),
         "new_sealing": part.sealing,
     }
+
+
+def copy_parts(connection: Connection, content_id: str, parts: Iterable[Part]) -> None:
+    """Write the parts of a content that is a copy of another's, their offsets included.
+
+    The content's own row comes with :func:`s3kit.index.objects.put_version`.
+    """
+    connection.run_many(_INSERT_PART, [_values(content_id, part) for part in parts])
+
+
+def put_part(connection: Connection, upload_id: str, part: Part) -> None:
+    """Store a part; the blob of a part of that number that was there goes on the garbage list.
+
+    Raises NoSuchUpload when the upload was completed or aborted meanwhile.
+    """
+    this = {"this_upload": upload_id}
+    open_upload = connection.one(_SHARE, this)
+    if open_upload is None or open_upload[0] != 0:
+        raise NoSuchUpload(upload_id=upload_id)
+    parameters = _values(upload_id, part)
     old = connection.one(_OLD_PART, {"this_upload": upload_id, "this_number": part.number})
     if old is not None:
         garbage.add(connection, old[0], old[1], part.modified)

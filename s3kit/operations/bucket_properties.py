@@ -1,4 +1,4 @@
-"""Request payment, transfer acceleration, ABAC and logging of a bucket.
+"""Request payment, transfer acceleration and ABAC of a bucket.
 
 They are stored and shown. Who pays is asked of each request of another account; the others change
 nothing in how s3kit serves the bucket.
@@ -73,12 +73,6 @@ class AbacStatus:
     """Attribute-based access control of a bucket."""
 
     status: AttributeControl
-
-
-@document("BucketLoggingStatus")
-@dataclass
-class BucketLoggingStatus:
-    """Where a bucket's access logs go: nowhere, as nothing can be set yet."""
 
 
 PAID_BY_REQUESTER = frozenset(
@@ -228,9 +222,3 @@ def put_bucket_abac(call: Call) -> Response:
     wanted = call.document(AbacStatus)
     call.store.buckets.put_setting(call.bucket, ABAC, to_xml(wanted))
     return call.empty()
-
-
-@operation("GetBucketLogging", "GET", "bucket", "logging", action="s3:GetBucketLogging")
-def get_bucket_logging(call: Call) -> Response:
-    """An empty document: logging is off (FB-12). Nothing delivers logs, so PUT answers 501."""
-    return xml_response(BucketLoggingStatus())

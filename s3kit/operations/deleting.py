@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC
 from datetime import datetime
 
+from ..call import Beside
 from ..call import Call
 from ..errors import AccessDenied
 from ..errors import InvalidArgument
@@ -20,6 +21,7 @@ from ..wire.names import check_key
 from ..wire.response import Response
 from ..wire.response import xml_response
 from ..wire.routing import operation
+from ..wire.server_log import BATCH_DELETE
 from ..wire.xml import document
 from ..wire.xml import field_xml
 from .lock_headers import may_bypass
@@ -158,4 +160,15 @@ def delete_objects(call: Call) -> Response:
                 deleted.delete_marker = True
                 deleted.delete_marker_version_id = result.version_id
             answer.deleted.append(deleted)
+        refusal = result if isinstance(result, S3Error) else None
+        call.note_beside(
+            Beside(
+                BATCH_DELETE,
+                bucket,
+                identifier.key.encode("utf-8", "surrogateescape"),
+                identifier.version_id or None,
+                status=204 if refusal is None else refusal.status,
+                error="" if refusal is None else refusal.code,
+            )
+        )
     return xml_response(answer)

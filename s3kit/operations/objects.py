@@ -22,6 +22,7 @@ from ..model import Setting
 from ..model import Versioning
 from ..store import Attributes
 from ..store.multipart import default_checksum_algorithm
+from ..store.replication import shown as replication_status
 from ..wire.conditions import check_read
 from ..wire.headers import check_tags
 from ..wire.headers import http_date
@@ -243,6 +244,8 @@ def read_headers(
         headers.append(("x-amz-storage-class", version.storage_class))
     if version.tags:
         headers.append(("x-amz-tagging-count", str(len(version.tags))))
+    if version.replication:
+        headers.append(("x-amz-replication-status", replication_status(version.replication)))
     return headers
 
 

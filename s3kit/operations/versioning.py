@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from ..call import Call
 from ..errors import AccessDenied
 from ..errors import IllegalVersioningConfigurationException
+from ..errors import InvalidBucketState
+from ..model import Setting
 from ..model import Versioning
 from ..wire.response import Response
 from ..wire.response import xml_response
@@ -62,5 +64,11 @@ def put_bucket_versioning(call: Call) -> Response:
         raise AccessDenied("Mfa Authentication must be used for this request")
     if wanted.status is None:
         raise IllegalVersioningConfigurationException("The Versioning element must be specified")
+    if wanted.status is Status.SUSPENDED and call.bucket.present & Setting.REPLICATION:
+        raise InvalidBucketState(
+            "A replication configuration is present on this bucket, so you cannot change the "
+            "versioning state. To change the versioning state, first delete the replication "
+            "configuration."
+        )
     call.store.buckets.set_versioning(call.bucket, Versioning(wanted.status.value))
     return call.empty()

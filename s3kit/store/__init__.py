@@ -14,6 +14,7 @@ from typing import Any
 from ..blobs.base import BlobStore
 from ..index import listing
 from ..index.session import Index
+from ..model import Account
 from ..model import Bucket
 from ..profile import AWS
 from ..profile import Profile
@@ -36,9 +37,13 @@ from .objects import Attributes
 from .objects import Objects
 from .objects import Removal
 from .outbox import Outbox
+from .remote import RemoteBucket
 from .renaming import Rename
 from .renaming import Renaming
+from .replication import Replication
+from .replication import Rule
 from .restoring import Restoring
+from .server_logs import ServerLogs
 
 if TYPE_CHECKING:
     from ..blobs.place import Place
@@ -115,6 +120,22 @@ class Store:
         self.janitor = Janitor(self._backing)
         self.restoring = Restoring(self._backing)
         self.lifecycle = Lifecycles(self._backing, self.buckets, self.restoring)
+        self.server_logs = ServerLogs(self._backing, self.buckets, self.objects)
+        self.replication: Replication | None = None
+
+    def replicate(
+        self,
+        read_rules: Callable[[bytes], tuple[Rule, ...]],
+        permits: Callable[[Account, Bucket, bytes], bool],
+        remotes: Mapping[str, RemoteBucket],
+    ) -> None:
+        """Replicate what buckets' rules ask for, see :class:`s3kit.store.replication.Replication`.
+
+        To be called once in each process that stores or delivers anything.
+        """
+        self.replication = Replication(
+            self._backing, self.buckets, self.outbox, read_rules, permits, remotes
+        )
 
     def list_keys(
         self, bucket: Bucket, *, prefix: bytes, delimiter: bytes, after: bytes, limit: int
@@ -218,6 +239,7 @@ class Store:
 
     def close(self) -> None:
         """Close the index and the storages."""
+        self.server_logs.close()
         self.outbox.close()
         self.janitor.close()
         self.lifecycle.close()

@@ -206,6 +206,7 @@ LIFECYCLE = (
     b"<Expiration><Days>1000</Days></Expiration></Rule></LifecycleConfiguration>"
 )
 RESTORE = b"<RestoreRequest><Days>1</Days></RestoreRequest>"
+REPLICATION = b"<ReplicationConfiguration><Role>r</Role></ReplicationConfiguration>"
 REQUESTS |= {
     "GetBucketCors": Request("GET", "{bucket}", "cors"),
     "PutBucketCors": Request("PUT", "{bucket}", "cors", md5(CORS), CORS),
@@ -231,7 +232,17 @@ REQUESTS |= {
     "DeleteBucketLifecycle": Request("DELETE", "{bucket}", "lifecycle", status=204),
     # Its owner is told that it is not archived.
     "RestoreObject": Request("POST", "{key}", "restore", body=RESTORE, status=403),
+    "PutBucketLogging": Request("PUT", "{bucket}", "logging", body=b"<BucketLoggingStatus/>"),
     "GetBucketReplication": Request("GET", "{bucket}", "replication", status=404),
+    "PutBucketReplication": Request(
+        "PUT",
+        "{bucket}",
+        "replication",
+        md5(REPLICATION),
+        REPLICATION,
+        status=400,
+    ),
+    "DeleteBucketReplication": Request("DELETE", "{bucket}", "replication", status=204),
     "GetBucketWebsite": Request("GET", "{bucket}", "website", status=404),
     "PutBucketWebsite": Request(
         "PUT",

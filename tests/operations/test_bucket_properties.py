@@ -1,4 +1,4 @@
-"""Request payment, acceleration, ABAC and logging of a bucket."""
+"""Request payment, acceleration and ABAC of a bucket."""
 
 from __future__ import annotations
 
@@ -114,7 +114,6 @@ def test_an_sdk_sets_and_reads_them(app: S3App, mount: str, bucket: str) -> None
     assert boto.get_bucket_accelerate_configuration(Bucket=name)["Status"] == "Suspended"
     boto.put_bucket_abac(Bucket=name, AbacStatus={"Status": "Enabled"})
     assert boto.get_bucket_abac(Bucket=name)["AbacStatus"] == {"Status": "Enabled"}
-    assert "LoggingEnabled" not in boto.get_bucket_logging(Bucket=name)
 
 
 def test_a_malformed_document_changes_nothing(s3: Client, bucket: str, thing: Property) -> None:
@@ -151,12 +150,11 @@ def test_others_may_not_see_or_set_them(
     for client in (other, anonymous):
         for answer in (
             client.get(bucket, thing.query),
-            client.get(bucket, "logging"),
             client.put(bucket, thing.body(thing.values[0]), thing.query),
         ):
             assert (answer.status, answer.code) == (403, "AccessDenied")
-    for answer in (s3.get("/no-such-bucket", thing.query), s3.get("/no-such-bucket", "logging")):
-        assert (answer.status, answer.code) == (404, "NoSuchBucket")
+    answer = s3.get("/no-such-bucket", thing.query)
+    assert (answer.status, answer.code) == (404, "NoSuchBucket")
     assert thing.unset in (None, s3.get(bucket, thing.query).text(thing.member))
 
 
@@ -166,16 +164,3 @@ def test_a_name_with_a_dot_cannot_be_accelerated(s3: Client) -> None:
     answer = s3.put(bucket, PROPERTIES[1].body("Enabled"), "accelerate")
     assert (answer.status, answer.code) == (400, "InvalidRequest")
     assert s3.get(bucket, "accelerate").text("Status") is None
-
-
-def test_logging_is_off_and_cannot_be_switched_on_yet(s3: Client, bucket: str) -> None:
-    """FB-12. A PUT that only stored it would promise logs that never come."""
-    answer = s3.get(bucket, "logging")
-    assert (answer.status, answer.xml.tag, len(answer.xml)) == (200, "BucketLoggingStatus", 0)
-    parsed("GetBucketLogging", answer)
-    body = (
-        b"<BucketLoggingStatus><LoggingEnabled><TargetBucket>logs</TargetBucket>"
-        b"<TargetPrefix/></LoggingEnabled></BucketLoggingStatus>"
-    )
-    answer = s3.put(bucket, body, "logging")
-    assert (answer.status, answer.code) == (501, "NotImplemented")

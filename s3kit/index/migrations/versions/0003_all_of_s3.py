@@ -52,7 +52,7 @@ def new_columns() -> list[sa.Column[Any]]:
     return [
         column("object_lock", word(160), server_default=""),
         column("encryption", DOCUMENT, nullable=True),
-        column("replication", word(16), server_default=""),
+        column("replication", word(64), server_default=""),
         column("restored_until", sa.BigInteger, server_default="0"),
     ]
 
