@@ -332,6 +332,11 @@ class MalformedPOSTRequest(S3Error):
     message = "The body of your POST request is not well-formed multipart/form-data."
 
 
+class MalformedPolicy(S3Error):
+    status = 400
+    message = "This policy contains invalid Json"
+
+
 class MalformedTrailerError(S3Error):
     status = 400
     message = (
@@ -392,6 +397,11 @@ class NoSuchBucket(S3Error):
     message = "The specified bucket does not exist"
 
 
+class NoSuchBucketPolicy(S3Error):
+    status = 404
+    message = "The bucket policy does not exist"
+
+
 class NoSuchCORSConfiguration(S3Error):
     status = 404
     message = "The CORS configuration does not exist"
@@ -410,6 +420,11 @@ class NoSuchKey(S3Error):
 class NoSuchLifecycleConfiguration(S3Error):
     status = 404
     message = "The lifecycle configuration does not exist"
+
+
+class NoSuchPublicAccessBlockConfiguration(S3Error):
+    status = 404
+    message = "The public access block configuration was not found"
 
 
 class NoSuchTagSet(S3Error):
@@ -452,17 +467,17 @@ class ObjectLockConfigurationNotFoundError(S3Error):
     message = "Object Lock configuration does not exist for this bucket"
 
 
+class OwnershipControlsNotFoundError(S3Error):
+    status = 404
+    message = "The bucket ownership controls were not found"
+
+
 class OperationAborted(S3Error):
     status = 409
     message = (
         "A conflicting conditional operation is currently in progress against this resource. "
         "Try again."
     )
-
-
-class OwnershipControlsNotFoundError(S3Error):
-    status = 404
-    message = "The bucket ownership controls were not found"
 
 
 class PreconditionFailed(S3Error):

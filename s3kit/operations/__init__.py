@@ -28,6 +28,8 @@ THEMES = (
     "website",
     "sessions",
     "renaming",
+    "policies",
+    "public_access",
 )
 
 
