@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import http.client
+import json
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -22,6 +23,8 @@ from benchmarks.servers import Sizes
 KEYS = 2000
 NEW_KEYS = 6000
 FRESH_KEYS = 500
+GUARDED = "guarded"
+"""The bucket that has a policy."""
 PAGES = 40
 PAGE = 1000
 FOLDERS_SHOWN = 90
@@ -102,6 +105,68 @@ def _get_fresh(server: Server, sizes: Sizes, variant: str, turn: int) -> list[Re
 
 def _get_hot(server: Server, sizes: Sizes, variant: str, turn: int) -> list[Request]:
     return [Request(server.signer.request("GET", f"/{SMALL}/{small_key(0)}"))]
+
+
+def guard() -> bytes:
+    """A policy of 20 statements, all of which a read must be held against."""
+    resource = f"arn:aws:s3:::{GUARDED}"
+    statements: list[dict[str, object]] = [
+        {
+            "Effect": "Deny",
+            "Principal": "*",
+            "Action": ["s3:GetObject", "s3:PutObject"],
+            "Resource": f"{resource}/*",
+            "Condition": {"NotIpAddress": {"aws:SourceIp": ["127.0.0.0/8", "::1/128"]}},
+        },
+        {
+            "Effect": "Deny",
+            "Principal": "*",
+            "Action": "s3:*",
+            "Resource": f"{resource}/*",
+            "Condition": {"Bool": {"aws:SecureTransport": "true"}},
+        },
+        {
+            "Effect": "Allow",
+            "Principal": "*",
+            "Action": "s3:GetObject",
+            "Resource": f"{resource}/*",
+        },
+    ]
+    statements += [
+        {
+            "Effect": "Deny",
+            "Principal": "*",
+            "Action": ["s3:Get*", "s3:PutObject"],
+            "Resource": [f"{resource}/team-{number}/*", f"{resource}/*/secret-{number}-*"],
+            "Condition": {"StringNotLike": {"aws:UserAgent": f"agent-{number}/*"}},
+        }
+        for number in range(17)
+    ]
+    return json.dumps({"Version": "2012-10-17", "Statement": statements}).encode()
+
+
+def _put_guarded(server: Server, turn: int) -> None:
+    if turn:
+        return
+    requests = [
+        Request(server.signer.request("PUT", f"/{GUARDED}", body=b"")),
+        Request(server.signer.request("PUT", f"/{GUARDED}", {"policy": ""}, body=guard())),
+    ]
+    requests += [
+        Request(server.signer.request("PUT", f"/{GUARDED}/{small_key(number)}", body=BODY))
+        for number in range(FRESH_KEYS)
+    ]
+    with Load(server.process.port, 1) as load:
+        done = load.burst(requests, seconds=60.0, limit=len(requests))
+        if done.errors:
+            raise RuntimeError(f"{server.name} refused the policy's bucket: {done.first_error}")
+
+
+def _get_guarded(server: Server, sizes: Sizes, variant: str, turn: int) -> list[Request]:
+    return [
+        Request(server.signer.request("GET", f"/{variant}/{small_key(number)}"))
+        for number in random.Random(turn).sample(range(FRESH_KEYS), FRESH_KEYS)
+    ]
 
 
 def _head(server: Server, sizes: Sizes, variant: str, turn: int) -> list[Request]:
@@ -216,6 +281,15 @@ CASES = (
         _SERVES,
         _get_fresh,
         before=_put_fresh,
+        size=len(BODY),
+    ),
+    Case(
+        "policy",
+        "GET 1 KiB, without a bucket policy against one of 20 statements",
+        frozenset({"s3kit"}),
+        _get_guarded,
+        variants=(SMALL, GUARDED),
+        before=_put_guarded,
         size=len(BODY),
     ),
     Case("head", "HEAD, distinct keys", _SERVES | {"nginx"}, _head),

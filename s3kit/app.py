@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable
 from collections.abc import Iterable
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 from typing import Any
 from typing import TypeVar
@@ -21,7 +22,7 @@ from . import hosting
 from . import operations
 from .auth.access import VERSION_ACTIONS
 from .auth.access import Access
-from .auth.access import OwnerAccess
+from .auth.access import BucketAccess
 from .auth.keyring import DictKeyRing
 from .auth.keyring import KeyRing
 from .auth.session import SessionAccess
@@ -64,6 +65,8 @@ from .model import Question
 from .model import Setting
 from .operations.bucket_properties import PAID_BY_REQUESTER
 from .operations.bucket_properties import agree_to_pay
+from .operations.bucket_rules import RULE_DOCUMENTS
+from .operations.bucket_rules import rules_of as access_rules_of
 from .operations.cors import rules_of
 from .operations.replication import read_rules
 from .profile import PROFILES
@@ -213,7 +216,8 @@ def open_store_of(config: Config, key_provider: KeyProvider | None = None) -> St
     store.lifecycle.enabled = config.run_lifecycle
     store.server_logs.seconds = config.bucket_log_seconds
     store.server_logs.region = config.region
-    store.replicate(read_rules, replication_permit(OwnerAccess()), remote_buckets(config))
+    access = BucketAccess(partial(access_rules_of, store))
+    store.replicate(read_rules, replication_permit(access), remote_buckets(config))
     return store
 
 
@@ -250,7 +254,7 @@ class S3App:
 
     :param config: everything that is set; see :class:`~s3kit.config.Config`.
     :param key_ring: where access keys come from; the configuration's keys by default.
-    :param access: who may do what; owners and ACLs by default.
+    :param access: who may do what; owners, policies and ACLs by default.
     :param key_provider: where the keys of aws:kms come from; the configuration's by default.
     """
 
@@ -282,7 +286,9 @@ class S3App:
         self._site = Site(
             store=self.store,
             key_ring=self._key_ring,
-            access=SessionAccess(OwnerAccess() if access is None else access),
+            access=SessionAccess(
+                BucketAccess(partial(access_rules_of, self.store)) if access is None else access
+            ),
             profile=self.store.profile,
             region=config.region,
             pinned_region=self._pinned_region,
@@ -497,7 +503,10 @@ class S3App:
     def _ask_again(self, call: Call) -> bool:
         """After a refusal: whether another process has just changed who may act here."""
         bucket = call.maybe_bucket
-        if bucket is None or self.store.buckets.confirm(bucket) == bucket:
+        buckets = self.store.buckets
+        if bucket is None or (
+            buckets.confirm(bucket) == bucket and not buckets.changed(bucket, RULE_DOCUMENTS)
+        ):
             if bucket is not None and call.operation.name == "HeadBucket":
                 # Clients find a bucket's region by it, without any right on the bucket.
                 region = bucket.region or self.config.region
@@ -693,7 +702,10 @@ class S3App:
             return
         for action, level in actions(call):
             if level == "object":
-                call.require(action, bucket, call.key, call.version_id)
+                version_id = call.version_id
+                if version_id is not None:
+                    action = VERSION_ACTIONS.get(action, action)
+                call.require(action, bucket, call.key, version_id)
             else:
                 call.require(action, bucket)
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from collections.abc import Iterable
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from typing import TypeVar
@@ -12,6 +14,7 @@ from .auth.access import Access
 from .auth.keyring import KeyRing
 from .auth.session import Sessions
 from .auth.sigv4 import Identity
+from .context import RequestContext
 from .errors import AccessDenied
 from .errors import EntityTooLarge
 from .errors import InvalidArgument
@@ -22,6 +25,7 @@ from .errors import SignatureDoesNotMatch
 from .model import Account
 from .model import Bucket
 from .model import Caller
+from .model import Decision
 from .model import ObjectOwnership
 from .model import ObjectVersion
 from .model import Question
@@ -98,16 +102,23 @@ class Beside:
 
 
 class Call:
-    """One request. ``bucket`` is set where the operation has one, ``key`` likewise (bytes)."""
+    """One request. ``bucket`` is set where the operation has one, ``key`` likewise (bytes).
+
+    ``fields`` are a form's, which stand for headers; ``asked_lock`` reads what a document would
+    set of a version's lock, by condition key. Both are None for other requests.
+    """
 
     __slots__ = (
         "_document",
         "_judged",
+        "_provisional",
         "acl_required",
+        "asked_lock",
         "beside",
         "bucket_name",
         "charged",
         "environ",
+        "fields",
         "identity",
         "input",
         "key",
@@ -151,6 +162,10 @@ class Call:
         self._document: bytes | None = None
         # The versions that Access has looked at; no other may be shown or changed by its leave.
         self._judged: dict[Name, ObjectVersion | None] | None = None
+        # What was allowed for an object that is there and the bucket owner's: name and action.
+        self._provisional: list[tuple[Name, str]] | None = None
+        self.fields: Mapping[str, str] | None = None
+        self.asked_lock: Callable[[], Mapping[str, str]] | None = None
 
     # -- who and what
 
@@ -223,15 +238,31 @@ class Call:
         bucket: Bucket | None,
         key: bytes | None = None,
         version_id: str | None = None,
+        *,
+        settle: bool = False,
     ) -> Question:
-        """What to ask Access about this caller."""
+        """What to ask Access about this caller.
+
+        :param settle: about an object as it is, see :class:`~s3kit.model.Question`.
+        """
+        caller = self.identity.caller
         acls = (
             bucket is None
             or not bucket.present & Setting.OWNERSHIP
             or object_ownership(self.store, bucket) is not ObjectOwnership.BUCKET_OWNER_ENFORCED
         )
         if bucket is None or key is None:
-            return Question(self.identity.caller, action, bucket, key, version_id, acls=acls)
+            return Question(
+                caller,
+                action,
+                bucket,
+                key,
+                version_id,
+                RequestContext(self, action, version_id, None),
+                acls=acls,
+                settle=settle,
+                bucket_name=self.bucket_name or "" if bucket is None else "",
+            )
 
         def load() -> ObjectVersion | None:
             judged = self._judged
@@ -242,7 +273,26 @@ class Call:
                 judged[name] = self.store.objects.find(bucket, key, version_id, inline=False)
             return judged[name]
 
-        return Question(self.identity.caller, action, bucket, key, version_id, load=load, acls=acls)
+        context = RequestContext(self, action, version_id, load)
+        return Question(caller, action, bucket, key, version_id, context, load, acls, settle)
+
+    def decision(
+        self,
+        action: str,
+        bucket: Bucket | None,
+        key: bytes | None = None,
+        version_id: str | None = None,
+    ) -> Decision:
+        """May the caller do this, and why? A provisional yes is settled by :meth:`version`."""
+        decision = self.site.access.decide(self.question(action, bucket, key, version_id))
+        if decision.provisional and bucket is not None and key is not None:
+            provisional = self._provisional
+            if provisional is None:
+                provisional = self._provisional = []
+            provisional.append(((bucket.id, key, version_id), action))
+        if decision.by_acl:
+            self.acl_required = True
+        return decision
 
     def allowed(
         self,
@@ -252,10 +302,7 @@ class Call:
         version_id: str | None = None,
     ) -> bool:
         """May the caller do this?"""
-        decision = self.site.access.decide(self.question(action, bucket, key, version_id))
-        if decision.by_acl:
-            self.acl_required = True
-        return decision.allowed
+        return self.decision(action, bucket, key, version_id).allowed
 
     def require(
         self,
@@ -268,7 +315,7 @@ class Call:
 
         :raises AccessDenied:
         """
-        if not self.allowed(action, bucket, key, version_id):
+        if not self.decision(action, bucket, key, version_id).allowed:
             raise AccessDenied()
 
     def version(
@@ -278,18 +325,25 @@ class Call:
 
         :param inline: with the bytes of a small object.
         :raises NoSuchKey: NoSuchVersion, MethodNotAllowed: there is none.
+        :raises AccessDenied: the leave was for another's object, or for one that is there.
         :raises VersionChanged: it was replaced meanwhile, so that Access must be asked again.
         """
         judged = self._judged
-        if judged is None or (bucket.id, key, version_id) not in judged:
+        name = (bucket.id, key, version_id)
+        if judged is None or name not in judged:
             version = self.store.objects.find(bucket, key, version_id, inline=inline)
         else:
-            version = judged[bucket.id, key, version_id]
+            version = judged[name]
             if inline and version is not None and version.inline is None and not version.content:
                 seq = version.seq
                 version = self.store.objects.find(bucket, key, version_id)
                 if version is None or version.seq != seq:
                     raise VersionChanged(key)
+        there = version is not None and not version.delete_marker
+        if self._provisional is not None and not (
+            there and version is not None and version.owner == bucket.account
+        ):
+            self._settle(bucket, name, version)
         if version is None or version.delete_marker:
             raise absence(version, key, version_id, self.method)
         return version
@@ -301,9 +355,23 @@ class Call:
         version = self._judged[bucket.id, key, None]
         return 0 if version is None or version.delete_marker else version.seq
 
+    def _settle(self, bucket: Bucket, name: Name, version: ObjectVersion | None) -> None:
+        """Ask again what was allowed of this version before anybody had seen it."""
+        judged = self._judged
+        if judged is None:
+            judged = self._judged = {}
+        judged[name] = version
+        _, key, version_id = name
+        for provisional, action in self._provisional or ():
+            if provisional == name:
+                question = self.question(action, bucket, key, version_id, settle=True)
+                if not self.site.access.decide(question).allowed:
+                    raise AccessDenied()
+
     def forget_judged(self) -> None:
         """Before Access is asked again."""
         self._judged = None
+        self._provisional = None
 
     def is_logged(self) -> bool:
         """Whether a server access log is to tell of this request."""

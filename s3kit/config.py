@@ -100,7 +100,8 @@ class Config:
         among them.
     :param index: where facts lie: an SQLAlchemy URL, or ``memory://``.
     :param keys: access key to secret key, for the account ``default``.
-    :param accounts: ``{"id", "name", "email", "keys": [{"access_key", "secret_key"}]}`` each.
+    :param accounts: ``{"id", "name", "email", "keys": [{"access_key", "secret_key"}]}`` each. A
+        ``number`` of 12 digits, and a ``user`` with a key, are what ARNs in policies call them.
     :param region: the label shown to clients; any region in a signature is taken unless
         ``pin_region``.
     :param base_hosts: hosts under which ``bucket.host`` names a bucket.
@@ -359,11 +360,22 @@ class Config:
         default = Account(DEFAULT_ACCOUNT, DEFAULT_ACCOUNT)
         found: list[Key] = []
         for entry in self.accounts:
-            account = Account(entry["id"], entry.get("name", entry["id"]), entry.get("email", ""))
+            account = Account(
+                entry["id"],
+                entry.get("name", entry["id"]),
+                entry.get("email", ""),
+                entry.get("number", ""),
+            )
             if account.id == DEFAULT_ACCOUNT:
                 default = account
             found.extend(
-                Key(key["access_key"], key["secret_key"], account, key.get("session_token"))
+                Key(
+                    key["access_key"],
+                    key["secret_key"],
+                    account,
+                    key.get("session_token"),
+                    user=key.get("user", ""),
+                )
                 for key in entry.get("keys", ())
             )
         return (*(Key(access, secret, default) for access, secret in self.keys.items()), *found)
@@ -522,6 +534,10 @@ def _is_read_only(spec: StorageSpec) -> bool:
     return not isinstance(spec, str) and bool(spec.get("read_only"))
 
 
+# Source: IAM User Guide, "IAM and AWS STS quotas": names, and paths before them.
+_USER = re.compile(r"([A-Za-z0-9_+=,.@-]+/)*[A-Za-z0-9_+=,.@-]{1,64}")
+
+
 def _check_accounts(accounts: Sequence[Any], keys: Mapping[str, Any]) -> None:
     for secret in keys.values():
         if not isinstance(secret, str) or not secret:
@@ -530,7 +546,7 @@ def _check_accounts(accounts: Sequence[Any], keys: Mapping[str, Any]) -> None:
     seen = set(keys)
     for number, entry in enumerate(accounts, 1):
         where = f"accounts, entry {number}"
-        _check_names(where, entry, ("id", "name", "email", "keys", "kms_keys"))
+        _check_names(where, entry, ("id", "name", "email", "number", "keys", "kms_keys"))
         if not isinstance(entry.get("kms_keys", {}), Mapping):
             raise ConfigError(f"{where}: kms_keys must be a table of names and keys.")
         account_id = entry.get("id")
@@ -539,8 +555,20 @@ def _check_accounts(accounts: Sequence[Any], keys: Mapping[str, Any]) -> None:
         if account_id in ids:
             raise ConfigError(f'{where}: the id "{account_id}" is there twice.')
         ids.add(account_id)
+        number_text = entry.get("number", "")
+        if number_text:
+            if not (isinstance(number_text, str) and re.fullmatch("[0-9]{12}", number_text)):
+                raise ConfigError(f"{where}: number must be a text of 12 digits, as in an ARN.")
+            if number_text in ids and number_text != account_id:
+                raise ConfigError(f'{where}: the number "{number_text}" is there twice.')
+            ids.add(number_text)
         for key in entry.get("keys", ()):
-            _check_names(f"{where}, keys", key, ("access_key", "secret_key", "session_token"))
+            _check_names(
+                f"{where}, keys", key, ("access_key", "secret_key", "session_token", "user")
+            )
+            user = key.get("user", "")
+            if not isinstance(user, str) or (user and not _USER.fullmatch(user)):
+                raise ConfigError(f'{where}: "{user}" can be no user in an ARN, such as alice.')
             access = key.get("access_key")
             if not access or not key.get("secret_key"):
                 raise ConfigError(f"{where}: each key needs an access_key and a secret_key.")

@@ -349,6 +349,11 @@ class MalformedPOSTRequest(S3Error):
     message = "The body of your POST request is not well-formed multipart/form-data."
 
 
+class MalformedPolicy(S3Error):
+    status = 400
+    message = "This policy contains invalid Json"
+
+
 class MalformedTrailerError(S3Error):
     status = 400
     message = (
@@ -409,6 +414,11 @@ class NoSuchBucket(S3Error):
     message = "The specified bucket does not exist"
 
 
+class NoSuchBucketPolicy(S3Error):
+    status = 404
+    message = "The bucket policy does not exist"
+
+
 class NoSuchCORSConfiguration(S3Error):
     status = 404
     message = "The CORS configuration does not exist"
@@ -432,6 +442,11 @@ class NoSuchLifecycleConfiguration(S3Error):
 class NoSuchObjectLockConfiguration(S3Error):
     status = 404
     message = "The specified object does not have a ObjectLock configuration"
+
+
+class NoSuchPublicAccessBlockConfiguration(S3Error):
+    status = 404
+    message = "The public access block configuration was not found"
 
 
 class NoSuchTagSet(S3Error):
@@ -474,17 +489,17 @@ class ObjectLockConfigurationNotFoundError(S3Error):
     message = "Object Lock configuration does not exist for this bucket"
 
 
+class OwnershipControlsNotFoundError(S3Error):
+    status = 404
+    message = "The bucket ownership controls were not found"
+
+
 class OperationAborted(S3Error):
     status = 409
     message = (
         "A conflicting conditional operation is currently in progress against this resource. "
         "Try again."
     )
-
-
-class OwnershipControlsNotFoundError(S3Error):
-    status = 404
-    message = "The bucket ownership controls were not found"
 
 
 class PreconditionFailed(S3Error):

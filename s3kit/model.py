@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from dataclasses import field
 from types import MappingProxyType
+from typing import Protocol
 
 NULL_VERSION = "null"
 """The version id of an object stored while versioning was not enabled."""
@@ -15,11 +16,15 @@ NULL_VERSION = "null"
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """An owner of buckets. ``id`` is the canonical user id that ACLs and listings show."""
+    """An owner of buckets. ``id`` is the canonical user id that ACLs and listings show.
+
+    ``number`` is the account id of 12 digits that ARNs may name it by, "" where it has none.
+    """
 
     id: str
     display_name: str = ""
     email: str = ""
+    number: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,13 +42,35 @@ class Session:
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """An access key with its secret and the account that it acts for."""
+    """An access key with its secret and the account that it acts for.
+
+    ``user`` is the account's user whose key it is, "" for the account itself.
+    """
 
     access_key: str
     secret_key: str = field(repr=False)
     account: Account
     session_token: str | None = field(default=None, repr=False)
     session: Session | None = None
+    user: str = ""
+
+
+class Rules(Protocol):
+    """Statements about what a caller may do; :class:`s3kit.auth.policy.Policy` is some."""
+
+    def decide(self, question: Question, /) -> Ruling | None:
+        """The statement that counts, None where none speaks of it."""
+        ...
+
+
+class Ruling(Protocol):
+    """A statement that counts for a question."""
+
+    @property
+    def deny(self) -> bool: ...
+
+    @property
+    def label(self) -> str: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,11 +78,19 @@ class Caller:
     """Who sent a request. ``account`` is None for an anonymous one.
 
     With a session's key ``access_key`` is the one that opened the session.
+    ``principal`` is the end of its ARN where it is not the account itself: ``user/alice``;
+    ``service`` names a service that acts by itself, ``logging.s3.amazonaws.com``. ``policies`` are
+    what a user was given, None for one that may do all that its account may; ``session_policy`` is
+    what its session was narrowed to.
     """
 
     account: Account | None = None
     access_key: str | None = None
     session: Session | None = None
+    principal: str = ""
+    service: str = ""
+    policies: tuple[Rules, ...] | None = field(default=None, repr=False)
+    session_policy: Rules | None = field(default=None, repr=False)
 
     @property
     def anonymous(self) -> bool:
@@ -346,6 +381,10 @@ class Question:
     ``action`` is an IAM action such as ``s3:GetObject``. ``load`` fetches the object's current
     (or named) version when a decision needs its ACL; None for bucket-level questions. ``acls`` is
     False in a bucket whose owner has switched ACLs off.
+    (or named) version when a decision needs its ACL; None for bucket-level questions. ``settle``
+    asks for a decision that is not provisional. ``conditions`` is what the request says under
+    each condition key of policies; a lookup may do work. ``bucket_name`` is of a bucket that is
+    not there yet.
     """
 
     caller: Caller
@@ -353,18 +392,24 @@ class Question:
     bucket: Bucket | None = None
     key: bytes | None = None
     version_id: str | None = None
-    conditions: Mapping[str, str] = field(default_factory=dict)
+    conditions: Mapping[str, str | tuple[str, ...]] = field(default_factory=dict)
     load: Callable[[], ObjectVersion | None] | None = None
     acls: bool = True
+    settle: bool = False
+    bucket_name: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
     """Access's answer, with the reason that an owner may be shown.
 
-    ``by_acl``: nothing but a grant in an ACL allows it.
+    ``by_acl``: nothing but a grant in an ACL allows it. ``by_policy``: a policy's statement decided
+    it. A ``provisional`` one holds for an object that is there and is the bucket owner's; for any
+    other, ask again with ``settle``.
     """
 
     allowed: bool
     reason: str = ""
     by_acl: bool = False
+    provisional: bool = False
+    by_policy: bool = False

@@ -20,7 +20,7 @@ import pytest
 
 import s3kit
 from s3kit import S3App
-from s3kit.auth.access import OwnerAccess
+from s3kit.auth.access import BucketAccess
 from s3kit.errors import AccessDenied
 from s3kit.errors import BadDigest
 from s3kit.errors import BucketAlreadyExists
@@ -512,7 +512,7 @@ def test_an_account_without_a_key_has_a_client_too(app: S3App) -> None:
 
 
 def test_the_host_s_own_access_is_asked_as_for_a_request(tmp_path: Path) -> None:
-    class NoDeleting(OwnerAccess):
+    class NoDeleting(BucketAccess):
         def decide(self, question: Question) -> Decision:
             if question.action == "s3:DeleteObject":
                 return Decision(False, "kept for ever")

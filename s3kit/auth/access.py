@@ -1,16 +1,31 @@
-"""May this caller do this? The Access seam, and the answer by owner and ACL."""
+"""May this caller do this? The Access seam, and the answer by owner, policies, ACLs and switches.
+
+Source of the order: IAM User Guide, "Policy evaluation logic"; Amazon S3 User Guide, "How Amazon
+S3 authorizes a request".
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from collections.abc import Iterator
+from collections.abc import Mapping
+from dataclasses import dataclass
+from dataclasses import replace
 from typing import Final
 from typing import Protocol
 
 from ..model import Bucket
 from ..model import Caller
 from ..model import Decision
+from ..model import ObjectVersion
 from ..model import Permission
 from ..model import Question
+from ..model import Ruling
+from ..model import Setting
 from .acl import permits
+from .policy import Policy
+from .public_access import NO_BLOCK
+from .public_access import PublicAccessBlock
 
 
 class Access(Protocol):
@@ -63,8 +78,27 @@ VERSION_ACTIONS: Final = {
 ACCOUNT_ACTIONS: Final = frozenset(
     ("s3:ListAllMyBuckets", "s3:CreateBucket", "s3express:ListAllMyDirectoryBuckets")
 )
+# What no policy can take from the bucket owner's account itself: or a slip would lock it out.
+# Source: API reference, PutBucketPolicy, GetBucketPolicy and DeleteBucketPolicy.
+ROOT_ACTIONS: Final = frozenset(
+    ("s3:GetBucketPolicy", "s3:PutBucketPolicy", "s3:DeleteBucketPolicy")
+)
+
+RULED: Final = int(Setting.POLICY | Setting.PUBLIC_ACCESS_BLOCK)
+
+
+@dataclass(frozen=True, slots=True)
+class BucketRules:
+    """What a bucket's documents say of access."""
+
+    policy: Policy | None = None
+    block: PublicAccessBlock = NO_BLOCK
+
+
+NO_RULES: Final = BucketRules()
 
 _OWNER: Final = Decision(True, "the caller's account owns the bucket")
+_OWNER_SO_FAR: Final = replace(_OWNER, provisional=True)
 _SIGNED: Final = Decision(True, "any account may do this")
 _OBJECT_OWNER: Final = Decision(True, "the caller's account owns the object")
 _BUCKET_ACL: Final = Decision(True, "the bucket's ACL grants it", by_acl=True)
@@ -74,44 +108,194 @@ _ANONYMOUS: Final = Decision(False, "the request is anonymous")
 _NO_GRANT: Final = Decision(False, "the bucket belongs to another account and no ACL grants it")
 _NO_ACLS: Final = Decision(False, "the bucket's owner has switched ACLs off")
 _NO_BUCKET: Final = Decision(False, "there is no bucket whose owner could allow it")
+_ANOTHERS_OBJECT: Final = Decision(
+    False, "the object belongs to another account and no ACL grants it"
+)
+_RESTRICTED: Final = Decision(
+    False, "RestrictPublicBuckets: the bucket's policy is public, the caller of another account"
+)
+_NO_USER_POLICY: Final = Decision(False, "no policy of the user allows it")
+_NO_SESSION_POLICY: Final = Decision(False, "the session's policy does not allow it")
 
 
-class OwnerAccess:
-    """A bucket's owner may do everything on it; others what the ACLs grant; no one else."""
+class BucketAccess:
+    """Policies first, a Deny before all; then the bucket's owner, then ACLs; no one else.
 
-    __slots__ = ()
+    :param rules_of: what a bucket's documents say; asked only where it has any of them.
+    """
+
+    __slots__ = ("_rules_of",)
+
+    def __init__(self, rules_of: Callable[[Bucket], BucketRules] | None = None) -> None:
+        self._rules_of = rules_of
 
     def decide(self, question: Question) -> Decision:
         """Allow or refuse."""
         caller = question.caller
-        account = caller.account
         bucket = question.bucket
         if bucket is None:
-            if question.action not in ACCOUNT_ACTIONS:
-                return _NO_BUCKET
-            return _ANONYMOUS if account is None else _SIGNED
-        if account is not None and account.id == bucket.account:
-            return _OWNER
-        return self._by_grant(question, caller, bucket)
+            return self._without_bucket(question)
+        account = caller.account
+        owner = account is not None and account.id == bucket.account
+        ruled = bucket.present & RULED and self._rules_of is not None
+        if not ruled and caller.policies is None and caller.session_policy is None:
+            if not owner:
+                return self._by_grant(question, bucket, NO_RULES)
+            if question.key is None or question.action not in OBJECT_ACTIONS:
+                return _OWNER
+            return self._of_object(question, bucket, NO_RULES, _OWNER, _OWNER_SO_FAR)
+        rules = self._rules_of(bucket) if ruled and self._rules_of is not None else NO_RULES
+        return self._by_rules(question, bucket, rules, owner=owner)
 
-    def _by_grant(self, question: Question, caller: Caller, bucket: Bucket) -> Decision:
+    def _without_bucket(self, question: Question) -> Decision:
+        caller = question.caller
+        if question.action not in ACCOUNT_ACTIONS:
+            return _NO_BUCKET
+        if caller.account is None:
+            return _ANONYMOUS
+        refusal, _ = narrowed(question)
+        return refusal or _SIGNED
+
+    def _by_rules(
+        self, question: Question, bucket: Bucket, rules: BucketRules, *, owner: bool
+    ) -> Decision:
+        caller = question.caller
+        policy = rules.policy
+        ruling = None if policy is None else policy.decide(question)
+        if ruling is not None and ruling.deny:
+            root = owner and not caller.principal and caller.session_policy is None
+            if not (root and question.action in ROOT_ACTIONS):
+                return Decision(False, f"the bucket's policy, {ruling.label}", by_policy=True)
+            ruling = None
+        outside = not owner and not caller.service
+        if (
+            outside
+            and rules.block.restrict_public_buckets
+            and policy is not None
+            and policy.is_public
+        ):
+            return _RESTRICTED
+        refusal, own = narrowed(question)
+        if refusal is not None and not (
+            # In its own account a user may what the bucket's policy allows it, without more.
+            refusal is _NO_USER_POLICY and owner and ruling is not None
+        ):
+            return refusal
+        if owner and caller.policies is None:
+            return self._of_object(question, bucket, rules, _OWNER, _OWNER_SO_FAR)
+        if owner and own is not None:
+            allowed = Decision(True, f"a policy of the user, {own.label}", by_policy=True)
+        elif ruling is not None:
+            allowed = Decision(True, f"the bucket's policy, {ruling.label}", by_policy=True)
+        else:
+            return self._by_grant(question, bucket, rules)
+        return self._of_object(question, bucket, rules, allowed, replace(allowed, provisional=True))
+
+    def _of_object(
+        self,
+        question: Question,
+        bucket: Bucket,
+        rules: BucketRules,
+        allowed: Decision,
+        so_far: Decision,
+    ) -> Decision:
+        """What is the bucket owner's to give: its own objects, and word of their absence."""
         action = question.action
+        if question.key is None or question.load is None or action not in OBJECT_ACTIONS:
+            return allowed
+        if not question.settle:
+            return so_far
+        version = question.load()
+        if version is None or version.delete_marker:
+            return self._of_absence(question)
+        if not question.acls or version.owner == bucket.account:
+            return allowed
+        return self._by_object_acl(question.caller, version, OBJECT_ACTIONS[action], rules)
+
+    def _of_absence(self, question: Question) -> Decision:
+        # Only who may list the bucket may learn that a key is not there.
+        listing = replace(
+            question,
+            action="s3:ListBucket",
+            key=None,
+            version_id=None,
+            load=None,
+            conditions=_Listing(question),
+        )
+        return _NOTHING_THERE if self.decide(listing).allowed else _NO_GRANT
+
+    def _by_grant(self, question: Question, bucket: Bucket, rules: BucketRules) -> Decision:
+        action = question.action
+        caller = question.caller
         permission = OBJECT_ACTIONS.get(action)
         if permission is None:
             permission = BUCKET_ACTIONS.get(action)
+            if permission is None:
+                return _NO_GRANT
             if not question.acls:
                 return _NO_ACLS
-            if permission is not None and permits(bucket.acl, caller, permission):
-                return _BUCKET_ACL
-            return _NO_GRANT
-        if not question.acls:
-            return _NO_ACLS
+            public = not rules.block.ignore_public_acls
+            return (
+                _BUCKET_ACL if permits(bucket.acl, caller, permission, public=public) else _NO_GRANT
+            )
         version = None if question.load is None else question.load()
         if version is None or version.delete_marker:
-            # Only who may list the bucket may learn that a key is not there.
-            if permits(bucket.acl, caller, Permission.READ):
-                return _NOTHING_THERE
-            return _NO_GRANT
+            return self._of_absence(question)
+        if not question.acls:
+            return _NO_ACLS
+        decision = self._by_object_acl(caller, version, permission, rules)
+        return _NO_GRANT if decision is _ANOTHERS_OBJECT else decision
+
+    def _by_object_acl(
+        self, caller: Caller, version: ObjectVersion, permission: Permission, rules: BucketRules
+    ) -> Decision:
         if caller.account is not None and caller.account.id == version.owner:
             return _OBJECT_OWNER
-        return _OBJECT_ACL if permits(version.acl, caller, permission) else _NO_GRANT
+        public = not rules.block.ignore_public_acls
+        if permits(version.acl, caller, permission, public=public):
+            return _OBJECT_ACL
+        return _ANOTHERS_OBJECT
+
+
+def narrowed(question: Question) -> tuple[Decision | None, Ruling | None]:
+    """What the caller's own policies refuse, else None; and the statement that allows it.
+
+    A session can do only what its policy allows besides; it never widens anything.
+    """
+    caller = question.caller
+    session = caller.session_policy
+    if session is not None:
+        ruling = session.decide(question)
+        if ruling is None or ruling.deny:
+            return _NO_SESSION_POLICY, None
+    if caller.policies is None:
+        return None, None
+    allowing: Ruling | None = None
+    for policy in caller.policies:
+        ruling = policy.decide(question)
+        if ruling is None:
+            continue
+        if ruling.deny:
+            return Decision(False, f"a policy of the user, {ruling.label}", by_policy=True), None
+        allowing = ruling
+    return (_NO_USER_POLICY if allowing is None else None), allowing
+
+
+class _Listing(Mapping[str, str | tuple[str, ...]]):
+    """The conditions of a listing that would show whether a key is there."""
+
+    __slots__ = ("_conditions", "_prefix")
+
+    def __init__(self, question: Question) -> None:
+        self._conditions = question.conditions
+        self._prefix = (question.key or b"").decode("utf-8", "surrogateescape")
+
+    def __getitem__(self, name: str) -> str | tuple[str, ...]:
+        return self._prefix if name == "s3:prefix" else self._conditions[name]
+
+    def __iter__(self) -> Iterator[str]:
+        yield "s3:prefix"
+        yield from (name for name in self._conditions if name != "s3:prefix")
+
+    def __len__(self) -> int:
+        return len(list(iter(self)))

@@ -61,10 +61,14 @@ def canned(name: str, owner: str, bucket_owner: str) -> Acl:
     return Acl(owner, (own, *grants))
 
 
-def permits(acl: Acl | None, caller: Caller, permission: Permission) -> bool:
+def permits(
+    acl: Acl | None, caller: Caller, permission: Permission, *, public: bool = True
+) -> bool:
     """Whether a grant gives the caller this permission. None (private) permits nothing.
 
     The owner has no privilege here beyond the grants; :mod:`.access` adds the owner's rights.
+
+    :param public: whether grants to everybody count.
     """
     if acl is None:
         return False
@@ -73,8 +77,10 @@ def permits(acl: Acl | None, caller: Caller, permission: Permission) -> bool:
         if grant.permission is not permission and grant.permission is not Permission.FULL_CONTROL:
             continue
         grantee = grant.grantee
-        if grantee == ALL_USERS:
+        if account is not None and grantee == account.id:
             return True
-        if account is not None and grantee in (account.id, AUTHENTICATED_USERS):
+        if not public:
+            continue
+        if grantee == ALL_USERS or (account is not None and grantee == AUTHENTICATED_USERS):
             return True
     return False

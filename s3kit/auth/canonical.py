@@ -152,7 +152,10 @@ class SigningKey:
         self.scope = credential.scope
         session = key.session
         self.caller = Caller(
-            key.account, key.access_key if session is None else session.parent, session
+            key.account,
+            key.access_key if session is None else session.parent,
+            session,
+            f"user/{key.user}" if key.user else "",
         )
         secret = hmac.digest(f"AWS4{key.secret_key}".encode(), _bytes(credential.date), "sha256")
         for word in (credential.region, credential.service, credential.terminator):

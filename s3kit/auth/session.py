@@ -126,7 +126,7 @@ class Sessions:
     def _key(self, parent: Key, session: Session, payload: str, token: str) -> Key:
         name = base64.b32encode(self._digest(parent, "access key", payload)[:10]).decode()
         secret = _encode(self._digest(parent, "secret key", payload))
-        return Key(f"ASIA{name}", secret, parent.account, token, session)
+        return Key(f"ASIA{name}", secret, parent.account, token, session, parent.user)
 
     def _digest(self, parent: Key, purpose: str, payload: str) -> bytes:
         if not self._secret:

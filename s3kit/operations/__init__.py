@@ -32,6 +32,8 @@ THEMES = (
     "locking",
     "lifecycle",
     "restoring",
+    "policies",
+    "public_access",
 )
 
 

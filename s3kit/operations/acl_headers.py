@@ -22,6 +22,7 @@ from ..model import Grant
 from ..model import ObjectOwnership
 from ..model import Permission
 from ..store.ownership import object_ownership
+from .bucket_rules import refuse_public_acl
 
 GROUPS: Final = frozenset({ALL_USERS, AUTHENTICATED_USERS, LOG_DELIVERY})
 MAX_GRANTS: Final = 100
@@ -123,6 +124,7 @@ def owner_and_acl(
 
     :param header: in place of the request's headers, a form's fields.
     :raises AccessControlListNotSupported: the bucket's owner has switched ACLs off.
+    :raises AccessDenied: it is public, and BlockPublicAcls is on.
     Source: Amazon S3 User Guide, "Controlling ownership of objects and disabling ACLs".
     """
     header = call.header if header is None else header
@@ -139,7 +141,9 @@ def owner_and_acl(
         return owner, None
     if ownership is ObjectOwnership.BUCKET_OWNER_PREFERRED and header("x-amz-acl") == OWNERS:
         owner = bucket.account
-    return owner, asked_acl(call, owner, bucket.account, header)
+    acl = asked_acl(call, owner, bucket.account, header)
+    refuse_public_acl(call, acl)
+    return owner, acl
 
 
 __all__ = ["GROUPS", "MAX_GRANTS", "asked_acl", "granted_acl", "grantee_of", "owner_and_acl"]

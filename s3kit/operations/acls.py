@@ -27,6 +27,7 @@ from ..wire.xml import field_xml
 from .acl_headers import MAX_GRANTS
 from .acl_headers import granted_acl
 from .acl_headers import grantee_of
+from .bucket_rules import refuse_public_acl
 from .objects import version_headers
 from .service import Owner
 from .service import owner_of
@@ -124,6 +125,7 @@ def new_acl(call: Call, owner: str, bucket: Bucket) -> Acl:
     """The ACL that a PutBucketAcl or PutObjectAcl asks for, by header or document.
 
     :raises AccessControlListNotSupported: the bucket's owner has switched ACLs off.
+    :raises AccessDenied: it is public, and BlockPublicAcls is on.
     """
     if object_ownership(call.store, bucket) is ObjectOwnership.BUCKET_OWNER_ENFORCED:
         raise AccessControlListNotSupported()
@@ -134,12 +136,15 @@ def new_acl(call: Call, owner: str, bucket: Bucket) -> Acl:
     if granted is not None or name is not None:
         if call.has_body() and call.document_bytes().strip():
             raise UnexpectedContent()
-        return granted or canned(name or "", owner, bucket.account)
-    if not call.has_body():
+        acl = granted or canned(name or "", owner, bucket.account)
+    elif call.has_body():
+        acl = read_policy(call, owner)
+    else:
         raise MissingSecurityHeader(
             "Your request was missing a required header", missing_header_name="x-amz-acl"
         )
-    return read_policy(call, owner)
+    refuse_public_acl(call, acl)
+    return acl
 
 
 @operation("GetBucketAcl", "GET", "bucket", "acl", action="s3:GetBucketAcl")

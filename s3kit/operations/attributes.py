@@ -142,7 +142,12 @@ def parts_of(call: Call, version: ObjectVersion) -> ObjectParts:
     )
 
 
-@operation("GetObjectAttributes", "GET", "object", "attributes", action="s3:GetObjectAttributes")
+def attributes_actions(call: Call) -> tuple[tuple[str, str], ...]:
+    """Who is to know the attributes must be allowed to read the object too."""
+    return ("s3:GetObject", "object"), ("s3:GetObjectAttributes", "object")
+
+
+@operation("GetObjectAttributes", "GET", "object", "attributes", action=attributes_actions)
 def get_object_attributes(call: Call) -> Response:
     """The attributes that the request names, and no others."""
     names = wanted_attributes(call)

@@ -6,6 +6,8 @@ import enum
 from dataclasses import dataclass
 
 from ..call import Call
+from ..context import RequestContext
+from ..context import provides
 from ..errors import BucketAlreadyOwnedByYou
 from ..errors import IllegalLocationConstraintException
 from ..errors import InvalidArgument
@@ -168,6 +170,16 @@ def create_bucket(call: Call) -> Response:
         if (region or call.site.region) != DEFAULT_REGION:
             raise
     return call.empty(headers=[("Location", f"/{name}")])
+
+
+@provides("s3:locationconstraint")
+def location_asked(context: RequestContext, key: str) -> str | None:
+    """Where a bucket is to live that is not there yet."""
+    call = context.call
+    if call.operation.name != "CreateBucket" or not call.has_body():
+        return None
+    data = call.document_bytes()
+    return from_xml(CreateBucketConfiguration, data).location_constraint if data.strip() else None
 
 
 @operation("HeadBucket", "HEAD", "bucket", action="s3:ListBucket")

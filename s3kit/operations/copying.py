@@ -29,6 +29,7 @@ from ..wire.response import xml_response
 from ..wire.routing import operation
 from ..wire.xml import document
 from .bucket_properties import agree_to_pay
+from .bucket_rules import RULE_DOCUMENTS
 from .encryption import customer_key_of
 from .encryption import customer_key_sent
 from .encryption import encryption_headers
@@ -142,7 +143,12 @@ def open_source(call: Call) -> tuple[Bucket, ObjectVersion, str | None, Customer
     if expected_owner is not None and expected_owner != bucket.account:
         raise AccessDenied()
     agree_to_pay(call, bucket, call.header("x-amz-request-payer"))
-    call.require(read_action("s3:GetObject", version_id), bucket, key, version_id)
+    action = read_action("s3:GetObject", version_id)
+    if not call.allowed(action, bucket, key, version_id):
+        # Another process may just have changed who may read there.
+        call.store.buckets.changed(bucket, RULE_DOCUMENTS)
+        bucket = call.store.buckets.confirm(bucket)
+        call.require(action, bucket, key, version_id)
     try:
         version = call.version(bucket, key, version_id, inline=True)
     except MethodNotAllowed:

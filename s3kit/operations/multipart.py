@@ -185,12 +185,18 @@ def upload_id_of(call: Call) -> str:
 def upload_of(call: Call) -> Upload:
     """The upload in progress that a request names, for who began it or owns the bucket.
 
+    Others need the bucket's policy, which names them: that an ACL lets them write is not enough.
+
     :raises NoSuchUpload: it never was, or is aborted or complete.
-    :raises AccessDenied: it is another's; to be allowed to write here is not enough.
+    :raises AccessDenied: it is another's.
     """
-    upload = call.store.multipart.get(call.bucket, call.object_key, upload_id_of(call))
-    if call.caller.account_id not in (call.bucket.account, upload.initiator):
-        raise AccessDenied()
+    bucket = call.bucket
+    upload = call.store.multipart.get(bucket, call.object_key, upload_id_of(call))
+    if call.caller.account_id not in (bucket.account, upload.initiator):
+        action = call.operation.actions
+        assert isinstance(action, str), "an upload's steps ask for one action each"
+        if not call.decision(action, bucket, call.object_key).by_policy:
+            raise AccessDenied()
     return upload
 
 

@@ -137,6 +137,7 @@ def post_object(call: Call) -> Response:
     )
     call.identity = verdict.identity
     call.key = key
+    call.fields = fields
     agree_to_pay(call, bucket, fields.get("x-amz-request-payer"))
     call.require("s3:PutObject", bucket, key)
     attributes = attributes_of_form(call, fields)

@@ -5,9 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..call import Call
+from ..context import RequestContext
+from ..context import provides
 from ..errors import NoSuchTagSet
 from ..model import ObjectVersion
+from ..model import Setting
 from ..wire.headers import check_tags
+from ..wire.headers import parse_tagging_header
 from ..wire.response import Response
 from ..wire.response import xml_response
 from ..wire.routing import operation
@@ -15,6 +19,9 @@ from ..wire.xml import document
 from ..wire.xml import field_xml
 from ..wire.xml import from_xml
 from ..wire.xml import to_xml
+from .bucket_properties import ABAC
+from .bucket_properties import AbacStatus
+from .bucket_properties import AttributeControl
 from .objects import MAX_OBJECT_TAGS
 from .objects import version_headers
 
@@ -40,6 +47,56 @@ class Tagging:
     def pairs(self) -> tuple[tuple[str, str], ...]:
         """The tags as (key, value) pairs."""
         return tuple((tag.key, tag.value) for tag in self.tag_set)
+
+
+@provides("s3:requestobjecttag/", "s3:requestobjecttagkeys")
+def tags_asked(context: RequestContext, key: str) -> str | tuple[str, ...] | None:
+    """A tag that the request would set, or the keys of all."""
+    call = context.call
+    if call.operation.name == "PutObjectTagging":
+        pairs = call.document(Tagging).pairs()
+    elif call.fields is not None:
+        text = call.fields.get("tagging")
+        pairs = from_xml(Tagging, text.encode()).pairs() if text else ()
+    else:
+        value = call.header("x-amz-tagging")
+        pairs = parse_tagging_header(value) if value else ()
+    if key == "s3:requestobjecttagkeys":
+        return tuple(name for name, _ in pairs) or None
+    return dict(pairs).get(key)
+
+
+@provides("aws:requesttag/", "aws:tagkeys")
+def bucket_tags_asked(context: RequestContext, key: str) -> str | tuple[str, ...] | None:
+    """A tag that the request would give its bucket, or the keys of all."""
+    call = context.call
+    pairs = call.document(Tagging).pairs() if call.operation.name == "PutBucketTagging" else ()
+    if key == "aws:tagkeys":
+        return tuple(name for name, _ in pairs) or None
+    return dict(pairs).get(key)
+
+
+@provides("aws:resourcetag/", "s3:buckettag/")
+def bucket_tag(context: RequestContext, tag: str) -> str | None:
+    """A tag of the bucket, where its tags count in policies."""
+    bucket = context.call.maybe_bucket
+    wanted = Setting.ABAC | Setting.TAGGING
+    if bucket is None or bucket.present & wanted != wanted:
+        return None
+    remembered = context.call.store.buckets.remembered
+    if not remembered(bucket, ABAC, tags_count):
+        return None
+    return (remembered(bucket, SETTING, read_tags) or {}).get(tag)
+
+
+def tags_count(stored: bytes) -> bool:
+    """Whether a bucket's tags count in policies."""
+    return from_xml(AbacStatus, stored).status is AttributeControl.ENABLED
+
+
+def read_tags(stored: bytes) -> dict[str, str]:
+    """The tags in a stored document."""
+    return dict(from_xml(Tagging, stored).pairs())
 
 
 @operation("GetObjectTagging", "GET", "object", "tagging", action="s3:GetObjectTagging")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from collections.abc import Iterable
 from collections.abc import Mapping
 from dataclasses import replace
 from types import MappingProxyType
@@ -52,7 +53,7 @@ class Buckets:
     def __init__(self, backing: Backing) -> None:
         self._backing = backing
         self._cache: dict[str, tuple[float, Bucket]] = {}
-        self._settings: dict[tuple[int, str], tuple[float, Any]] = {}
+        self._settings: dict[tuple[int, str], tuple[float, Any, bytes | None]] = {}
 
     def get(self, name: str, *, fresh: bool = False) -> Bucket:
         """The bucket of this name.
@@ -229,8 +230,19 @@ class Buckets:
         meaning = None if stored is None else read(stored)
         if len(cache) >= SETTINGS_CACHE_SIZE:
             cache.clear()
-        cache[place] = (now + CACHE_SECONDS, meaning)
+        cache[place] = (now + CACHE_SECONDS, meaning, stored)
         return meaning
+
+    def changed(self, bucket: Bucket, names: Iterable[str]) -> bool:
+        """Whether another process has changed one of these documents since it was remembered."""
+        cache = self._settings
+        for name in names:
+            cached = cache.get((bucket.id, name))
+            # Compared as bytes: whoever is refused a thousand times has nothing read anew.
+            if cached is not None and cached[2] != self.setting(bucket, name):
+                self._settings = {}
+                return True
+        return False
 
     def put_setting(self, bucket: Bucket, name: str, document: bytes) -> None:
         """Store a settings document; it counts at once here and within a second elsewhere."""

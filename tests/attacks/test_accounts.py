@@ -207,7 +207,22 @@ LIFECYCLE = (
 )
 RESTORE = b"<RestoreRequest><Days>1</Days></RestoreRequest>"
 REPLICATION = b"<ReplicationConfiguration><Role>r</Role></ReplicationConfiguration>"
+POLICY = (
+    b'{"Statement": {"Effect": "Allow", "Principal": "*", "Action": "s3:*", "Resource": '
+    b'["arn:aws:s3:::*", "arn:aws:s3:::*/*"]}}'
+)
+BLOCK = (
+    b"<PublicAccessBlockConfiguration><BlockPublicAcls>true</BlockPublicAcls>"
+    b"</PublicAccessBlockConfiguration>"
+)
 REQUESTS |= {
+    "GetBucketPolicy": Request("GET", "{bucket}", "policy", status=404),
+    "GetBucketPolicyStatus": Request("GET", "{bucket}", "policyStatus"),
+    "PutBucketPolicy": Request("PUT", "{bucket}", "policy", body=POLICY, status=204),
+    "DeleteBucketPolicy": Request("DELETE", "{bucket}", "policy", status=204),
+    "GetPublicAccessBlock": Request("GET", "{bucket}", "publicAccessBlock", status=404),
+    "PutPublicAccessBlock": Request("PUT", "{bucket}", "publicAccessBlock", body=BLOCK),
+    "DeletePublicAccessBlock": Request("DELETE", "{bucket}", "publicAccessBlock", status=204),
     "GetBucketCors": Request("GET", "{bucket}", "cors"),
     "PutBucketCors": Request("PUT", "{bucket}", "cors", md5(CORS), CORS),
     "PutBucketOwnershipControls": Request(

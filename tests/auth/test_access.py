@@ -2,25 +2,33 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from s3kit.auth.access import ACCOUNT_ACTIONS
 from s3kit.auth.access import BUCKET_ACTIONS
 from s3kit.auth.access import OBJECT_ACTIONS
+from s3kit.auth.access import ROOT_ACTIONS
 from s3kit.auth.access import VERSION_ACTIONS
-from s3kit.auth.access import OwnerAccess
+from s3kit.auth.access import BucketAccess
+from s3kit.auth.access import BucketRules
 from s3kit.auth.acl import canned
+from s3kit.auth.policy import parse_policy
+from s3kit.auth.public_access import PublicAccessBlock
 from s3kit.model import ANONYMOUS
 from s3kit.model import Account
 from s3kit.model import Acl
 from s3kit.model import Bucket
 from s3kit.model import Caller
+from s3kit.model import Decision
 from s3kit.model import Grant
 from s3kit.model import ObjectVersion
 from s3kit.model import Permission
 from s3kit.model import Question
+from s3kit.model import Setting
 
 ALICE = Caller(Account("alice"), "AKIAALICE")
 BOB = Caller(Account("bob"), "AKIABOB")
@@ -58,7 +66,7 @@ def allowed(
 ) -> bool:
     key = None if where is None else b"key"
     question = Question(caller, action, where, key, load=lambda: version)
-    decision = OwnerAccess().decide(question)
+    decision = BucketAccess().decide(question)
     assert decision.reason
     return decision.allowed
 
@@ -163,13 +171,13 @@ def test_the_object_is_loaded_only_when_its_acl_decides() -> None:
     def load() -> ObjectVersion | None:
         raise AssertionError("loaded")
 
-    access = OwnerAccess()
+    access = BucketAccess()
     assert access.decide(Question(ALICE, "s3:GetObject", PRIVATE, b"key", load=load)).allowed
     assert not access.decide(Question(BOB, "s3:PutObject", PRIVATE, b"key", load=load)).allowed
 
 
 def test_a_question_that_cannot_load_the_object_is_refused() -> None:
-    assert not OwnerAccess().decide(Question(BOB, "s3:GetObject", PRIVATE, b"key")).allowed
+    assert not BucketAccess().decide(Question(BOB, "s3:GetObject", PRIVATE, b"key")).allowed
 
 
 def test_whoever_may_write_may_not_remove_a_named_version() -> None:
@@ -178,3 +186,144 @@ def test_whoever_may_write_may_not_remove_a_named_version() -> None:
     assert {VERSION_ACTIONS[action] for action in VERSION_ACTIONS if action in OBJECT_ACTIONS} <= (
         OBJECT_ACTIONS.keys()
     )
+
+
+# -- policies, switches, users
+
+
+def rules(*statements: dict[str, Any], **switches: bool) -> BucketAccess:
+    policy = parse_policy(json.dumps({"Statement": list(statements)}).encode())
+    return BucketAccess(lambda bucket: BucketRules(policy, PublicAccessBlock(**switches)))
+
+
+def statement(effect: str, action: str, principal: Any = "*", **members: Any) -> dict[str, Any]:
+    resource = ["arn:aws:s3:::alices", "arn:aws:s3:::alices/*"]
+    found = {"Effect": effect, "Action": action, "Resource": resource, **members}
+    return found if principal is None else {**found, "Principal": principal}
+
+
+def user(*statements: dict[str, Any], session: bool = False) -> Caller:
+    policy = parse_policy(json.dumps({"Statement": list(statements)}).encode(), kind="user")
+    narrowed = {"session_policy": policy} if session else {"policies": (policy,)}
+    return Caller(Account("alice"), "AKIAALICE", "user/ann", **narrowed)  # type: ignore[arg-type]
+
+
+RULED_BUCKET = replace(PRIVATE, present=Setting.POLICY)
+NOTHING = statement("Allow", "s3:GetBucketLocation", {"AWS": "123456789012"})
+
+
+def decide(
+    access: BucketAccess,
+    caller: Caller,
+    action: str,
+    version: ObjectVersion | None = OBJECT,
+    *,
+    where: Bucket = RULED_BUCKET,
+    settle: bool = True,
+    acls: bool = True,
+) -> Decision:
+    question = Question(
+        caller, action, where, b"key", load=lambda: version, settle=settle, acls=acls
+    )
+    return access.decide(question)
+
+
+def test_documents_are_read_only_where_a_bucket_has_any() -> None:
+    def rules_of(bucket: Bucket) -> BucketRules:
+        raise AssertionError("read")
+
+    access = BucketAccess(rules_of)
+    assert decide(access, ALICE, "s3:PutObject", where=PRIVATE).allowed
+    assert not decide(access, BOB, "s3:PutObject", where=PRIVATE).allowed
+    with pytest.raises(AssertionError, match="read"):
+        decide(access, ALICE, "s3:PutObject")
+
+
+def test_a_first_answer_about_an_object_is_provisional_and_reads_nothing() -> None:
+    def load() -> ObjectVersion | None:
+        raise AssertionError("loaded")
+
+    access = rules(statement("Allow", "s3:GetObject"))
+    for who in (ALICE, BOB, ANONYMOUS):
+        decision = access.decide(Question(who, "s3:GetObject", RULED_BUCKET, b"key", load=load))
+        assert decision.allowed
+        assert decision.provisional
+    assert not decide(access, ALICE, "s3:PutObject", settle=False).provisional
+
+
+@pytest.mark.parametrize("access", [BucketAccess(), rules(statement("Allow", "s3:*"))])
+def test_what_another_stored_is_its_own(access: BucketAccess) -> None:
+    theirs = replace(OBJECT, owner="carol")
+    for action in OBJECT_ACTIONS:
+        assert decide(access, ALICE, action).allowed
+        assert not decide(access, ALICE, action, theirs).allowed
+        assert decide(access, CAROL, action, theirs).allowed
+        given = replace(theirs, acl=granting("alice", Permission.FULL_CONTROL))
+        assert decide(access, ALICE, action, given).allowed
+        # Where ACLs are off all is the bucket owner's.
+        assert decide(access, ALICE, action, theirs, acls=False).allowed
+    assert decide(access, ALICE, "s3:DeleteObject", theirs).allowed
+    assert decide(access, ALICE, "s3:GetObjectTagging", theirs).allowed
+
+
+@pytest.mark.parametrize("action", sorted(ROOT_ACTIONS))
+def test_no_policy_locks_the_owners_account_out_of_the_policy(action: str) -> None:
+    access = rules(statement("Deny", "s3:*"))
+    where = replace(RULED_BUCKET)
+    assert access.decide(Question(ALICE, action, where)).allowed
+    assert not access.decide(Question(replace(ALICE, principal="user/ann"), action, where)).allowed
+    assert not access.decide(Question(BOB, action, where)).allowed
+    session = user(statement("Allow", "s3:*", None), session=True)
+    assert not access.decide(Question(session, action, where)).allowed
+
+
+def test_a_user_may_what_one_of_its_policies_or_the_buckets_allows() -> None:
+    reader = user(statement("Allow", "s3:GetObject", None))
+    access = rules(NOTHING)
+    assert decide(access, reader, "s3:GetObject").allowed
+    assert not decide(access, reader, "s3:PutObject").allowed
+    opened = rules(statement("Allow", "s3:PutObject"))
+    assert decide(opened, reader, "s3:PutObject").allowed
+    refused = user(statement("Allow", "s3:*", None), statement("Deny", "s3:PutObject", None))
+    assert not decide(opened, refused, "s3:PutObject").allowed
+    # In another's bucket it needs both.
+    visitor = replace(reader, account=Account("bob"))
+    assert not decide(access, visitor, "s3:GetObject").allowed
+    assert not decide(opened, visitor, "s3:PutObject").allowed
+    assert decide(rules(statement("Allow", "s3:*")), visitor, "s3:GetObject").allowed
+
+
+def test_a_session_may_only_what_its_policy_allows_too() -> None:
+    session = user(statement("Allow", "s3:GetObject", None), session=True)
+    access = rules(statement("Allow", "s3:*"))
+    assert decide(access, session, "s3:GetObject").allowed
+    assert not decide(access, session, "s3:PutObject").allowed
+    assert not decide(BucketAccess(), session, "s3:PutObject", where=PRIVATE).allowed
+    assert not access.decide(Question(session, "s3:ListAllMyBuckets")).allowed
+    assert access.decide(Question(ALICE, "s3:ListAllMyBuckets")).allowed
+
+
+def test_switches_and_services() -> None:
+    public = statement("Allow", "s3:*")
+    access = rules(public, restrict_public_buckets=True)
+    service = Caller(service="logging.s3.amazonaws.com")
+    assert decide(access, ALICE, "s3:GetObject").allowed
+    assert decide(access, service, "s3:PutObject").allowed
+    for who in (BOB, ANONYMOUS):
+        assert not decide(access, who, "s3:GetObject").allowed
+    named = statement("Allow", "s3:PutObject", {"Service": "logging.s3.amazonaws.com"})
+    assert decide(rules(named), service, "s3:PutObject").allowed
+    assert not decide(rules(named), BOB, "s3:PutObject").allowed
+
+
+def test_a_decision_says_which_statement_made_it() -> None:
+    access = rules(
+        statement("Allow", "s3:GetObject", Sid="readers"), statement("Deny", "s3:PutObject")
+    )
+    assert (
+        decide(access, BOB, "s3:GetObject").reason
+        == 'the bucket\'s policy, statement 1 ("readers")'
+    )
+    assert decide(access, BOB, "s3:PutObject").reason == "the bucket's policy, statement 2"
+    assert decide(access, BOB, "s3:GetObject").by_policy
+    assert not decide(access, ALICE, "s3:GetObject").by_policy

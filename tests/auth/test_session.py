@@ -7,7 +7,7 @@ import json
 
 import pytest
 
-from s3kit.auth.access import OwnerAccess
+from s3kit.auth.access import BucketAccess
 from s3kit.auth.keyring import DictKeyRing
 from s3kit.auth.session import LIFE
 from s3kit.auth.session import READING
@@ -97,7 +97,7 @@ def test_nor_is_one_of_another_form(facts: object) -> None:
 
 
 def test_a_session_may_do_its_work_in_its_bucket_alone() -> None:
-    access = SessionAccess(OwnerAccess())
+    access = SessionAccess(BucketAccess())
     mine, another = (Bucket(number, f"b{number}", "alice", 0) for number in (7, 8))
 
     def may(action: str, bucket: Bucket | None, read_only: bool) -> bool:

@@ -10,7 +10,7 @@ from email.utils import formatdate
 import pytest
 
 from s3kit.app import S3App
-from s3kit.auth.access import OwnerAccess
+from s3kit.auth.access import BucketAccess
 from s3kit.model import Decision
 from s3kit.model import Question
 from s3kit.wire import checksums
@@ -300,7 +300,7 @@ def test_who_copies_tags_is_asked_about_at_both_ends(
 ) -> None:
     asked = []
 
-    class Listening(OwnerAccess):
+    class Listening(BucketAccess):
         def decide(self, question: Question) -> Decision:
             asked.append((question.action, question.key, question.version_id))
             return super().decide(question)

@@ -496,7 +496,11 @@ def test_a_form_of_another_account_needs_the_buckets_leave(forms: Forms) -> None
     forms.refused(forms.send(fields))
     forms.owner.put(forms.bucket, query="acl", x_amz_acl="public-read-write")
     assert forms.send(fields).status == 204
-    assert forms.owner.get(f"{forms.bucket}/k", "acl").text("Owner/ID") == OTHER_ID
+    writer = Client(forms.owner.app, OTHER, mount=forms.owner.mount)
+    assert writer.get(f"{forms.bucket}/k", "acl").text("Owner/ID") == OTHER_ID
+    # The bucket's owner may remove it, but not read it.
+    assert forms.owner.get(f"{forms.bucket}/k", "acl").status == 403
+    assert forms.owner.delete(f"{forms.bucket}/k").status == 204
 
 
 @pytest.mark.parametrize(

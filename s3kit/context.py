@@ -1,0 +1,343 @@
+"""What a request says under the condition keys of policies, found out when a policy asks.
+
+Source: Service Authorization Reference, "Condition keys for Amazon S3"; IAM User Guide, "AWS global
+condition context keys".
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from collections.abc import Iterator
+from collections.abc import Mapping
+from datetime import UTC
+from datetime import datetime
+from typing import TYPE_CHECKING
+from typing import Final
+from typing import TypeAlias
+
+from .auth.canonical import ALGORITHM
+from .auth.canonical import parse_amz_date
+from .model import Account
+from .model import ObjectVersion
+from .wire.environ import header
+from .wire.environ import public_url_parts
+from .wire.headers import parse_copy_source
+
+if TYPE_CHECKING:
+    from .call import Call
+
+Value: TypeAlias = "str | tuple[str, ...]"
+Provider: TypeAlias = "Callable[[RequestContext, str], Value | None]"
+"""Finds the value of a key; gets what follows the slash of a key that ends in a tag's name."""
+
+_PROVIDERS: Final[dict[str, Provider]] = {}
+
+LISTING: Final = frozenset(
+    ("s3:ListBucket", "s3:ListBucketVersions", "s3:ListBucketMultipartUploads")
+)
+
+
+def provides(*keys: str) -> Callable[[Provider], Provider]:
+    """Make the decorated function the one that answers for condition keys, in lower case.
+
+    A key that ends in ``/`` stands for all that begin so.
+
+    :raises TypeError: another one answers for it.
+    """
+
+    def register(provider: Provider) -> Provider:
+        for key in keys:
+            if _PROVIDERS.setdefault(key, provider) is not provider:
+                raise TypeError(f"two functions answer for the condition key {key}")
+        return provider
+
+    return register
+
+
+class RequestContext(Mapping[str, Value]):
+    """The condition keys of one question. Nothing is looked at before it is asked for."""
+
+    __slots__ = ("action", "call", "load", "version_id")
+
+    def __init__(
+        self,
+        call: Call,
+        action: str,
+        version_id: str | None,
+        load: Callable[[], ObjectVersion | None] | None,
+    ) -> None:
+        self.call = call
+        self.action = action
+        self.version_id = version_id
+        self.load = load
+
+    def __getitem__(self, key: str) -> Value:
+        family, slash, rest = key.partition("/")
+        provider = _PROVIDERS.get(family + slash)
+        value = None if provider is None else provider(self, rest if slash else key)
+        if value is None:
+            raise KeyError(key)
+        return value
+
+    def __iter__(self) -> Iterator[str]:
+        """The keys that have no tag's name and a value now."""
+        return (key for key in _PROVIDERS if not key.endswith("/") and key in self)
+
+    def __len__(self) -> int:
+        return len(list(iter(self)))
+
+    def sent(self, name: str) -> str | None:
+        """A header of the request, a form's field in its place."""
+        fields = self.call.fields
+        return header(self.call.environ, name) if fields is None else fields.get(name)
+
+
+def name_of(account: Account) -> str:
+    """What ARNs call an account: its number, its id where it has none."""
+    return account.number or account.id
+
+
+# -- what was sent
+
+_AS_SENT: Final = (
+    "acl",
+    "content-sha256",
+    "grant-full-control",
+    "grant-read",
+    "grant-read-acp",
+    "grant-write",
+    "grant-write-acp",
+    "metadata-directive",
+    "object-ownership",
+    "server-side-encryption",
+    "server-side-encryption-aws-kms-key-id",
+    "server-side-encryption-customer-algorithm",
+    "storage-class",
+    "website-redirect-location",
+)
+
+
+@provides(*(f"s3:x-amz-{name}" for name in _AS_SENT))
+def _amz_header(context: RequestContext, key: str) -> str | None:
+    name = key.removeprefix("s3:")
+    value = context.sent(name)
+    if value is None and name == "x-amz-acl" and context.call.fields is not None:
+        # A form calls it so.
+        return context.call.fields.get("acl")
+    return value
+
+
+@provides("s3:if-match", "s3:if-none-match")
+def _precondition(context: RequestContext, key: str) -> str | None:
+    return context.sent(key.removeprefix("s3:"))
+
+
+@provides("s3:x-amz-copy-source")
+def _copy_source(context: RequestContext, key: str) -> str | None:
+    value = context.sent("x-amz-copy-source")
+    if value is None:
+        return None
+    # Read as the copy itself reads it: no spelling may mean one thing here and another there.
+    bucket, source, _ = parse_copy_source(value)
+    return f"{bucket}/{source.decode('utf-8', 'surrogateescape')}"
+
+
+@provides("s3:prefix", "s3:delimiter", "s3:max-keys")
+def _listing(context: RequestContext, key: str) -> str | None:
+    if context.action not in LISTING or context.call.key is not None:
+        return None
+    return context.call.query.get(key.removeprefix("s3:"))
+
+
+@provides("s3:versionid")
+def _version(context: RequestContext, key: str) -> str | None:
+    return context.version_id
+
+
+_LOCK_HEADERS: Final = {
+    "s3:object-lock-mode": "x-amz-object-lock-mode",
+    "s3:object-lock-retain-until-date": "x-amz-object-lock-retain-until-date",
+    "s3:object-lock-legal-hold": "x-amz-object-lock-legal-hold",
+}
+
+
+@provides(*_LOCK_HEADERS)
+def _lock(context: RequestContext, key: str) -> str | None:
+    document = context.call.asked_lock
+    if document is not None:
+        return document().get(key)
+    return context.sent(_LOCK_HEADERS[key])
+
+
+@provides("s3:object-lock-remaining-retention-days")
+def _remaining_days(context: RequestContext, key: str) -> str | None:
+    until = _lock(context, "s3:object-lock-retain-until-date")
+    if not isinstance(until, str):
+        return None
+    try:
+        moment = datetime.fromisoformat(until)
+    except ValueError:
+        return None
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)
+    return str(int((moment.timestamp() - time.time()) // 86400))
+
+
+# -- tags
+
+_EXISTING: Final = "s3:existingobjecttag/"
+
+
+@provides(_EXISTING)
+def _existing_tag(context: RequestContext, tag: str) -> str | None:
+    version = None if context.load is None else context.load()
+    return None if version is None else dict(version.tags).get(tag)
+
+
+# -- who
+
+
+@provides("aws:principalarn")
+def _principal_arn(context: RequestContext, key: str) -> str | None:
+    caller = context.call.caller
+    if caller.account is None:
+        return None
+    principal = caller.principal or "root"
+    service = "sts" if principal.startswith(("assumed-role/", "federated-user/")) else "iam"
+    return f"arn:aws:{service}::{name_of(caller.account)}:{principal}"
+
+
+@provides("aws:principalaccount")
+def _principal_account(context: RequestContext, key: str) -> str | None:
+    account = context.call.caller.account
+    return None if account is None else name_of(account)
+
+
+_TYPES: Final = {
+    "user": "User",
+    "assumed-role": "AssumedRole",
+    "federated-user": "FederatedUser",
+}
+
+
+@provides("aws:principaltype")
+def _principal_type(context: RequestContext, key: str) -> str:
+    caller = context.call.caller
+    if caller.account is None:
+        return "Anonymous"
+    return _TYPES.get(caller.principal.partition("/")[0], "Account")
+
+
+@provides("aws:userid")
+def _user_id(context: RequestContext, key: str) -> str:
+    caller = context.call.caller
+    if caller.account is None:
+        return "anonymous"
+    _, _, rest = caller.principal.partition("/")
+    account = name_of(caller.account)
+    return f"{account}:{rest.rpartition('/')[2]}" if rest else account
+
+
+@provides("aws:username")
+def _user_name(context: RequestContext, key: str) -> str | None:
+    kind, _, rest = context.call.caller.principal.partition("/")
+    # Of users alone: a role's session has none.
+    return rest.rpartition("/")[2] if kind == "user" and rest else None
+
+
+@provides("aws:principalisawsservice")
+def _is_service(context: RequestContext, key: str) -> str:
+    return "true" if context.call.caller.service else "false"
+
+
+@provides("aws:principalservicename")
+def _service_name(context: RequestContext, key: str) -> str | None:
+    return context.call.caller.service or None
+
+
+@provides("s3:resourceaccount", "aws:resourceaccount")
+def _resource_account(context: RequestContext, key: str) -> str | None:
+    bucket = context.call.maybe_bucket
+    return None if bucket is None else name_of(context.call.account(bucket.account))
+
+
+# -- how it came
+
+
+@provides("aws:sourceip")
+def _source_ip(context: RequestContext, key: str) -> str | None:
+    call = context.call
+    # X-Forwarded-For counts only where a trusted proxy wrote it (A077).
+    return public_url_parts(call.environ, call.site.trusted)[3] or None
+
+
+@provides("aws:securetransport")
+def _secure(context: RequestContext, key: str) -> str:
+    call = context.call
+    scheme = public_url_parts(call.environ, call.site.trusted)[0]
+    return "true" if scheme == "https" else "false"
+
+
+@provides("s3:tlsversion")
+def _tls_version(context: RequestContext, key: str) -> str | None:
+    # Some servers say it in mod_ssl's variable: TLSv1.3.
+    word: str = context.call.environ.get("SSL_PROTOCOL") or ""
+    return word[4:] if word.startswith("TLSv") and len(word) > 5 else None
+
+
+@provides("aws:useragent")
+def _user_agent(context: RequestContext, key: str) -> str | None:
+    return header(context.call.environ, "user-agent")
+
+
+@provides("aws:referer")
+def _referer(context: RequestContext, key: str) -> str | None:
+    return header(context.call.environ, "referer")
+
+
+@provides("aws:requestedregion")
+def _region(context: RequestContext, key: str) -> str:
+    return context.call.site.region
+
+
+@provides("aws:viaawsservice")
+def _via_service(context: RequestContext, key: str) -> str:
+    return "false"
+
+
+@provides("aws:currenttime")
+def _current_time(context: RequestContext, key: str) -> str:
+    return datetime.fromtimestamp(context.call.now, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+@provides("aws:epochtime")
+def _epoch_time(context: RequestContext, key: str) -> str:
+    return str(int(context.call.now))
+
+
+# -- how it was signed
+
+_AUTH_TYPES: Final = {"header": "REST-HEADER", "query": "REST-QUERY-STRING", "form": "POST"}
+
+
+@provides("s3:authtype")
+def _auth_type(context: RequestContext, key: str) -> str | None:
+    identity = context.call.identity
+    return None if identity.caller.anonymous else _AUTH_TYPES.get(identity.kind)
+
+
+@provides("s3:signatureversion")
+def _signature_version(context: RequestContext, key: str) -> str | None:
+    return None if _auth_type(context, key) is None else ALGORITHM
+
+
+@provides("s3:signatureage")
+def _signature_age(context: RequestContext, key: str) -> str | None:
+    call = context.call
+    kind = _auth_type(context, key)
+    if kind is None:
+        return None
+    text = call.query.get("X-Amz-Date") if kind == "REST-QUERY-STRING" else None
+    signed = parse_amz_date(text or context.sent("x-amz-date") or "")
+    return None if signed is None else str(max(0, int((call.now - signed) * 1000)))
