@@ -9,7 +9,6 @@ FIRST, LAST = 1, 119
 
 LATER = {
     "keys that see one prefix only": range(68, 75),
-    "customer keys": (116,),
 }
 """By feature that s3kit does not have yet: attack numbers without a test so far."""
 
