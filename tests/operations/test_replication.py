@@ -14,12 +14,10 @@ from s3kit import signals
 from s3kit.app import S3App
 from s3kit.errors import NoSuchVersion
 from s3kit.index import outbox as rows
-from s3kit.model import ObjectLock
 from s3kit.model import Setting
 from s3kit.store.events import read_delivery
 from s3kit.store.relay import Outcome
 from s3kit.store.replication import TARGET
-from s3kit.store.replication import not_weaker
 from s3kit.store.replication import settled
 from s3kit.store.replication import shown
 from tests.client import Client
@@ -441,16 +439,6 @@ def test_what_changes_about_a_version_changes_its_replica(pair: Pair) -> None:
     assert pair.deliver().delivered == 1
     assert s3.get(f"{pair.source}/k", "tagging").texts(".//Value") == ["3"]
     assert not pair.deliver()
-
-
-def test_a_lock_goes_with_its_version_and_compliance_is_never_shortened() -> None:
-    there = ObjectLock("COMPLIANCE", 2000)
-    assert not_weaker(there, ObjectLock("COMPLIANCE", 1000, True)) == ObjectLock(
-        "COMPLIANCE", 2000, True
-    )
-    assert not_weaker(there, ObjectLock()) == there
-    assert not_weaker(there, ObjectLock("COMPLIANCE", 3000)).retain_until == 3000
-    assert not_weaker(ObjectLock("GOVERNANCE", 2000), ObjectLock()) == ObjectLock()
 
 
 # -- what does not work

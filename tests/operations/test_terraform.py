@@ -36,7 +36,7 @@ BESIDE: list[tuple[str, str | None]] = [
     ("get_bucket_abac", None),
     ("get_bucket_notification_configuration", None),
     ("get_bucket_ownership_controls", "OwnershipControlsNotFoundError"),
-    ("get_bucket_policy_status", "NoSuchBucketPolicy"),
+    ("get_bucket_policy_status", None),
     ("get_public_access_block", "NoSuchPublicAccessBlockConfiguration"),
     ("list_bucket_analytics_configurations", None),
     ("list_bucket_intelligent_tiering_configurations", None),
