@@ -60,7 +60,7 @@ def policy(*statements: dict[str, Any], version: str = "2012-10-17") -> Policy:
 def caller(number: str, principal: str = "") -> Caller:
     if not number:
         return ANONYMOUS
-    return Caller(Account(f"id-of-{number}", number=number), "AKIA", principal)
+    return Caller(Account(f"id-of-{number}", number=number), "AKIA", principal=principal)
 
 
 def question(
@@ -235,7 +235,7 @@ def test_a_session_and_a_users_policy_never_widen_anything(
     about = asked(request)
     for account in (about.caller.account, Account("the-owner")):
         where = replace(WHERE, present=Setting.POLICY)
-        who = Caller(account, "AKIA", "user/x" if account else "")
+        who = Caller(account, "AKIA", principal="user/x" if account else "")
         plain = access.decide(replace(about, bucket=where, caller=who)).allowed
         narrow = replace(who, session_policy=users(*session))
         assert plain or not access.decide(replace(about, bucket=where, caller=narrow)).allowed
