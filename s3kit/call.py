@@ -301,8 +301,9 @@ class Call:
         key: bytes | None = None,
         version_id: str | None = None,
     ) -> bool:
-        """May the caller do this?"""
-        return self.decision(action, bucket, key, version_id).allowed
+        """May the caller do this? The last word, for which the object may have to be looked at."""
+        question = self.question(action, bucket, key, version_id, settle=True)
+        return self.site.access.decide(question).allowed
 
     def require(
         self,
@@ -312,6 +313,8 @@ class Call:
         version_id: str | None = None,
     ) -> None:
         """Refuse the request unless the caller may do this.
+
+        What is asked about an object's bytes or its ACL is settled once :meth:`version` has it.
 
         :raises AccessDenied:
         """

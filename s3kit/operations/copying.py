@@ -144,7 +144,7 @@ def open_source(call: Call) -> tuple[Bucket, ObjectVersion, str | None, Customer
         raise AccessDenied()
     agree_to_pay(call, bucket, call.header("x-amz-request-payer"))
     action = read_action("s3:GetObject", version_id)
-    if not call.allowed(action, bucket, key, version_id):
+    if not call.decision(action, bucket, key, version_id).allowed:
         # Another process may just have changed who may read there.
         call.store.buckets.changed(bucket, RULE_DOCUMENTS)
         bucket = call.store.buckets.confirm(bucket)

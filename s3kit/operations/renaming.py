@@ -6,6 +6,7 @@ import re
 from typing import Final
 
 from ..call import Call
+from ..errors import AccessDenied
 from ..errors import InvalidArgument
 from ..errors import InvalidRequest
 from ..store import Rename
@@ -39,7 +40,8 @@ def rename_object(call: Call) -> Response:
             argument_value=token[:64],
         )
     for action in ("s3:GetObject", "s3:DeleteObject"):
-        call.require(action, bucket, source)
+        if not call.allowed(action, bucket, source):
+            raise AccessDenied()
     names = [prefix + name for prefix in ("", f"{SOURCE}-") for name in CONDITIONS]
     call.store.renaming.rename(
         bucket,

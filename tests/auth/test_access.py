@@ -205,7 +205,7 @@ def statement(effect: str, action: str, principal: Any = "*", **members: Any) ->
 def user(*statements: dict[str, Any], session: bool = False) -> Caller:
     policy = parse_policy(json.dumps({"Statement": list(statements)}).encode(), kind="user")
     narrowed = {"session_policy": policy} if session else {"policies": (policy,)}
-    return Caller(Account("alice"), "AKIAALICE", "user/ann", **narrowed)  # type: ignore[arg-type]
+    return Caller(Account("alice"), "AKIAALICE", principal="user/ann", **narrowed)  # type: ignore[arg-type]
 
 
 RULED_BUCKET = replace(PRIVATE, present=Setting.POLICY)
