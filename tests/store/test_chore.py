@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import warnings
 
 import pytest
 
@@ -85,12 +86,14 @@ def test_a_child_begins_a_thread_of_its_own(monkeypatch: pytest.MonkeyPatch) -> 
     made = Chore("test", work, 3600)
     made.nudge()
     assert os.read(read, 100).split() == [b"%d" % os.getpid()]
-    child = os.fork()
-    if child == 0:
-        made.nudge()
-        if made._thread is not None:
-            made._thread.join(LONG)
-        os._exit(0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        child = os.fork()
+        if child == 0:
+            made.nudge()
+            if made._thread is not None:
+                made._thread.join(LONG)
+            os._exit(0)
     os.waitpid(child, 0)
     assert os.read(read, 100).split() == [b"%d" % child]
     made.close()
