@@ -482,6 +482,51 @@ def test_a_receiver_hears_of_it_and_can_forbid_it(fast: World) -> None:
     ]
 
 
+def test_its_events_are_written_with_what_they_tell_of(world: World) -> None:
+    """For those who may miss none, also where the process dies after the commit."""
+    store, heard = world.store, world.events
+    bucket = world.bucket(Versioning.ENABLED)
+
+    def hear(sender: str, *, event: Event) -> None:
+        heard.append(event)
+
+    store.outbox.subscribe(hear, "s3:Lifecycle*", "s3:ObjectRestore:*", name="hear")
+    world.rules(
+        bucket, PREFIX.format("t") + transition(1, "GLACIER"), PREFIX.format("e") + AFTER_ONE
+    )
+    world.put(bucket, b"e/small")
+    world.put(bucket, b"t/large", b"x" * 100)
+    world.put(bucket, b"t/small")
+    world.clock.now += 3 * DAY
+    world.run()
+    turned = store.objects.get(bucket, b"t/large")
+    store.restoring.restore(bucket, turned, 1)
+    world.clock.now += 3 * DAY
+    world.run()
+    store.outbox.deliver()
+    told = [(event.name.removeprefix("s3:"), event.key, dict(event.details)) for event in heard]
+    class_ = {"transitionEventData": {"destinationStorageClass": "GLACIER"}}
+    assert sorted(told, key=lambda each: each[:2]) == [
+        ("LifecycleExpiration:DeleteMarkerCreated", "e/small", {}),
+        ("LifecycleTransition", "t/large", {"lifecycleEventData": class_}),
+        ("LifecycleTransition", "t/small", {"lifecycleEventData": class_}),
+        (
+            "ObjectRestore:Completed",
+            "t/large",
+            {
+                "glacierEventData": {
+                    "restoreEventData": {
+                        "lifecycleRestorationExpiryTime": "2024-10-08T00:00:00.000Z",
+                        "lifecycleRestoreStorageClass": "GLACIER",
+                    }
+                }
+            },
+        ),
+        ("ObjectRestore:Delete", "t/large", {}),
+        ("ObjectRestore:Post", "t/large", {}),
+    ]
+
+
 def test_what_is_locked_stays_until_its_time_is_over(world: World) -> None:
     bucket = world.store.buckets.create("locked", "owner", object_lock=True)
     world.store.buckets.set_versioning(bucket, Versioning.ENABLED)
