@@ -96,6 +96,14 @@ def _check_shared(store: Store, *names: str) -> None:
 
 def _warn(config: Config, source: str, target: str) -> None:
     """New objects still go to where others are taken away."""
+    classes = [name for name, storage in config.storage_classes.items() if storage == source]
+    if classes:
+        click.echo(
+            f'Warning: objects of the storage class {", ".join(classes)} still go to "{source}", '
+            f'for storage_classes says so. Name "{target}" there first, and restart the endpoint.',
+            err=True,
+        )
+        return
     patterns = [f'"{pattern}"' for pattern, name in config.place.items() if name == source]
     why = f"place has {', '.join(patterns)}" if patterns else "it is the default"
     click.echo(

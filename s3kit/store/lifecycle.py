@@ -571,9 +571,7 @@ class _Walk:
                 return
             object_rows.set_storage_class(c, version, decision.storage_class)
             changed = replace(version, storage_class=decision.storage_class)
-            self._backing.outbox.record(
-                c, TRANSITIONED, bucket, changed, FROM_PYTHON, state.present
-            )
+            self._record_transition(c, changed, state.present)
             done.append(_Done(TRANSITIONED, changed))
             return
         marker = ObjectVersion(

@@ -134,9 +134,9 @@ class EndpointMachine(RuleBasedStateMachine):
         self.app.store._backing.clock = self.now
         self.history: dict[str, list[Kept]] = {}
         self.uploads: list[Parts] = []
-        self.ahead = 0.0
+        self.passed = 0.0
         # Days pass for the store alone: signatures go by the real time.
-        self.app.store._backing.clock = lambda: time.time() + self.ahead
+        self.app.store._backing.clock = self.now
 
     def open_app(self) -> S3App:
         raise NotImplementedError
@@ -496,7 +496,7 @@ class EndpointMachine(RuleBasedStateMachine):
         answer = self.client.request("PUT", path_of(BUCKET), "lifecycle", headers, document)
         assert answer.status == 200
         if action in ("replaced", "uploads"):
-            self.ahead += 3 * 86400
+            self.passed += 3 * 86400
         store = self.app.store
         while True:
             report = store.lifecycle.run()

@@ -19,7 +19,9 @@ from s3kit.blobs.memory import MemoryBlobStore
 from s3kit.index import leases
 from s3kit.index.schema import create_schema
 from s3kit.index.session import Index
+from s3kit.model import NO_LOCK
 from s3kit.model import Bucket
+from s3kit.model import ObjectLock
 from s3kit.model import ObjectVersion
 from s3kit.model import Versioning
 from s3kit.signals import Event
@@ -478,6 +480,77 @@ def test_a_receiver_hears_of_it_and_can_forbid_it(fast: World) -> None:
         ("s3:LifecycleExpiration:DeleteMarkerCreated", "gone"),
         ("s3:LifecycleTransition", "turned"),
     ]
+
+
+def test_its_events_are_written_with_what_they_tell_of(world: World) -> None:
+    """For those who may miss none, also where the process dies after the commit."""
+    store, heard = world.store, world.events
+    bucket = world.bucket(Versioning.ENABLED)
+
+    def hear(sender: str, *, event: Event) -> None:
+        heard.append(event)
+
+    store.outbox.subscribe(hear, "s3:Lifecycle*", "s3:ObjectRestore:*", name="hear")
+    world.rules(
+        bucket, PREFIX.format("t") + transition(1, "GLACIER"), PREFIX.format("e") + AFTER_ONE
+    )
+    world.put(bucket, b"e/small")
+    world.put(bucket, b"t/large", b"x" * 100)
+    world.put(bucket, b"t/small")
+    world.clock.now += 3 * DAY
+    world.run()
+    turned = store.objects.get(bucket, b"t/large")
+    store.restoring.restore(bucket, turned, 1)
+    world.clock.now += 3 * DAY
+    world.run()
+    store.outbox.deliver()
+    told = [(event.name.removeprefix("s3:"), event.key, dict(event.details)) for event in heard]
+    class_ = {"transitionEventData": {"destinationStorageClass": "GLACIER"}}
+    assert sorted(told, key=lambda each: each[:2]) == [
+        ("LifecycleExpiration:DeleteMarkerCreated", "e/small", {}),
+        ("LifecycleTransition", "t/large", {"lifecycleEventData": class_}),
+        ("LifecycleTransition", "t/small", {"lifecycleEventData": class_}),
+        (
+            "ObjectRestore:Completed",
+            "t/large",
+            {
+                "glacierEventData": {
+                    "restoreEventData": {
+                        "lifecycleRestorationExpiryTime": "2024-10-08T00:00:00.000Z",
+                        "lifecycleRestoreStorageClass": "GLACIER",
+                    }
+                }
+            },
+        ),
+        ("ObjectRestore:Delete", "t/large", {}),
+        ("ObjectRestore:Post", "t/large", {}),
+    ]
+
+
+def test_what_is_locked_stays_until_its_time_is_over(world: World) -> None:
+    bucket = world.store.buckets.create("locked", "owner", object_lock=True)
+    world.store.buckets.set_versioning(bucket, Versioning.ENABLED)
+    bucket = world.fresh(bucket)
+    world.rules(bucket, ANY + replaced(1) + AFTER_ONE)
+    until = START + 9 * DAY
+    locks = {
+        b"compliance": ObjectLock("COMPLIANCE", until),
+        b"governance": ObjectLock("GOVERNANCE", until),
+        b"held": ObjectLock(legal_hold=True),
+        b"free": NO_LOCK,
+    }
+    for key, lock in locks.items():
+        world.store.objects.put(bucket, key, reader(b""), Attributes("owner", lock=lock))
+        world.put(bucket, key)
+    world.clock.now += 3 * DAY
+    for _ in range(2):
+        report = world.run()
+    assert (report.kept, report.failed) == (3, 0)
+    assert len(world.versions(bucket)) == 4 * 3 - 1
+    world.clock.now = until + DAY
+    # Two that were locked, the four upon them, and the markers that hide nothing then.
+    assert world.run().removed == 2 + 4 + 3
+    assert [row[0] for row in world.versions(bucket)] == [b"held", b"held"]
 
 
 # Pages, places and neighbours

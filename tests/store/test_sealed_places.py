@@ -73,6 +73,30 @@ CUSTOMERS = 4 * 2
 """Of those a customer's key is needed for, which nobody has but the customer."""
 
 
+def test_lifecycle_moves_sealed_bytes_as_they_are(filled: tuple[S3App, Path]) -> None:
+    """Nobody's key is needed for that, and the same keys open them where they are then."""
+    app, _ = filled
+    store = app.store
+    store._backing.storage_classes = {"GLACIER_IR": "far"}
+    store._backing.small = 0
+    bucket = store.buckets.get("bucket")
+    rule = (
+        b"<Rule><Filter></Filter><Status>Enabled</Status><Transition><Date>2015-01-01</Date>"
+        b"<StorageClass>GLACIER_IR</StorageClass></Transition></Rule>"
+    )
+    document = b"<LifecycleConfiguration>" + rule + b"</LifecycleConfiguration>"
+    store.buckets.put_setting(bucket, "lifecycle", document)
+    report = store.lifecycle.run()
+    assert (report.transitioned, report.failed) == (3 * len(MODES), 0)
+    assert_readable(app)
+    for name in MODES:
+        version = store.objects.get(bucket, f"{name.replace(' ', '-')}-large".encode())
+        assert version.content is not None
+        assert version.content.storage == "far"
+    store.collect_garbage(now=2**53)
+    assert_readable(app)
+
+
 def test_a_scrub_opens_what_it_can(filled: tuple[S3App, Path]) -> None:
     app, _ = filled
     scrub = app.store.scrub()
