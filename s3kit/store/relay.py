@@ -75,7 +75,15 @@ class Outcome:
 class Relay:
     """One worker's hands. To be used by one thread, as a context."""
 
-    __slots__ = ("_backing", "_delivered", "_held", "_outbox", "holder", "lease_seconds")
+    __slots__ = (
+        "_backing",
+        "_delivered",
+        "_held",
+        "_outbox",
+        "_unsure",
+        "holder",
+        "lease_seconds",
+    )
 
     def __init__(
         self, backing: Backing, outbox: Outbox, *, lease_seconds: float = LEASE_SECONDS
@@ -88,6 +96,8 @@ class Relay:
         self._held: dict[int, Waiting] = {}
         # Delivered, but not yet known to the database to be.
         self._delivered: set[int] = set()
+        # Whether something may have been taken without our hearing of it.
+        self._unsure = False
 
     def __enter__(self) -> Relay:
         return self
@@ -170,9 +180,12 @@ class Relay:
     def _take(self, name: str) -> list[Waiting]:
         now = self._backing.now()
         until = now + int(self.lease_seconds * 1000)
-        return self._backing.index.write(
+        self._unsure = True
+        taken = self._backing.index.write(
             lambda c: rows.take(c, name, self.holder, now, until, BATCH)
         )
+        self._unsure = False
+        return taken
 
     def _deliver(
         self, target: Target, batch: list[Waiting], stop: threading.Event | None
@@ -262,6 +275,9 @@ class Relay:
     def _settle(self) -> None:
         """Tell the database what was delivered, and give back what was not tried."""
         self._settle_delivered()
+        if self._unsure:
+            self._backing.index.write(lambda c: rows.release_all(c, self.holder))
+            self._unsure = False
         held = list(self._held)
         if held:
             self._backing.index.write(lambda c: rows.release(c, self.holder, held))

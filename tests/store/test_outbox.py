@@ -23,6 +23,7 @@ from s3kit.app import S3App
 from s3kit.config import Config
 from s3kit.errors import AccessDenied
 from s3kit.errors import S3Error
+from s3kit.index.writers import CommitFailed
 from s3kit.model import NULL_VERSION
 from s3kit.model import Account
 from s3kit.model import Acl
@@ -513,6 +514,28 @@ def test_what_was_delivered_is_not_again_when_the_database_comes_back(
         assert not worker.run_until_empty()
     assert len(heard) == 1
     assert outbox.backlog() == []
+
+
+def test_what_was_taken_in_a_commit_that_seemed_to_fail_is_given_back(
+    client: Client, outbox: Outbox, heard: Heard, app: S3App, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client.create_bucket("photos")
+    index = app.store.index
+    write = index.write
+
+    def lose(work: Callable[..., Any]) -> Any:
+        write(work)
+        raise CommitFailed("the connection was lost")
+
+    with outbox.relay() as worker:
+        with monkeypatch.context() as patched:
+            patched.setattr(index, "write", lose)
+            with pytest.raises(CommitFailed):
+                worker.once()
+        assert not outbox.deliver()
+        # No need to wait until the lease has run out.
+        assert worker.run_until_empty().delivered == 1
+    assert len(heard) == 1
 
 
 def wait_for(condition: Callable[[], object]) -> None:
