@@ -23,6 +23,8 @@ from typing import TYPE_CHECKING
 
 from ..index import outbox as rows
 from ..index.outbox import Waiting
+from ..signals import Later
+from ..signals import Undeliverable
 from .events import read_delivery
 
 if TYPE_CHECKING:
@@ -40,18 +42,6 @@ POLL_SECONDS = 1.0
 """How often is looked for what other processes have written."""
 LONGEST_TROUBLE = 30.0
 """Seconds between two attempts to reach a database that cannot be reached."""
-
-
-class Later(Exception):
-    """Raised by a target that wants an event again in ``seconds``, whatever the usual pause is."""
-
-    def __init__(self, seconds: float, reason: str = "") -> None:
-        self.seconds = seconds
-        super().__init__(reason or f"to be tried again in {seconds:g} s")
-
-
-class Undeliverable(Exception):
-    """Raised by a target that will never take this event: it is given up at once."""
 
 
 @dataclass(slots=True)
@@ -323,3 +313,6 @@ class Relay:
         finally:
             done.set()
             thread.join()
+
+
+__all__ = ["Later", "Outcome", "Relay", "Undeliverable"]
