@@ -124,6 +124,22 @@ def emit(signal: Signal, event: Event) -> None:
 
 # Durable receivers.
 
+
+class Later(Exception):
+    """Raised by a durable receiver that wants the event again, but not before ``seconds``.
+
+    :param reason: shown by ``s3kit outbox`` if it comes to that.
+    """
+
+    def __init__(self, seconds: float, reason: str = "") -> None:
+        self.seconds = seconds
+        super().__init__(reason or f"to be tried again in {seconds:g} s")
+
+
+class Undeliverable(Exception):
+    """Raised by a durable receiver that will never take this event: it is given up at once."""
+
+
 Receiver = TypeVar("Receiver", bound=Callable[..., object])
 
 EVENTS: dict[Signal, tuple[str, ...]] = {

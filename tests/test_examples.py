@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 import os
 import re
+import sqlite3
 import subprocess
 import sys
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from contextlib import closing
 from contextlib import contextmanager
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -143,6 +146,27 @@ def test_thumbnails_are_made_and_other_files_refused(tmp_path: Path) -> None:
         while thumbnail.stat().st_size < 17:
             time.sleep(0.02)
     assert thumbnail.read_bytes() == b"P6\n2 1\n255\n" + bytes([0, 1, 2, 12, 13, 14])
+
+
+def test_durable_keeps_an_index_in_step_over_restarts(tmp_path: Path) -> None:
+    def wait_for(*expected: tuple[str, str]) -> None:
+        until = time.monotonic() + 10
+        found: list[tuple[str, str]] = []
+        while sorted(found) != sorted(expected):
+            assert time.monotonic() < until, found
+            time.sleep(0.02)
+            with closing(sqlite3.connect(tmp_path / "words.db")) as words, suppress(sqlite3.Error):
+                found = words.execute("SELECT word, key FROM words").fetchall()
+
+    with running("durable.py", str(tmp_path), "0") as url, client_of(url) as client:
+        client.create_bucket(Bucket="texts")
+        client.put_object(Bucket="texts", Key="a", Body=b"red Red apple")
+        client.put_object(Bucket="texts", Key="b", Body=b"green")
+        wait_for(("red", "a"), ("apple", "a"), ("green", "b"))
+    with running("durable.py", str(tmp_path), "0") as url, client_of(url) as client:
+        client.put_object(Bucket="texts", Key="a", Body=b"pear")
+        client.delete_object(Bucket="texts", Key="b")
+        wait_for(("pear", "a"))
 
 
 def test_components_guard_and_watch_an_app_of_ones_own(tmp_path: Path) -> None:

@@ -159,6 +159,9 @@ _LEASE = Statement(
 _HELD = (outbox.c.id == _ID, outbox.c.holder == _HOLDER)
 _RENEW = Statement(update(outbox).where(*_HELD).values(held_until=bindparam("new_until")))
 _RELEASE = Statement(update(outbox).where(*_HELD).values(holder="", held_until=literal(0)))
+_RELEASE_ALL = Statement(
+    update(outbox).where(outbox.c.holder == _HOLDER).values(holder="", held_until=literal(0))
+)
 _FINISH = Statement(delete(outbox).where(*_HELD))
 _FAIL = Statement(
     update(outbox)
@@ -329,6 +332,11 @@ def renew(connection: Connection, holder: str, ids: Iterable[int], until: int) -
 def release(connection: Connection, holder: str, ids: Iterable[int]) -> None:
     """Give events back untried."""
     connection.run_many(_RELEASE, [{"this_id": each, "this_holder": holder} for each in ids])
+
+
+def release_all(connection: Connection, holder: str) -> None:
+    """Give back whatever a holder has, by a look at every row."""
+    connection.run(_RELEASE_ALL, {"this_holder": holder})
 
 
 def finish(connection: Connection, holder: str, ids: Iterable[int]) -> None:

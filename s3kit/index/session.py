@@ -245,9 +245,9 @@ class Index:
             raw.execute("PRAGMA cache_size = -16384")
         return SqliteConnection(raw)
 
-    def _close_idle(self) -> None:
+    def _before_fork(self) -> None:
+        self._writer.pause()
         self._pool.clear()
-        self._writer.close()
 
     def _forget(self) -> None:
         if self.recent is not None:
@@ -342,7 +342,12 @@ _OPEN: weakref.WeakSet[Index] = weakref.WeakSet()
 
 def _before_fork() -> None:
     for index in list(_OPEN):
-        index._close_idle()
+        index._before_fork()
+
+
+def _after_fork_in_parent() -> None:
+    for index in list(_OPEN):
+        index._writer.resume()
 
 
 def _after_fork_in_child() -> None:
@@ -351,6 +356,10 @@ def _after_fork_in_child() -> None:
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(before=_before_fork, after_in_child=_after_fork_in_child)
+    os.register_at_fork(
+        before=_before_fork,
+        after_in_parent=_after_fork_in_parent,
+        after_in_child=_after_fork_in_child,
+    )
 
 __all__ = ["Connection", "Index"]

@@ -38,6 +38,9 @@ MOST_IN_A_COMMIT = 64
 ATTEMPTS = 10
 """How often a transaction that met a deadlock is run before the client is told to slow down."""
 
+PAUSE_SECONDS = 5.0
+"""How long a fork waits for a commit that is on its way."""
+
 INHERITED: list[Connection] = []
 """Connections of the parent's threads: closing one in a child would end it for the parent."""
 
@@ -90,6 +93,8 @@ class SqliteWriter:
         self._queue: deque[_Ticket[Any]] = deque()
         self._leading = False
         self._leader = 0
+        self._paused = False
+        self._pausing: LockType | None = None
         self.committed: Callable[[int], object] | None = None
         """Called after each commit with the number of works that it carried."""
 
@@ -142,6 +147,12 @@ class SqliteWriter:
 
     def _hand_over(self) -> None:
         with self._gate:
+            if self._pausing is not None:
+                # A fork goes before everybody.
+                self._pausing.release()
+                self._pausing = None
+                self._leader = 0
+                return
             if not self._queue:
                 self._leading = False
                 self._leader = 0
@@ -262,6 +273,40 @@ class SqliteWriter:
         if lock_file is not None:
             os.close(lock_file)
 
+    def pause(self) -> None:
+        """Before a fork: wait for whoever writes, and let nobody begin.
+
+        SQLite in the child would for ever believe that its own process is writing.
+        """
+        waiting = None
+        with self._gate:
+            if not self._leading:
+                self._leading = True
+            elif self._leader == get_ident():
+                return
+            else:
+                waiting = self._pausing = allocate_lock()
+                waiting.acquire()
+        if waiting is not None and not waiting.acquire(timeout=PAUSE_SECONDS):
+            with self._gate:
+                if self._pausing is waiting:
+                    self._pausing = None
+                    return
+        self._leader = get_ident()
+        self._paused = True
+        connection, self._connection = self._connection, None
+        lock_file, self._lock_file = self._lock_file, None
+        if connection is not None:
+            connection.close()
+        if lock_file is not None:
+            os.close(lock_file)
+
+    def resume(self) -> None:
+        """After the fork, in the parent."""
+        if self._paused:
+            self._paused = False
+            self._hand_over()
+
     def forget(self) -> None:
         """In a forked child: leave what the parent's threads use alone, and begin anew."""
         if self._connection is not None:
@@ -271,6 +316,8 @@ class SqliteWriter:
             os.close(self._lock_file)
         self._connection = None
         self._lock_file = None
+        self._paused = False
+        self._pausing = None
         self._gate = Lock()
         self._queue = deque()
         self._leading = False
@@ -342,6 +389,12 @@ class ServerWriter:
 
     def close(self) -> None:
         """The pool is the index's: nothing of its own to close."""
+
+    def pause(self) -> None:
+        """Nothing: a transaction is its connection's, which the child does not use."""
+
+    def resume(self) -> None:
+        """Nothing."""
 
     def forget(self) -> None:
         """See :meth:`SqliteWriter.forget`; the pool is made anew by the index."""

@@ -33,9 +33,16 @@ FROM_PYTHON = Origin()
 
 
 def object_event(
-    name: str, bucket: Bucket, version: ObjectVersion, origin: Origin, *, replaced: bool = False
+    name: str,
+    bucket: Bucket,
+    version: ObjectVersion,
+    origin: Origin,
+    *,
+    replaced: bool = False,
+    **more: Any,
 ) -> Event:
-    """The Event for a change of one object."""
+    """The Event for a change of one object; ``more`` are fields that only a durable one has."""
+    more.setdefault("time", version.modified)
     return Event(
         name=name,
         bucket=bucket.name,
@@ -45,7 +52,6 @@ def object_event(
         version_id=version.version_id,
         size=version.size,
         etag=version.etag,
-        time=version.modified,
         replaced=replaced,
         delete_marker=version.delete_marker,
         metadata=version.headers,
@@ -53,6 +59,7 @@ def object_event(
         request_id=origin.request_id,
         source_ip=origin.source_ip,
         host_id=origin.host_id,
+        **more,
     )
 
 
@@ -78,8 +85,8 @@ def emit_object(
         emit(signal, object_event(name, bucket, version, origin, replaced=replaced))
 
 
-def bucket_event(name: str, bucket: Bucket, origin: Origin, time: int) -> Event:
-    """The Event for a bucket that is made or removed."""
+def bucket_event(name: str, bucket: Bucket, origin: Origin, time: int, **more: Any) -> Event:
+    """The Event for a bucket that is made or removed; ``more`` as for :func:`object_event`."""
     return Event(
         name=name,
         bucket=bucket.name,
@@ -90,6 +97,7 @@ def bucket_event(name: str, bucket: Bucket, origin: Origin, time: int) -> Event:
         request_id=origin.request_id,
         source_ip=origin.source_ip,
         host_id=origin.host_id,
+        **more,
     )
 
 

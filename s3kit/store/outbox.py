@@ -13,7 +13,6 @@ from collections.abc import Callable
 from collections.abc import Iterable
 from collections.abc import Mapping
 from dataclasses import dataclass
-from dataclasses import replace
 from typing import TYPE_CHECKING
 from typing import Any
 
@@ -182,9 +181,21 @@ class Outbox:
         """
         if not (present & self._routed or self._subscribed or DURABLE):
             return
-        event = object_event(name, bucket, version, origin, replaced=replaced)
-        if details:
-            event = replace(event, details=details)
+        # The version's own time is when it was stored.
+        now = version.modified
+        if not name.startswith("s3:ObjectCreated:"):
+            now = self._backing.now()
+        event = object_event(
+            name,
+            bucket,
+            version,
+            origin,
+            replaced=replaced,
+            id=secrets.token_hex(16),
+            region=bucket.region or self.region,
+            time=now,
+            details=details or {},
+        )
         self._record(c, bucket, event, present, version.key)
 
     def record_bucket(
@@ -192,20 +203,20 @@ class Outbox:
     ) -> None:
         """Write a bucket's own event."""
         if self._subscribed or DURABLE:
-            self._record(c, bucket, bucket_event(name, bucket, origin, time), 0, b"")
+            event = bucket_event(
+                name,
+                bucket,
+                origin,
+                time,
+                id=secrets.token_hex(16),
+                region=bucket.region or self.region,
+            )
+            self._record(c, bucket, event, 0, b"")
 
     def _record(
         self, c: Connection, bucket: Bucket, event: Event, present: int, key: bytes
     ) -> None:
-        now = self._backing.now()
         wanted: list[tuple[str, str]] = []
-        event = replace(
-            event,
-            id=secrets.token_hex(16),
-            region=bucket.region or self.region,
-            # The version's own time is when it was stored.
-            time=event.time if event.name.startswith("s3:ObjectCreated:") else now,
-        )
         for setting, route in self._routes:
             if present & setting:
                 wanted.extend(route(c, bucket, event))

@@ -23,6 +23,8 @@ from typing import TYPE_CHECKING
 
 from ..index import outbox as rows
 from ..index.outbox import Waiting
+from ..signals import Later
+from ..signals import Undeliverable
 from .events import read_delivery
 
 if TYPE_CHECKING:
@@ -40,18 +42,6 @@ POLL_SECONDS = 1.0
 """How often is looked for what other processes have written."""
 LONGEST_TROUBLE = 30.0
 """Seconds between two attempts to reach a database that cannot be reached."""
-
-
-class Later(Exception):
-    """Raised by a target that wants an event again in ``seconds``, whatever the usual pause is."""
-
-    def __init__(self, seconds: float, reason: str = "") -> None:
-        self.seconds = seconds
-        super().__init__(reason or f"to be tried again in {seconds:g} s")
-
-
-class Undeliverable(Exception):
-    """Raised by a target that will never take this event: it is given up at once."""
 
 
 @dataclass(slots=True)
@@ -75,7 +65,15 @@ class Outcome:
 class Relay:
     """One worker's hands. To be used by one thread, as a context."""
 
-    __slots__ = ("_backing", "_delivered", "_held", "_outbox", "holder", "lease_seconds")
+    __slots__ = (
+        "_backing",
+        "_delivered",
+        "_held",
+        "_outbox",
+        "_unsure",
+        "holder",
+        "lease_seconds",
+    )
 
     def __init__(
         self, backing: Backing, outbox: Outbox, *, lease_seconds: float = LEASE_SECONDS
@@ -88,6 +86,8 @@ class Relay:
         self._held: dict[int, Waiting] = {}
         # Delivered, but not yet known to the database to be.
         self._delivered: set[int] = set()
+        # Whether something may have been taken without our hearing of it.
+        self._unsure = False
 
     def __enter__(self) -> Relay:
         return self
@@ -170,9 +170,12 @@ class Relay:
     def _take(self, name: str) -> list[Waiting]:
         now = self._backing.now()
         until = now + int(self.lease_seconds * 1000)
-        return self._backing.index.write(
+        self._unsure = True
+        taken = self._backing.index.write(
             lambda c: rows.take(c, name, self.holder, now, until, BATCH)
         )
+        self._unsure = False
+        return taken
 
     def _deliver(
         self, target: Target, batch: list[Waiting], stop: threading.Event | None
@@ -262,6 +265,9 @@ class Relay:
     def _settle(self) -> None:
         """Tell the database what was delivered, and give back what was not tried."""
         self._settle_delivered()
+        if self._unsure:
+            self._backing.index.write(lambda c: rows.release_all(c, self.holder))
+            self._unsure = False
         held = list(self._held)
         if held:
             self._backing.index.write(lambda c: rows.release(c, self.holder, held))
@@ -307,3 +313,6 @@ class Relay:
         finally:
             done.set()
             thread.join()
+
+
+__all__ = ["Later", "Outcome", "Relay", "Undeliverable"]

@@ -347,6 +347,49 @@ def test_parent_and_child_go_on_with_connections_of_their_own(index: Index, url:
     assert process.returncode == 0, output
 
 
+FORK_WHILE_WRITING = """
+import os, sys, threading
+from s3kit.index import buckets
+from s3kit.index.session import Index
+
+index = Index(sys.argv[1])
+stop = threading.Event()
+
+def write():
+    n = 0
+    while not stop.is_set():
+        n += 1
+        index.write(lambda c: buckets.insert(c, f"other{n}", "bob", 1))
+
+thread = threading.Thread(target=write)
+thread.start()
+for n in range(5):
+    child = os.fork()
+    if child == 0:
+        index.write(lambda c: buckets.insert(c, f"child{n}", "alice", 1))
+        index.close()
+        os._exit(0)
+    assert os.waitpid(child, 0)[1] == 0
+stop.set()
+thread.join()
+assert len(index.read(lambda c: buckets.page(c, "alice"))) == 5
+index.close()
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
+def test_a_child_can_write_whatever_another_thread_does_during_the_fork(
+    sqlite: Index,
+) -> None:
+    """SQLite's own account of its locks would be the parent's for ever."""
+    process = run(f"sqlite:///{sqlite.path}", code=FORK_WHILE_WRITING)
+    try:
+        output, _ = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    assert process.returncode == 0, output
+
+
 def test_a_waiting_caller_that_is_interrupted_does_not_take_the_leadership_with_it(
     sqlite: Index,
 ) -> None:

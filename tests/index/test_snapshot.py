@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import insert
 
+from s3kit.index import outbox
 from s3kit.index import snapshot
 from s3kit.index.connections import Connection
 from s3kit.index.schema import buckets
@@ -169,3 +170,24 @@ def test_the_last_numbers_are_those_that_were_given(index: Index) -> None:
             )
         )
         assert connection.execute(buckets.select()).scalar_one() == 8
+
+
+def test_events_that_wait_are_in_a_snapshot_and_go_on_in_their_order(
+    index: Index, file: Index
+) -> None:
+    def add(into: Index) -> int:
+        return into.write(
+            lambda c: outbox.add(
+                c, event="e", bucket_id=1, key=b"\0k", target="t", document="{}", now=7
+            )
+        )
+
+    numbers = [add(index) for _ in range(3)]
+    index.write(lambda c: outbox.take(c, "t", "me", 7, 1000, 1))
+    last = snapshot.write_snapshot(index, file, lambda count: None)
+    snapshot.set_last_numbers(file, last)
+    assert file.write(lambda c: outbox.take(c, "t", "me", 7, 1000, 9)) == []
+    # As if the worker that had it had died.
+    (first,) = file.write(lambda c: outbox.take(c, "t", "me", 1000, 2000, 9))
+    assert (first.id, first.key, first.attempts) == (numbers[0], b"\0k", 1)
+    assert add(file) > numbers[-1]
