@@ -321,6 +321,52 @@ def test_a_replica_is_its_source_but_for_the_bucket(pair: Pair) -> None:
     assert len(pair.versions(pair.target)) == 2
 
 
+def test_what_is_encrypted_is_copied_as_it_lies_there(pair: Pair) -> None:
+    """Nobody needs the customer's key for it, and nobody learns it."""
+    s3 = pair.s3
+    key = b"a customer's own key of 32 bytes"
+    name = "x-amz-server-side-encryption"
+    own = {
+        f"{name}-customer-algorithm": "AES256",
+        f"{name}-customer-key": base64.b64encode(key).decode(),
+        f"{name}-customer-key-MD5": base64.b64encode(hashlib.md5(key).digest()).decode(),
+    }
+    for number, (headers, reading) in enumerate((({name: "AES256"}, {}), (own, own))):
+        for size in (10, 200_000):
+            where = f"k{number}-{size}"
+            data = bytes([number]) * size
+            put = s3.request("PUT", f"{pair.source}/{where}", "", headers, data)
+            assert put.status == 200
+            assert pair.deliver().delivered == 1
+            assert (
+                s3.request("HEAD", f"{pair.source}/{where}", "", reading).headers[
+                    "x-amz-replication-status"
+                ]
+                == "COMPLETED"
+            )
+            replica = s3.request("GET", f"{pair.target}/{where}", "", reading)
+            assert (replica.status, replica.body) == (200, data)
+            assert replica.headers["etag"] == put.headers["etag"]
+            if reading:
+                assert s3.get(f"{pair.target}/{where}").status == 400
+
+
+def test_what_is_under_a_kms_key_goes_only_where_asked(pair: Pair) -> None:
+    name = "x-amz-server-side-encryption"
+    headers = {name: "aws:kms", f"{name}-aws-kms-key-id": "first"}
+    pair.s3.request("PUT", f"{pair.source}/k", "", headers, b"1")
+    assert (pair.deliver().delivered, pair.status("k")) == (0, None)
+    asked = (
+        "<SourceSelectionCriteria><SseKmsEncryptedObjects><Status>Enabled</Status>"
+        "</SseKmsEncryptedObjects></SourceSelectionCriteria>"
+    )
+    where = "<EncryptionConfiguration><ReplicaKmsKeyID>first</ReplicaKmsKeyID>"
+    pair.rules(rule(pair.target, tail=asked, destination=f"{where}</EncryptionConfiguration>"))
+    assert pair.s3.request("PUT", f"{pair.source}/k", "", headers, b"2").status == 200
+    assert pair.deliver().delivered == 1
+    assert pair.s3.get(f"{pair.target}/k").body == b"2"
+
+
 def test_an_object_of_parts_keeps_its_parts(pair: Pair) -> None:
     s3 = pair.s3
     key = f"{pair.source}/parts"
