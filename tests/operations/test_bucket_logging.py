@@ -409,9 +409,9 @@ def test_what_waits_is_delivered_at_the_end_and_a_flood_is_bounded(
 def test_a_websites_visitors_are_told_of_as_such(tmp_path: Path) -> None:
     app = make_app("file", tmp_path, website_hosts=("*.web.test",))
     s3 = Client(app, OWNER)
-    for name in ("/site", "/logs", "/page.html"):
-        s3.put(name)
-        s3.put(name, document("logs"), "logging")
+    for name in ("/logs", "/site", "/page.html"):
+        assert s3.put(name).status == 200
+        assert s3.put(name, document("logs"), "logging").status == 200
     page = b"<WebsiteConfiguration><IndexDocument><Suffix>i</Suffix></IndexDocument>"
     assert s3.put("/site", page + b"</WebsiteConfiguration>", "website").status == 200
     app.store.server_logs.deliver()
