@@ -423,7 +423,7 @@ def test_a_websites_visitors_are_told_of_as_such(tmp_path: Path) -> None:
     stored = b"".join(
         s3.get(f"/logs/{key}").body for key in s3.get("/logs", "prefix=log").texts("Contents/Key")
     )
-    found = [line.split() for line in stored.decode().splitlines() if "WEBSITE" in line]
+    found = [line.split() for line in stored.decode().splitlines() if "WEBSITE." in line]
     assert [(line[1], line[7], line[8]) for line in found] == [
         ("site", "WEBSITE.GET.OBJECT", "page.html"),
         ("site", "WEBSITE.GET.OBJECT", "none"),
