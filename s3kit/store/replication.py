@@ -35,7 +35,6 @@ from ..model import Account
 from ..model import Bucket
 from ..model import Caller
 from ..model import Content
-from ..model import ObjectLock
 from ..model import ObjectOwnership
 from ..model import ObjectVersion
 from ..model import Part
@@ -412,7 +411,7 @@ class Replication:
                 ownership.read_ownership(stored) is ObjectOwnership.BUCKET_OWNER_ENFORCED
             ):
                 replica = replace(replica, owner=target.account, acl=None)
-        object_rows.put_version(c, replica, replaces=None, new_content=copied.new)
+        versions.add_replica(c, replica, new_content=copied.new)
         if copied.parts:
             assert copied.content is not None
             upload_rows.copy_parts(c, copied.content.id, copied.parts)
@@ -420,9 +419,8 @@ class Replication:
         self._outbox.record(c, name, target, replica, task.origin, state.present)
         return replica
 
-    @staticmethod
     def _change(
-        c: Connection, task: Task, rule: Rule, now: ObjectVersion, there: ObjectVersion
+        self, c: Connection, task: Task, rule: Rule, now: ObjectVersion, there: ObjectVersion
     ) -> None:
         """Make the replica what its source is in the one respect that the event is about."""
         name = task.event.name
@@ -432,7 +430,7 @@ class Replication:
             if not rule.owner_override:
                 object_rows.set_acl(c, there.seq, now.acl)
         else:
-            object_rows.set_lock(c, there.seq, not_weaker(there.lock, now.lock))
+            versions.follow_lock(c, there, now.lock, self._backing.now())
 
     # -- the bytes
 
@@ -655,15 +653,6 @@ def settled(status: str, slot: int, outcome: str) -> str:
     slots = slots[:slot] + outcome + slots[slot + 1 :]
     word = FAILED if "F" in slots else PENDING if "P" in slots else COMPLETED
     return word if len(slots) == 1 else f"{word}:{slots}"
-
-
-def not_weaker(there: ObjectLock, wanted: ObjectLock) -> ObjectLock:
-    """``wanted``, but for a COMPLIANCE retention, which nobody shortens."""
-    if there.mode == "COMPLIANCE" and (
-        wanted.mode != "COMPLIANCE" or wanted.retain_until < there.retain_until
-    ):
-        return replace(wanted, mode=there.mode, retain_until=there.retain_until)
-    return wanted
 
 
 __all__ = ["RemoteError", "Replication", "Rule", "choose", "shown"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -13,13 +14,16 @@ import pytest
 from s3kit import signals
 from s3kit.app import S3App
 from s3kit.errors import NoSuchVersion
+from s3kit.index import buckets as bucket_rows
+from s3kit.index import objects as object_rows
 from s3kit.index import outbox as rows
 from s3kit.model import ObjectLock
 from s3kit.model import Setting
+from s3kit.model import Versioning
+from s3kit.store import FROM_PYTHON
 from s3kit.store.events import read_delivery
 from s3kit.store.relay import Outcome
 from s3kit.store.replication import TARGET
-from s3kit.store.replication import not_weaker
 from s3kit.store.replication import settled
 from s3kit.store.replication import shown
 from tests.client import Client
@@ -489,14 +493,50 @@ def test_what_changes_about_a_version_changes_its_replica(pair: Pair) -> None:
     assert not pair.deliver()
 
 
-def test_a_lock_goes_with_its_version_and_compliance_is_never_shortened() -> None:
-    there = ObjectLock("COMPLIANCE", 2000)
-    assert not_weaker(there, ObjectLock("COMPLIANCE", 1000, True)) == ObjectLock(
-        "COMPLIANCE", 2000, True
+def test_a_lock_goes_with_its_version_and_compliance_is_never_shortened(
+    app: S3App, s3: Client, mount: str
+) -> None:
+    store = app.store
+    source, target = (
+        store.buckets.create(fresh_name("locking"), OWNER_ID, object_lock=True) for _ in range(2)
     )
-    assert not_weaker(there, ObjectLock()) == there
-    assert not_weaker(there, ObjectLock("COMPLIANCE", 3000)).retain_until == 3000
-    assert not_weaker(ObjectLock("GOVERNANCE", 2000), ObjectLock()) == ObjectLock()
+    for bucket in (source, target):
+        store.buckets.set_versioning(bucket, Versioning.ENABLED)
+    assert put_rules(s3, f"/{source.name}", document(rule(target.name))).status == 200
+    assert s3.put(f"/{source.name}/k", b"1").status == 200
+    until = (int(time.time()) + 3600) * 1000
+    locks = [
+        ObjectLock("COMPLIANCE", until),
+        ObjectLock(legal_hold=True),
+        ObjectLock("COMPLIANCE", until + 1000),
+    ]
+    seen = []
+    for lock in locks:
+        version = store.objects.get(source, b"k")
+
+        def work(c: Any, seq: int = version.seq, lock: ObjectLock = lock) -> None:
+            # As PutObjectRetention does it, but for its own rules.
+            version = object_rows.lock_current(c, source.id, b"k")
+            assert version is not None
+            object_rows.set_lock(c, seq, lock)
+            present = bucket_rows.get_state(c, source.id).present
+            store.outbox.record(c, "s3:ObjectRetention:Put", source, version, FROM_PYTHON, present)
+
+        store.index.write(work)
+        store.outbox.deliver()
+        seen.append(store.objects.get(target, b"k").lock)
+    assert [(lock.mode, lock.retain_until, bool(lock.legal_hold)) for lock in seen] == [
+        ("COMPLIANCE", until, False),
+        ("COMPLIANCE", until, True),
+        ("COMPLIANCE", until + 1000, False),
+    ]
+    # Where nothing can be locked, nothing that is locked is copied.
+    plain = versioned(s3, "plain")
+    answer = put_rules(s3, f"/{source.name}", document(rule(plain)))
+    assert (answer.code, "Object Lock" in (answer.text("Message") or "")) == (
+        "InvalidRequest",
+        True,
+    )
 
 
 # -- what does not work
