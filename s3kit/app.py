@@ -109,6 +109,8 @@ from .wire.response import empty
 from .wire.response import render_error
 from .wire.routing import Operation
 from .wire.routing import resolve
+from .wire.server_log import PREFLIGHT
+from .wire.server_log import operation_name
 from .wire.service_model import Level
 
 if TYPE_CHECKING:
@@ -614,15 +616,15 @@ class S3App:
         body: Iterable[bytes],
     ) -> Iterable[bytes]:
         """The answer's body, which tells the bucket's server access log when it has ended."""
-        operation: Operation | None
         if calls:
             call: Call | None = calls[0]
-            operation, bucket, key = calls[0].operation, calls[0].maybe_bucket, calls[0].key
+            operation, bucket, key = calls[0].operation.name, calls[0].maybe_bucket, calls[0].key
+            name = operation_name(calls[0].operation)
         else:
             # Refused before it was known whose it is, or a browser's question.
             call = None
             try:
-                operation, bucket, key = self._meant(environ, method)
+                operation, name, bucket, key = self._meant(environ, method)
             except S3Error:
                 return body
             except Exception:
@@ -635,6 +637,7 @@ class S3App:
             environ,
             call,
             operation,
+            name,
             bucket,
             key,
             began,
@@ -648,30 +651,38 @@ class S3App:
 
     def _meant(
         self, environ: WSGIEnvironment, method: str
-    ) -> tuple[Operation | None, Bucket, bytes | None]:
-        """What a request without a Call seems to be about.
+    ) -> tuple[str, str, Bucket, bytes | None]:
+        """What a request without a Call seems to be about: operation, a log's word, bucket, key.
 
         :raises S3Error: no bucket that is there.
         """
         target = raw_target(environ)
+        mount: str = environ.get("SCRIPT_NAME", "")
         _scheme, host, prefix, _client = public_url_parts(environ, self._trusted)
-        address = parse_address(
-            target,
-            host,
-            script_name=environ.get("SCRIPT_NAME", ""),
-            base_hosts=self._base_hosts,
-            public_prefix=prefix or self._public_prefix,
-        )
+        website = self._website_of(environ)
+        if website is not None:
+            host = f"{website}.{WEBSITE_BASE}"
+            address = parse_address(target, host, script_name=mount, base_hosts=(WEBSITE_BASE,))
+        else:
+            address = parse_address(
+                target,
+                host,
+                script_name=mount,
+                base_hosts=self._base_hosts,
+                public_prefix=prefix or self._public_prefix,
+            )
         if address.bucket is None:
             raise NoSuchBucket
         bucket = self.store.buckets.get(address.bucket)
-        operation = None
-        if method != "OPTIONS":
-            try:
-                operation = self._operation(method, address, parse_query(target.query), environ)
-            except S3Error:
-                pass
-        return operation, bucket, address.key
+        if method == "OPTIONS":
+            return "", PREFLIGHT, bucket, address.key
+        if website is not None:
+            return "GetObject", f"WEBSITE.{method}.OBJECT", bucket, address.key
+        try:
+            operation = self._operation(method, address, parse_query(target.query), environ)
+        except S3Error:
+            return "", "-", bucket, address.key
+        return operation.name, operation_name(operation), bucket, address.key
 
     def _load_bucket(self, call: Call) -> None:
         name = call.bucket_name

@@ -16,7 +16,6 @@ from ..operations.bucket_logging import target_of
 from ..wire.environ import public_url_parts
 from ..wire.environ import raw_target
 from ..wire.server_log import LogEntry
-from ..wire.server_log import operation_name
 from ..wire.server_log import request_uri
 from .record import redacted
 
@@ -27,7 +26,6 @@ if TYPE_CHECKING:
     from ..call import Call
     from ..call import Site
     from ..wire.response import Headers
-    from ..wire.routing import Operation
 
 logger = logging.getLogger("s3kit.middleware")
 
@@ -36,13 +34,15 @@ logger = logging.getLogger("s3kit.middleware")
 class Answered:
     """A request whose answer is known. ``call`` is None where it was refused before one was made.
 
+    ``operation`` is S3's name of it, "" where that is not known, ``name`` a log's.
     ``began`` in seconds since the epoch; ``error`` is an S3 error's code or "".
     """
 
     site: Site
     environ: WSGIEnvironment
     call: Call | None
-    operation: Operation | None
+    operation: str
+    name: str
     bucket: Bucket | None
     key: bytes | None
     began: float
@@ -99,7 +99,7 @@ class Answered:
             remote_address=client,
             requester=None if call is None else call.caller.account_id,
             request_id=self.request_id,
-            operation=operation_name(self.operation, method),
+            operation=self.name,
             key=key,
             request_uri=redacted(
                 request_uri(
@@ -143,9 +143,9 @@ class Answered:
 
     def _object_size(self, method: str) -> int | None:
         """The size of the object in question, as the headers tell it."""
-        if self.key is None or self.operation is None or self.status >= 300:
+        if self.key is None or self.status >= 300:
             return None
-        name = self.operation.name
+        name = self.operation
         length: str | None
         if name in ("GetObject", "HeadObject"):
             sent = dict(self.headers)

@@ -317,7 +317,7 @@ class Replication:
             if there is None:
                 wanted = self._replica(version, target, rule)
                 ask(wanted, target, task.origin)
-                copied = self._bytes_for(version, target)
+                copied = self._bytes_for(wanted, target)
         stored: ObjectVersion | None = None
 
         def work(c: Connection) -> ObjectVersion | None:
@@ -381,9 +381,16 @@ class Replication:
     @staticmethod
     def _replica(version: ObjectVersion, target: Bucket, rule: Rule) -> ObjectVersion:
         """The version as it is to be stored at its destination."""
-        replica = replace(version, bucket_id=target.id, seq=0, is_latest=True, replication=REPLICA)
+        replica = replace(
+            version,
+            bucket_id=target.id,
+            seq=0,
+            is_latest=True,
+            replication=REPLICA,
+            restored_until=0,
+        )
         if rule.storage_class and not version.delete_marker:
-            replica = replace(replica, storage_class=rule.storage_class, restored_until=0)
+            replica = replace(replica, storage_class=rule.storage_class)
         if rule.owner_override:
             replica = replace(replica, owner=target.account, acl=None)
         return replica
@@ -435,14 +442,14 @@ class Replication:
     # -- the bytes
 
     def _bytes_for(self, version: ObjectVersion, target: Bucket) -> _Copied:
-        """The bytes of a version on the storage that takes the destination's, sealed as they are.
+        """The bytes of what is to be a replica on its own storage, sealed as they are.
 
         :raises ContentGone: the version was removed meanwhile.
         """
         content = version.content
         if content is None:
             return _Copied(version.inline, None, (), new=False)
-        storage = self._backing.storage_for(target.name)
+        storage = self._backing.storage_for(target.name, version.storage_class)
         if not content.parts:
             if content.storage == storage:
                 return _Copied(None, content, (), new=False)

@@ -143,10 +143,8 @@ class LogEntry:
 _AUTHENTICATION: Final = {"header": "AuthHeader", "query": "QueryString"}
 
 
-def operation_name(operation: Operation | None, method: str) -> str:
+def operation_name(operation: Operation) -> str:
     """What a log calls an operation, e.g. ``REST.PUT.OBJECT``."""
-    if operation is None:
-        return PREFLIGHT if method == "OPTIONS" else "-"
     known = _OPERATIONS.get(operation.name)
     if known is not None:
         return known

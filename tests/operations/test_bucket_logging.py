@@ -406,6 +406,31 @@ def test_what_waits_is_delivered_at_the_end_and_a_flood_is_bounded(
     again.close()
 
 
+def test_a_websites_visitors_are_told_of_as_such(tmp_path: Path) -> None:
+    app = make_app("file", tmp_path, website_hosts=("*.web.test",))
+    s3 = Client(app, OWNER)
+    for name in ("/logs", "/site", "/page.html"):
+        assert s3.put(name).status == 200
+        assert s3.put(name, document("logs"), "logging").status == 200
+    page = b"<WebsiteConfiguration><IndexDocument><Suffix>i</Suffix></IndexDocument>"
+    assert s3.put("/site", page + b"</WebsiteConfiguration>", "website").status == 200
+    app.store.server_logs.deliver()
+    s3.put("/site/page.html", b"12345", x_amz_acl="public-read")
+    visitor = Client(app, None)
+    assert visitor.request("GET", "/page.html", host="site.web.test").body == b"12345"
+    assert visitor.request("GET", "/none", host="site.web.test").status in (403, 404)
+    app.store.server_logs.deliver()
+    stored = b"".join(
+        s3.get(f"/logs/{key}").body for key in s3.get("/logs", "prefix=log").texts("Contents/Key")
+    )
+    found = [line.split() for line in stored.decode().splitlines() if "WEBSITE." in line]
+    assert [(line[1], line[7], line[8]) for line in found] == [
+        ("site", "WEBSITE.GET.OBJECT", "page.html"),
+        ("site", "WEBSITE.GET.OBJECT", "none"),
+    ]
+    app.close()
+
+
 def test_lines_come_by_themselves_after_the_interval(closing: S3App) -> None:
     closing.store.server_logs.seconds = 0.05
     s3 = Client(closing, OWNER)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -13,8 +14,13 @@ import pytest
 from s3kit import signals
 from s3kit.app import S3App
 from s3kit.errors import NoSuchVersion
+from s3kit.index import buckets as bucket_rows
+from s3kit.index import objects as object_rows
 from s3kit.index import outbox as rows
+from s3kit.model import ObjectLock
 from s3kit.model import Setting
+from s3kit.model import Versioning
+from s3kit.store import FROM_PYTHON
 from s3kit.store.events import read_delivery
 from s3kit.store.relay import Outcome
 from s3kit.store.replication import TARGET
@@ -319,6 +325,52 @@ def test_a_replica_is_its_source_but_for_the_bucket(pair: Pair) -> None:
     assert len(pair.versions(pair.target)) == 2
 
 
+def test_what_is_encrypted_is_copied_as_it_lies_there(pair: Pair) -> None:
+    """Nobody needs the customer's key for it, and nobody learns it."""
+    s3 = pair.s3
+    key = b"a customer's own key of 32 bytes"
+    name = "x-amz-server-side-encryption"
+    own = {
+        f"{name}-customer-algorithm": "AES256",
+        f"{name}-customer-key": base64.b64encode(key).decode(),
+        f"{name}-customer-key-MD5": base64.b64encode(hashlib.md5(key).digest()).decode(),
+    }
+    for number, (headers, reading) in enumerate((({name: "AES256"}, {}), (own, own))):
+        for size in (10, 200_000):
+            where = f"k{number}-{size}"
+            data = bytes([number]) * size
+            put = s3.request("PUT", f"{pair.source}/{where}", "", headers, data)
+            assert put.status == 200
+            assert pair.deliver().delivered == 1
+            assert (
+                s3.request("HEAD", f"{pair.source}/{where}", "", reading).headers[
+                    "x-amz-replication-status"
+                ]
+                == "COMPLETED"
+            )
+            replica = s3.request("GET", f"{pair.target}/{where}", "", reading)
+            assert (replica.status, replica.body) == (200, data)
+            assert replica.headers["etag"] == put.headers["etag"]
+            if reading:
+                assert s3.get(f"{pair.target}/{where}").status == 400
+
+
+def test_what_is_under_a_kms_key_goes_only_where_asked(pair: Pair) -> None:
+    name = "x-amz-server-side-encryption"
+    headers = {name: "aws:kms", f"{name}-aws-kms-key-id": "first"}
+    pair.s3.request("PUT", f"{pair.source}/k", "", headers, b"1")
+    assert (pair.deliver().delivered, pair.status("k")) == (0, None)
+    asked = (
+        "<SourceSelectionCriteria><SseKmsEncryptedObjects><Status>Enabled</Status>"
+        "</SseKmsEncryptedObjects></SourceSelectionCriteria>"
+    )
+    where = "<EncryptionConfiguration><ReplicaKmsKeyID>first</ReplicaKmsKeyID>"
+    pair.rules(rule(pair.target, tail=asked, destination=f"{where}</EncryptionConfiguration>"))
+    assert pair.s3.request("PUT", f"{pair.source}/k", "", headers, b"2").status == 200
+    assert pair.deliver().delivered == 1
+    assert pair.s3.get(f"{pair.target}/k").body == b"2"
+
+
 def test_an_object_of_parts_keeps_its_parts(pair: Pair) -> None:
     s3 = pair.s3
     key = f"{pair.source}/parts"
@@ -439,6 +491,52 @@ def test_what_changes_about_a_version_changes_its_replica(pair: Pair) -> None:
     assert pair.deliver().delivered == 1
     assert s3.get(f"{pair.source}/k", "tagging").texts(".//Value") == ["3"]
     assert not pair.deliver()
+
+
+def test_a_lock_goes_with_its_version_and_compliance_is_never_shortened(
+    app: S3App, s3: Client, mount: str
+) -> None:
+    store = app.store
+    source, target = (
+        store.buckets.create(fresh_name("locking"), OWNER_ID, object_lock=True) for _ in range(2)
+    )
+    for bucket in (source, target):
+        store.buckets.set_versioning(bucket, Versioning.ENABLED)
+    assert put_rules(s3, f"/{source.name}", document(rule(target.name))).status == 200
+    assert s3.put(f"/{source.name}/k", b"1").status == 200
+    until = (int(time.time()) + 3600) * 1000
+    locks = [
+        ObjectLock("COMPLIANCE", until),
+        ObjectLock(legal_hold=True),
+        ObjectLock("COMPLIANCE", until + 1000),
+    ]
+    seen = []
+    for lock in locks:
+        version = store.objects.get(source, b"k")
+
+        def work(c: Any, seq: int = version.seq, lock: ObjectLock = lock) -> None:
+            # As PutObjectRetention does it, but for its own rules.
+            version = object_rows.lock_current(c, source.id, b"k")
+            assert version is not None
+            object_rows.set_lock(c, seq, lock)
+            present = bucket_rows.get_state(c, source.id).present
+            store.outbox.record(c, "s3:ObjectRetention:Put", source, version, FROM_PYTHON, present)
+
+        store.index.write(work)
+        store.outbox.deliver()
+        seen.append(store.objects.get(target, b"k").lock)
+    assert [(lock.mode, lock.retain_until, bool(lock.legal_hold)) for lock in seen] == [
+        ("COMPLIANCE", until, False),
+        ("COMPLIANCE", until, True),
+        ("COMPLIANCE", until + 1000, False),
+    ]
+    # Where nothing can be locked, nothing that is locked is copied.
+    plain = versioned(s3, "plain")
+    answer = put_rules(s3, f"/{source.name}", document(rule(plain)))
+    assert (answer.code, "Object Lock" in (answer.text("Message") or "")) == (
+        "InvalidRequest",
+        True,
+    )
 
 
 # -- what does not work
