@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Iterator
 from typing import Any
@@ -38,6 +39,11 @@ def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3App]:
     made.close()
 
 
+@functools.cache
+def boto_of(app: S3App) -> Any:
+    return boto_client(app)
+
+
 class Visitor:
     """A browser at one website."""
 
@@ -57,7 +63,7 @@ class Site:
     def __init__(self, app: S3App, name: str, host: str) -> None:
         self.name = name
         self.s3 = Client(app, OWNER)
-        self.boto = boto_client(app)
+        self.boto = boto_of(app)
         self.visitor = Visitor(app, host)
         self.s3.put(f"/{name}")
         self.become(SITE)
