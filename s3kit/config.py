@@ -386,6 +386,12 @@ class Config:
         return (*self.kms_keys.items(), *own)
 
     @property
+    def hosts_of_buckets(self) -> tuple[str, ...]:
+        """The hosts below which a name is a bucket, to S3's clients or as a website."""
+        sites = (host.removeprefix("*.") for host in self.website_hosts if host.startswith("*."))
+        return (*self.base_hosts, *sites)
+
+    @property
     def in_memory(self) -> bool:
         """Some blobs or the index live in one process's memory, so it must be the only one."""
         return is_memory(self.index) or any(

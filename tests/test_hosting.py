@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from s3kit.app import S3App
+from s3kit.cli.worker import Worker
+from s3kit.config import Config
 from s3kit.wire.address import bucket_of_website
 from tests.client import Answer
 from tests.client import Client
@@ -38,6 +42,11 @@ def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3App]:
     made.close()
 
 
+@functools.cache
+def boto_of(app: S3App) -> Any:
+    return boto_client(app)
+
+
 class Visitor:
     """A browser at one website."""
 
@@ -57,7 +66,7 @@ class Site:
     def __init__(self, app: S3App, name: str, host: str) -> None:
         self.name = name
         self.s3 = Client(app, OWNER)
-        self.boto = boto_client(app)
+        self.boto = boto_of(app)
         self.visitor = Visitor(app, host)
         self.s3.put(f"/{name}")
         self.become(SITE)
@@ -140,6 +149,35 @@ def test_other_hosts_are_s3_as_before(site: Site) -> None:
     assert answer.xml.tag == "ListBucketResult"
     virtual = Visitor(site.s3.app, f"{site.name}.s3.test").visit("/docs/")
     assert (virtual.status, virtual.headers["content-type"]) == (403, "application/xml")
+
+
+def test_health_and_metrics_are_pages_of_a_website_as_any(tmp_path: Path) -> None:
+    config = Config(website_hosts=("*.web.test", "www.example.com"), base_hosts=("s3.test",))
+    assert config.hosts_of_buckets == ("s3.test", "web.test")
+    app = Worker(config)
+    for host, text in (("site.web.test", b"NoSuchBucket"), ("127.0.0.1", b"ok\n")):
+        answer = call(app.app, make_environ("GET", "/-/health", {"Host": host}, b""))
+        assert text in answer.body
+    app.close()
+
+
+def test_a_website_is_redirected_to_https_where_all_is(tmp_path: Path) -> None:
+    made = make_app("memory", tmp_path, website_hosts=("*.web.test",), https="redirect")
+    answer = Visitor(made, "b.web.test").visit("/a%20b?c")
+    assert answer.headers["location"] == "https://b.web.test/a%20b?c"
+    made.close()
+    made = make_app("memory", tmp_path, website_hosts=("*.web.test",), https="reject")
+    assert error_of(Visitor(made, "b.web.test").visit("/")) != ""
+    made.close()
+
+
+def test_requesters_do_not_pay_for_a_website(site: Site) -> None:
+    assert site.visit("/").status == 200
+    site.boto.put_bucket_request_payment(
+        Bucket=site.name, RequestPaymentConfiguration={"Payer": "Requester"}
+    )
+    answer = site.visit("/", x_amz_request_payer="requester")
+    assert (answer.status, error_of(answer)) == (403, "AccessDenied")
 
 
 # Index documents

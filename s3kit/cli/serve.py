@@ -58,6 +58,13 @@ DEFAULT_PORT = 9000
     metavar="HOST",
     help="Host under which BUCKET.HOST names a bucket. May be repeated.",
 )
+@click.option(
+    "--website-host",
+    "website_hosts",
+    multiple=True,
+    metavar="HOST",
+    help="Host on which buckets are websites, such as *.web.example.com. May be repeated.",
+)
 @click.option("--workers", type=int, help="Processes. [default: one per core]")
 @click.option("--threads", type=int, help="Threads per process. [default: 64]")
 @click.option("--certfile", type=click.Path(), help="TLS certificate chain (PEM).")

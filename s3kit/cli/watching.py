@@ -137,7 +137,7 @@ def watch(
             token=watching.metrics_token,
             allowed=watching.metrics_from,
             trusted_proxies=proxies,
-            base_hosts=config.base_hosts,
+            base_hosts=config.hosts_of_buckets,
             index=s3.store.index,
         )
     return app, closers

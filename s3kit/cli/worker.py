@@ -40,7 +40,7 @@ class Worker:
         self.app: WSGIApplication = health(
             watched,
             ready=lambda: check_schema(self.s3.store.index),
-            base_hosts=config.base_hosts,
+            base_hosts=config.hosts_of_buckets,
         )
 
     def close(self) -> None:

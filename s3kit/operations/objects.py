@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 from ..call import Call
 from ..errors import AccessDenied
+from ..errors import EncryptionTypeMismatch
 from ..errors import InvalidArgument
 from ..errors import InvalidPartNumber
 from ..errors import InvalidRange
@@ -24,6 +25,9 @@ from ..store import Attributes
 from ..store.multipart import default_checksum_algorithm
 from ..store.replication import shown as replication_status
 from ..wire.conditions import check_read
+from ..wire.encryption import CUSTOMER
+from ..wire.encryption import CustomerKey
+from ..wire.encryption import read_customer_key
 from ..wire.headers import check_tags
 from ..wire.headers import http_date
 from ..wire.headers import parse_range
@@ -39,6 +43,7 @@ from .acl_headers import owner_and_acl
 from .encryption import customer_key_of
 from .encryption import customer_key_sent
 from .encryption import encryption_headers
+from .encryption import require_secrecy
 from .encryption import wanted_of
 from .lifecycle import expiration_headers
 from .lock_headers import BYPASS
@@ -56,7 +61,9 @@ SAID_AT_THE_BEGINNING = (
     "HTTP_X_AMZ_GRANT_",
     "HTTP_X_AMZ_META_",
     "HTTP_X_AMZ_OBJECT_LOCK_",
-    "HTTP_X_AMZ_SERVER_SIDE_ENCRYPTION",
+    "HTTP_X_AMZ_SERVER_SIDE_ENCRYPTION_AWS_KMS_",
+    "HTTP_X_AMZ_SERVER_SIDE_ENCRYPTION_BUCKET_",
+    "HTTP_X_AMZ_SERVER_SIDE_ENCRYPTION_CONTEXT",
     "HTTP_X_AMZ_STORAGE_CLASS",
     "HTTP_X_AMZ_TAGGING",
     "HTTP_X_AMZ_WEBSITE_REDIRECT_LOCATION",
@@ -223,11 +230,36 @@ def append_object(call: Call) -> ObjectVersion:
             raise InvalidRequest(
                 f"{name[5:].lower().replace('_', '-')} cannot be given when appending to an object."
             )
+    customer_key = key_to_append(call, seen)
     appending.check(bucket, seen, offset, conditions)
     checksum = seen.checksum
     known = checksum is not None and checksum.type == "FULL_OBJECT"
     body = call.body(compute=checksum.algorithm if checksum is not None and known else None)
-    return appending.append(bucket, seen, body, offset, conditions=conditions, origin=call.origin)
+    return appending.append(
+        bucket,
+        seen,
+        body,
+        offset,
+        conditions=conditions,
+        origin=call.origin,
+        customer_key=customer_key,
+    )
+
+
+def key_to_append(call: Call, seen: ObjectVersion) -> CustomerKey | None:
+    """The customer's key with which an object is encrypted, None where it is not with one.
+
+    :raises EncryptionTypeMismatch: the request speaks of another encryption than the object has.
+    """
+    there = None if seen.encryption is None else seen.encryption.algorithm
+    asked = call.header("x-amz-server-side-encryption")
+    key = read_customer_key(call.header)
+    if key is not None:
+        require_secrecy(call)
+    if (asked is not None and asked != there) or (key is not None) != (there == CUSTOMER):
+        raise EncryptionTypeMismatch()
+    call.store.encryptions.check_customer_key(seen.encryption, key)
+    return key
 
 
 def read_headers(

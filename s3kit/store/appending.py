@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from dataclasses import replace
 
 from ..blobs.base import new_blob_id
+from ..blobs.sealed import SealBroken
 from ..errors import ConditionalRequestConflict
-from ..errors import EncryptionTypeMismatch
 from ..errors import EntityTooLarge
+from ..errors import InternalError
 from ..errors import InvalidRequest
 from ..errors import InvalidWriteOffset
 from ..errors import PreconditionFailed
@@ -29,11 +31,15 @@ from ..signals import object_created
 from ..wire import checksums
 from ..wire.conditions import Conditions
 from ..wire.conditions import check_write
+from ..wire.encryption import CustomerKey
 from . import versions
 from .backing import Backing
 from .backing import Body
 from .backing import Stored
 from .copying import Copying
+from .encryption import Sealing
+from .encryption import has_md5
+from .encryption import seal_of
 from .events import FROM_PYTHON
 from .events import Origin
 from .events import ask_object
@@ -41,6 +47,8 @@ from .events import emit_object
 from .objects import Attributes
 from .objects import Objects
 from .objects import facts
+
+logger = logging.getLogger("s3kit.store")
 
 EVENT = "s3:ObjectCreated:Put"
 NOT_VERSIONED = (
@@ -94,6 +102,7 @@ class Appending:
         *,
         conditions: Conditions | None = None,
         origin: Origin = FROM_PYTHON,
+        customer_key: CustomerKey | None = None,
     ) -> ObjectVersion:
         """Add a body to the end of an object; of several at once for one offset exactly one wins.
 
@@ -102,9 +111,11 @@ class Appending:
 
         :param seen: what the key shows.
         :param offset: where the body is to begin: the object's size.
+        :param customer_key: with which the object is encrypted, if it is with one. New bytes are
+            encrypted as the old ones are, whatever the bucket says by now.
         :raises InvalidWriteOffset: the object has another size.
         :raises InvalidRequest: the bucket keeps versions.
-        :raises EncryptionTypeMismatch: the object is encrypted.
+        :raises AccessDenied: the customer's key is another.
         :raises TooManyParts: it has 10,000 parts.
         :raises PreconditionFailed: a condition does not hold at the moment of the commit.
         :raises ConditionalRequestConflict: another object of this size has come in between.
@@ -118,12 +129,16 @@ class Appending:
             body.read_all()
             return seen
         storage = backing.storage_for(bucket.name, seen.storage_class)
-        is_small = seen.content is None and length is not None
+        sealing = self._sealing(seen, customer_key)
+        # What is sealed in the row cannot be sealed anew: one seal is for one text.
+        is_small = seen.content is None and length is not None and sealing is None
         if is_small and offset + (length or 0) <= backing.inline_threshold:
             data = body.read_all()
             stored = Stored(len(data), body.md5, body.checksum, data, None)
         else:
-            stored = backing.receive(storage, body, inline=False)
+            seal = None if sealing is None else sealing.for_part()
+            md5 = has_md5(seen.encryption)
+            stored = backing.receive(storage, body, inline=False, seal=seal, md5=md5)
         head: Stored | None = None
         try:
             self._check_total(offset + stored.size)
@@ -131,13 +146,13 @@ class Appending:
                 wanted = replace(seen, size=offset + stored.size, modified=backing.now())
                 ask_object(before_object_created, EVENT, bucket, wanted, origin)
             if stored.content is not None and seen.content is None and seen.size:
-                head = self._head(bucket, seen, storage)
+                head = self._head(bucket, seen, storage, sealing, customer_key)
             try:
                 version = self._commit(bucket, seen, stored, head, offset, conditions, origin)
             except _Shared:
                 if head is not None:
                     raise ConditionalRequestConflict() from None
-                head = self._head(bucket, seen, storage)
+                head = self._head(bucket, seen, storage, sealing, customer_key)
                 version = self._commit(bucket, seen, stored, head, offset, conditions, origin)
         except (S3Error, _Shared):
             # As for a PUT: only a refusal is sure to have left no row behind.
@@ -155,13 +170,39 @@ class Appending:
         self._check_bucket(bucket.versioning)
         self._check(seen, offset, conditions)
 
-    def _head(self, bucket: Bucket, seen: ObjectVersion, storage: str) -> Stored:
+    def _sealing(self, seen: ObjectVersion, customer_key: CustomerKey | None) -> Sealing | None:
+        if seen.encryption is None:
+            return None
+        try:
+            return self._backing.encryptions.open(seen.encryption, customer_key)
+        except SealBroken as error:
+            logger.error("Version %d cannot be appended to: %s.", seen.seq, error)
+            raise InternalError() from None
+
+    def _head(
+        self,
+        bucket: Bucket,
+        seen: ObjectVersion,
+        storage: str,
+        sealing: Sealing | None,
+        customer_key: CustomerKey | None,
+    ) -> Stored:
         """A copy of what is there, to be the first part; made of small or shared bytes only."""
         whole = seen
         if seen.content is None:
             whole = self._objects.get(bucket, seen.key)
         try:
-            return self._copying.receive(whole, 0, whole.size, storage, None, inline=False)
+            return self._copying.receive(
+                whole,
+                0,
+                whole.size,
+                storage,
+                None,
+                inline=False,
+                seal=None if sealing is None else sealing.for_part(),
+                md5=has_md5(seen.encryption),
+                customer_key=customer_key,
+            )
         except ContentGone:
             # The body is read by now: nobody can begin anew but the client.
             raise ConditionalRequestConflict() from None
@@ -184,6 +225,8 @@ class Appending:
             state = versions.state_for_write(c, bucket, self._backing.profile)
             self._check_bucket(state.versioning)
             if head is not None and (current.seq, current.etag) != (seen.seq, seen.etag):
+                raise ConditionalRequestConflict()
+            if not has_same_keys(seen, current):
                 raise ConditionalRequestConflict()
             grown = replace(
                 current,
@@ -272,8 +315,6 @@ class Appending:
     def _check(self, current: ObjectVersion, offset: int, conditions: Conditions | None) -> None:
         if conditions is not None:
             check_write(conditions, facts(current))
-        if current.encryption is not None:
-            raise EncryptionTypeMismatch("An encrypted object cannot be appended to here.")
         if current.size != offset:
             raise InvalidWriteOffset()
 
@@ -285,6 +326,13 @@ class Appending:
     def _check_bucket(self, versioning: Versioning) -> None:
         if versioning is not Versioning.NEVER or self._backing.profile.always_versioned:
             raise InvalidRequest(NOT_VERSIONED)
+
+
+def has_same_keys(seen: ObjectVersion, current: ObjectVersion) -> bool:
+    """Whether what was encrypted for the one is so for the other, which may be wrapped anew."""
+    if seen.encryption is None or current.encryption is None:
+        return seen.encryption is current.encryption
+    return seen.seq == current.seq and seal_of(seen.encryption) == seal_of(current.encryption)
 
 
 NOTHING_THERE = Conditions(if_none_match=("*",))

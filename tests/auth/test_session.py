@@ -76,6 +76,9 @@ def test_nothing_of_a_token_can_be_changed() -> None:
         other = base64.urlsafe_b64encode(json.dumps(changed).encode()).decode().rstrip("=")
         with pytest.raises(InvalidToken):
             sessions().find(key.access_key, f"{other}.{mac}", NOW)
+    for other in (mac[:-1], "", mac + "x", mac.swapcase()):
+        with pytest.raises(InvalidToken):
+            sessions().find(key.access_key, f"{payload}.{other}", NOW)
     with pytest.raises(InvalidToken):
         sessions().find(opened().access_key, token_of(key), NOW)
 

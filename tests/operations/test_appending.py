@@ -14,8 +14,6 @@ import pytest
 
 from s3kit.app import S3App
 from s3kit.blobs.base import is_blob_id
-from s3kit.index import objects as object_rows
-from s3kit.model import Encryption
 from s3kit.model import ObjectVersion
 from s3kit.signals import Veto
 from s3kit.signals import before_object_created
@@ -312,20 +310,6 @@ def test_a_bucket_that_keeps_versions_takes_no_appends(s3: Client, bucket: str) 
             answer = append(s3, f"{bucket}/{key}", offset, b"x")
             assert (answer.status, answer.code) == (400, "InvalidRequest")
     assert s3.get(f"{bucket}/log").body == b"a"
-
-
-def test_nor_does_an_encrypted_object(app: S3App, s3: Client, bucket: str) -> None:
-    path = f"{bucket}/log"
-    append(s3, path, 0, b"a")
-    version = version_of(app, path)
-    app.store.index.write(lambda c: _encrypt(c, version))
-    answer = append(s3, path, 1, b"x")
-    assert (answer.status, answer.code) == (400, "EncryptionTypeMismatch")
-
-
-def _encrypt(c: Any, version: ObjectVersion) -> None:
-    object_rows.lock_current(c, version.bucket_id, version.key)
-    object_rows.set_encryption(c, version.seq, Encryption("AES256"))
 
 
 def test_strangers_add_nothing(s3: Client, other: Client, anonymous: Client, bucket: str) -> None:

@@ -893,3 +893,61 @@ def test_an_accounts_keys_serve_aws_kms(tmp_path: Path) -> None:
     headers = {SSE: "aws:kms", KEY_ID: "testkey-1"}
     assert_mode(put(s3, f"/{name}/k", SMALL, headers), headers)
     made.close()
+
+
+# Appends
+
+
+@pytest.mark.parametrize("mode", list(MODES))
+def test_what_is_appended_is_encrypted_as_what_is_there(
+    own: tuple[S3App, Client, Path], mode: str
+) -> None:
+    app, s3, folder = own
+    headers = MODES[mode]
+    again = {name: value for name, value in headers.items() if name != KEY_ID}
+    whole = b""
+    for number, size in enumerate((10, 5, 2000, 0, 3000, 1)):
+        piece = (b"secret%d " % number * size)[:size]
+        sent = {**(again if number else headers), "x-amz-write-offset-bytes": str(len(whole))}
+        answer = put(s3, "/bucket/log", piece, sent)
+        whole += piece
+        assert_mode(answer, headers)
+        assert get(s3, "/bucket/log", headers).body == whole
+    part = s3.request("GET", "/bucket/log", headers={**reading(headers), "range": "bytes=8-2020"})
+    assert part.body == whole[8:2021]
+    assert (b"secret" in at_rest(folder)) is (mode == "plain")
+    assert list(app.store.scrub().run()) == []
+
+
+@pytest.mark.parametrize("mode", list(MODES))
+def test_an_append_that_speaks_of_another_encryption_is_refused(
+    s3: Client, bucket: str, mode: str
+) -> None:
+    path = f"{bucket}/log"
+    put(s3, path, b"one", MODES[mode])
+    offset = {"x-amz-write-offset-bytes": "3"}
+    for name, headers in MODES.items():
+        sent = {each: value for each, value in headers.items() if each != KEY_ID}
+        answer = s3.request("PUT", path, headers={**sent, **offset}, body=b"x")
+        both_customers = name.startswith("sse-c") and mode.startswith("sse-c")
+        if name == mode or (name == "plain" and not mode.startswith("sse-c")):
+            assert answer.status == 200, (name, answer.body)
+            offset["x-amz-write-offset-bytes"] = str(int(offset["x-amz-write-offset-bytes"]) + 1)
+        elif both_customers:
+            assert (answer.status, answer.code) == (403, "AccessDenied")
+        else:
+            assert (answer.status, answer.code) == (400, "EncryptionTypeMismatch"), name
+    refused = s3.request("PUT", path, headers={**offset, KEY_ID: "first"}, body=b"x")
+    assert refused.code == "InvalidRequest"
+
+
+def test_a_new_bucket_default_does_not_change_how_an_object_grows(s3: Client, bucket: str) -> None:
+    path = f"{bucket}/log"
+    put(s3, path, b"plain")
+    put_default(s3, bucket, rule())
+    put(s3, path, b"x" * 2000, {"x-amz-write-offset-bytes": "5"})
+    assert SSE not in get(s3, path).headers
+    put(s3, f"{bucket}/new", b"a", {"x-amz-write-offset-bytes": "0"})
+    answer = put(s3, f"{bucket}/new", b"b", {"x-amz-write-offset-bytes": "1"})
+    assert answer.headers[SSE] == "AES256"
+    assert get(s3, f"{bucket}/new").body == b"ab"

@@ -21,6 +21,8 @@ from s3kit.errors import InvalidWriteOffset
 from s3kit.errors import NoSuchKey
 from s3kit.errors import S3Error
 from s3kit.index import renames
+from s3kit.index.connections import Connection
+from s3kit.index.objects import lock_current
 from s3kit.index.schema import object_annotations
 from s3kit.model import Bucket
 from s3kit.model import ObjectVersion
@@ -185,6 +187,23 @@ def test_renames_are_not_remembered_for_ever(
     store.index.write(later)
     for token, there in (("old", None), ("new", "m")):
         assert store.index.read(partial(renames.find, token=token, now=now)) == there
+
+
+def test_both_keys_are_locked_in_one_order(
+    store: Store, bucket: Bucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A database would end a deadlock, and s3kit try again; but each costs a second."""
+    locked: list[bytes] = []
+
+    def spy(connection: Connection, bucket_id: int, key: bytes) -> ObjectVersion | None:
+        locked.append(key)
+        return lock_current(connection, bucket_id, key)
+
+    put(store, bucket, b"a", b"a")
+    monkeypatch.setattr("s3kit.index.objects.lock_current", spy)
+    store.renaming.rename(bucket, Rename(b"a", b"b"))
+    store.renaming.rename(bucket, Rename(b"b", b"a"))
+    assert locked == [b"a", b"b"] * 2
 
 
 def test_renames_in_a_ring_end(store: Store, bucket: Bucket) -> None:
