@@ -170,8 +170,6 @@ def test_a_malformed_configuration_makes_no_bucket(s3: Client, body: bytes) -> N
     assert s3.head(path).status == 404
 
 
-
-
 def test_an_unknown_canned_acl_makes_no_bucket(s3: Client) -> None:
     path = f"/{fresh_name()}"
     answer = s3.put(path, x_amz_acl="everybody")
