@@ -80,18 +80,22 @@ def bucket_tags_asked(context: RequestContext, key: str) -> str | tuple[str, ...
 def bucket_tag(context: RequestContext, tag: str) -> str | None:
     """A tag of the bucket, where its tags count in policies."""
     bucket = context.call.maybe_bucket
-    wanted = Setting.ABAC | Setting.TAGGING
-    if bucket is None or bucket.present & wanted != wanted:
+    if bucket is None or not bucket.present & Setting.TAGGING or not tags_count(context.call):
         return None
-    remembered = context.call.store.buckets.remembered
-    if not remembered(bucket, ABAC, tags_count):
-        return None
-    return (remembered(bucket, SETTING, read_tags) or {}).get(tag)
+    return (context.call.store.buckets.remembered(bucket, SETTING, read_tags) or {}).get(tag)
 
 
-def tags_count(stored: bytes) -> bool:
-    """Whether a bucket's tags count in policies."""
-    return from_xml(AbacStatus, stored).status is AttributeControl.ENABLED
+def tags_count(call: Call) -> bool:
+    """Whether the tags of the request's bucket count in policies."""
+    bucket = call.bucket
+    if not bucket.present & Setting.ABAC:
+        return False
+    return call.store.buckets.remembered(bucket, ABAC, read_status) is AttributeControl.ENABLED
+
+
+def read_status(stored: bytes) -> AttributeControl:
+    """Whether tags count, from a stored document."""
+    return from_xml(AbacStatus, stored).status
 
 
 def read_tags(stored: bytes) -> dict[str, str]:
@@ -153,14 +157,29 @@ def get_bucket_tagging(call: Call) -> Response:
 )
 def put_bucket_tagging(call: Call) -> Response:
     """Replace a bucket's tags."""
+    require_tagging(call, "s3:TagResource")
     tagging = call.document(Tagging)
     check_tags(tagging.pairs(), MAX_BUCKET_TAGS)
     call.store.buckets.put_setting(call.bucket, SETTING, to_xml(tagging))
     return call.empty(204)
 
 
+def require_tagging(call: Call, action: str) -> None:
+    """Where tags decide who may do what, to be allowed to change them takes more.
+
+    S3 then has other operations for it, TagResource and UntagResource of S3 Control, with actions
+    of their own; here the same ones do it and ask for those actions too.
+    Source: Amazon S3 User Guide, "Enabling ABAC in general purpose buckets".
+
+    :raises AccessDenied:
+    """
+    if tags_count(call):
+        call.require(action, call.bucket)
+
+
 @operation("DeleteBucketTagging", "DELETE", "bucket", "tagging", action="s3:PutBucketTagging")
 def delete_bucket_tagging(call: Call) -> Response:
     """Remove a bucket's tags."""
+    require_tagging(call, "s3:UntagResource")
     call.store.buckets.delete_setting(call.bucket, SETTING)
     return call.empty(204)

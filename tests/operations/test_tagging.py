@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from xml.sax.saxutils import escape
 
 import pytest
 
 from tests.client import Client
+from tests.endpoint import OTHER_ID
 from tests.endpoint import parsed
 
 XMLNS = 'xmlns="http://s3.amazonaws.com/doc/2006-03-01/"'
@@ -222,3 +224,33 @@ def test_a_bucket_is_made_with_its_tags(s3: Client, bucket: str) -> None:
         answer = s3.put(f"{bucket}-none", text.format(XMLNS, these).encode())
         assert (answer.status, answer.code) == (400, code)
         assert s3.head(f"{bucket}-none").status == 404
+
+
+ABAC = "<AbacStatus><Status>{}</Status></AbacStatus>"
+
+
+def test_where_tags_count_to_change_them_takes_more(s3: Client, other: Client, bucket: str) -> None:
+    def allow(*actions: str) -> None:
+        statement = {
+            "Effect": "Allow",
+            "Principal": {"CanonicalUser": OTHER_ID},
+            "Action": actions,
+            "Resource": f"arn:aws:s3:::{bucket[1:]}",
+        }
+        policy = {"Version": "2012-10-17", "Statement": [statement]}
+        assert s3.put(bucket, json.dumps(policy).encode(), "policy").status == 204
+
+    allow("s3:PutBucketTagging")
+    assert other.put(bucket, document(("team", "blue")), "tagging").status == 204
+    s3.put(bucket, ABAC.format("Enabled").encode(), "abac")
+    for answer in (
+        other.put(bucket, document(("team", "red")), "tagging"),
+        other.delete(bucket, "tagging"),
+    ):
+        assert (answer.status, answer.code) == (403, "AccessDenied")
+    assert tag_set(s3, bucket, "GetBucketTagging") == [{"Key": "team", "Value": "blue"}]
+    allow("s3:PutBucketTagging", "s3:TagResource")
+    assert other.put(bucket, document(("team", "red")), "tagging").status == 204
+    assert other.delete(bucket, "tagging").code == "AccessDenied"
+    s3.put(bucket, ABAC.format("Disabled").encode(), "abac")
+    assert other.delete(bucket, "tagging").status == 204

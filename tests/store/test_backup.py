@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import os
@@ -191,6 +192,10 @@ def test_what_is_restored_is_what_was_there_on_any_database(
 ) -> None:
     source = make("source", one)
     fill(source)
+    text = "an annotation, ü".encode()
+    noted = source.objects.get(bucket_of(source), b"whole")
+    etag = hashlib.md5(text).hexdigest()
+    source.annotations.put(bucket_of(source), noted, "note.ü", text, etag=etag)
     told: list[int] = []
     begun: list[int] = []
     result = source.backup(place, begin=begun.append, advance=told.append).run()
@@ -202,6 +207,8 @@ def test_what_is_restored_is_what_was_there_on_any_database(
     assert (restored.blobs, restored.bytes, restored.inline) == (8, result.bytes, result.inline)
     assert rows_of(target) == rows_of(source)
     assert read_all(target) == read_all(source)
+    noted = target.objects.get(bucket_of(target), b"whole")
+    assert target.annotations.get(noted, "note.ü")[1] == text
     assert list(target.scrub().run()) == []
 
 
