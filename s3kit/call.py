@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from collections.abc import Iterable
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -104,8 +103,7 @@ class Beside:
 class Call:
     """One request. ``bucket`` is set where the operation has one, ``key`` likewise (bytes).
 
-    ``fields`` are a form's, which stand for headers; ``asked_lock`` reads what a document would
-    set of a version's lock, by condition key. Both are None for other requests.
+    ``fields`` are a form's, which stand for headers; None for every other request.
     """
 
     __slots__ = (
@@ -113,7 +111,6 @@ class Call:
         "_judged",
         "_provisional",
         "acl_required",
-        "asked_lock",
         "beside",
         "bucket_name",
         "charged",
@@ -165,7 +162,6 @@ class Call:
         # What was allowed for an object that is there and the bucket owner's: name and action.
         self._provisional: list[tuple[Name, str]] | None = None
         self.fields: Mapping[str, str] | None = None
-        self.asked_lock: Callable[[], Mapping[str, str]] | None = None
 
     # -- who and what
 

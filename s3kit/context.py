@@ -6,7 +6,6 @@ condition context keys".
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from collections.abc import Iterator
 from collections.abc import Mapping
@@ -15,6 +14,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 from typing import Final
 from typing import TypeAlias
+from typing import TypeVar
 
 from .auth.canonical import ALGORITHM
 from .auth.canonical import parse_amz_date
@@ -31,6 +31,8 @@ Value: TypeAlias = "str | tuple[str, ...]"
 Provider: TypeAlias = "Callable[[RequestContext, str], Value | None]"
 """Finds the value of a key; gets what follows the slash of a key that ends in a tag's name."""
 
+_Provider = TypeVar("_Provider", bound="Provider")
+
 _PROVIDERS: Final[dict[str, Provider]] = {}
 
 LISTING: Final = frozenset(
@@ -38,7 +40,7 @@ LISTING: Final = frozenset(
 )
 
 
-def provides(*keys: str) -> Callable[[Provider], Provider]:
+def provides(*keys: str) -> Callable[[_Provider], _Provider]:
     """Make the decorated function the one that answers for condition keys, in lower case.
 
     A key that ends in ``/`` stands for all that begin so.
@@ -46,7 +48,7 @@ def provides(*keys: str) -> Callable[[Provider], Provider]:
     :raises TypeError: another one answers for it.
     """
 
-    def register(provider: Provider) -> Provider:
+    def register(provider: _Provider) -> _Provider:
         for key in keys:
             if _PROVIDERS.setdefault(key, provider) is not provider:
                 raise TypeError(f"two functions answer for the condition key {key}")
@@ -155,33 +157,9 @@ def _version(context: RequestContext, key: str) -> str | None:
     return context.version_id
 
 
-_LOCK_HEADERS: Final = {
-    "s3:object-lock-mode": "x-amz-object-lock-mode",
-    "s3:object-lock-retain-until-date": "x-amz-object-lock-retain-until-date",
-    "s3:object-lock-legal-hold": "x-amz-object-lock-legal-hold",
-}
-
-
-@provides(*_LOCK_HEADERS)
-def _lock(context: RequestContext, key: str) -> str | None:
-    document = context.call.asked_lock
-    if document is not None:
-        return document().get(key)
-    return context.sent(_LOCK_HEADERS[key])
-
-
-@provides("s3:object-lock-remaining-retention-days")
-def _remaining_days(context: RequestContext, key: str) -> str | None:
-    until = _lock(context, "s3:object-lock-retain-until-date")
-    if not isinstance(until, str):
-        return None
-    try:
-        moment = datetime.fromisoformat(until)
-    except ValueError:
-        return None
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=UTC)
-    return str(int((moment.timestamp() - time.time()) // 86400))
+@provides("s3:annotationname")
+def _annotation(context: RequestContext, key: str) -> str | None:
+    return context.call.query.get("annotationName")
 
 
 # -- tags

@@ -9,6 +9,8 @@ import enum
 from dataclasses import dataclass
 
 from ..call import Call
+from ..context import RequestContext
+from ..context import provides
 from ..errors import InvalidArgument
 from ..errors import InvalidRequest
 from ..errors import MalformedXML
@@ -282,6 +284,33 @@ def retention_of(wanted: Retention, now: int) -> WantedRetention:
         days, years = duration_of(wanted.event_hold_duration)
     event_hold = None if hold is None else hold is Hold.ON
     return WantedRetention(wanted.mode.value, until, event_hold, days, years)
+
+
+# -- what policies may ask of a lock to come
+
+_MODE = "s3:object-lock-mode"
+_UNTIL = "s3:object-lock-retain-until-date"
+_HOLD = "s3:object-lock-legal-hold"
+
+
+@provides(_MODE, _UNTIL, _HOLD)
+def lock_asked(context: RequestContext, key: str) -> str | None:
+    """What a request would set of a version's lock, by its document or its headers."""
+    call = context.call
+    if call.operation.name == "PutObjectRetention":
+        retention = call.document(Retention)
+        return {_MODE: retention.mode, _UNTIL: retention.retain_until_date}.get(key)
+    if call.operation.name == "PutObjectLegalHold":
+        return call.document(LegalHold).status if key == _HOLD else None
+    return context.sent("x-amz-" + key.removeprefix("s3:"))
+
+
+@provides("s3:object-lock-remaining-retention-days")
+def days_asked(context: RequestContext, key: str) -> str | None:
+    """For how many days the version would be retained from now on."""
+    text = lock_asked(context, _UNTIL)
+    until = None if text is None else read_instant(text)
+    return None if until is None else str(int((until / 1000 - context.call.now) // 86_400))
 
 
 # -- a version's legal hold

@@ -6,6 +6,9 @@ import base64
 import hashlib
 import json
 from collections.abc import Iterator
+from datetime import UTC
+from datetime import datetime
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -350,6 +353,43 @@ def test_conditions_on_tags(s3: Client, other: Client, bucket: str) -> None:
     assert other.put(path, TAGS % (b"team", b"red"), "tagging").status == 200
     assert other.get(path).body == b"x"
     assert other.put(path, b"y", x_amz_tagging="team=red&year=2026").status == 200
+
+
+def test_conditions_on_locks(s3: Client, other: Client, bucket: str) -> None:
+    locked = f"{bucket}-locked"
+    assert s3.put(locked, x_amz_bucket_object_lock_enabled="true").status == 200
+    days = {"NumericLessThanEquals": {"s3:object-lock-remaining-retention-days": "10"}}
+    put(
+        s3,
+        locked,
+        allow(locked, "PutObject"),
+        allow(locked, "PutObjectRetention", Condition=days),
+        deny(locked, "PutObjectLegalHold", **when("StringEquals", s3__object_lock_legal_hold="ON")),
+    )
+
+    def in_days(number: int) -> str:
+        return (datetime.now(UTC) + timedelta(days=number)).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+    for number, status in ((5, 200), (20, 403)):
+        headers = {
+            "x-amz-object-lock-mode": "GOVERNANCE",
+            "x-amz-object-lock-retain-until-date": in_days(number),
+            "Content-MD5": md5(b"x"),
+        }
+        sent = other.request("PUT", f"{locked}/k{number}", "", headers, b"x")
+        assert sent.status == status, sent.body
+    s3.put(f"{locked}/k", b"x")
+    for number, status in ((20, 403), (5, 200)):
+        body = (
+            f"<Retention><Mode>GOVERNANCE</Mode><RetainUntilDate>{in_days(number)}"
+            "</RetainUntilDate></Retention>"
+        ).encode()
+        sent = other.request("PUT", f"{locked}/k", "retention", {"Content-MD5": md5(body)}, body)
+        assert sent.status == status, sent.body
+    for word, status in ((b"ON", 403), (b"OFF", 200)):
+        body = b"<LegalHold><Status>%s</Status></LegalHold>" % word
+        sent = s3.request("PUT", f"{locked}/k", "legal-hold", {"Content-MD5": md5(body)}, body)
+        assert sent.status == status, sent.body
 
 
 def test_conditions_on_the_buckets_tags_where_they_count(
