@@ -10,6 +10,7 @@ import hashlib
 import json
 import logging
 import sqlite3
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -808,6 +809,24 @@ def test_what_is_not_configured_is_refused_and_not_ignored(tmp_path: Path) -> No
     # A customer brings all that it takes.
     put(s3, "/bucket/k", SMALL, customer(ONE))
     assert get(s3, "/bucket/k", customer(ONE)).body == SMALL
+    made.close()
+
+
+def test_without_the_package_that_encrypts_its_extra_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "cryptography.hazmat.primitives.ciphers.aead", None)
+    for settings in ({}, {"master_keys": (), "default_encryption": "AES256"}):
+        with pytest.raises(ConfigError, match=r"pip install 's3kit\[encryption\]'"):
+            make_app("file", tmp_path, **settings)
+    made = make_app("file", tmp_path, master_keys=(), kms_keys={})
+    s3 = Client(made, OWNER)
+    put(s3, "/bucket", b"")
+    answer = s3.request("PUT", "/bucket/k", headers=customer(ONE), body=SMALL)
+    assert (answer.status, answer.code) == (501, "NotImplemented")
+    assert b"s3kit[encryption]" in answer.body
+    put(s3, "/bucket/k", SMALL)
+    assert get(s3, "/bucket/k").body == SMALL
     made.close()
 
 
