@@ -80,6 +80,23 @@ def test_files_and_databases_are_not_in_memory() -> None:
             {"storages": {"default": "/x", "cold": {"url": "/y", "read_only": "yes"}}},
             'storages["cold"]: read_only must be true or false, not str.',
         ),
+        (
+            {"storages": {"default": "/x", "cold": "/y"}, "storage_classes": {"GLACIAL": "cold"}},
+            'storage_classes: S3 has no class "GLACIAL". Known: DEEP_ARCHIVE, ',
+        ),
+        (
+            {"storages": {"default": "/x", "cold": "/y"}, "storage_classes": {"GLACIER": "clod"}},
+            'storage_classes["GLACIER"] names the storage "clod", which is not in storages. Did',
+        ),
+        (
+            {
+                "storages": {"default": "/x", "cold": {"url": "/y", "read_only": True}},
+                "storage_classes": {"GLACIER": "cold"},
+            },
+            'storage_classes["GLACIER"] names the storage "cold", which is read_only',
+        ),
+        ({"lifecycle_day_seconds": 0}, "lifecycle_day_seconds must be at least 1"),
+        ({"smallest_transition": -1}, "smallest_transition must not be negative"),
         ({"trusted_proxies": ["10.0.0.0/99"]}, '"10.0.0.0/99" is no address or network'),
         ({"public_prefix": "s3"}, 'public_prefix "s3" must start with "/".'),
         ({"accounts": [{"name": "x"}]}, 'accounts, entry 1 needs an "id".'),
