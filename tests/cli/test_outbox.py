@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 from sqlalchemy import NullPool
 from sqlalchemy import create_engine
 from sqlalchemy import make_url
@@ -23,6 +24,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 
 from s3kit.app import S3App
+from s3kit.cli.main import cli
 from s3kit.config import Config
 from tests.cli.conftest import ROOT
 from tests.cli.conftest import Serving
@@ -90,6 +92,10 @@ class Place:
         )
         self.workers.append(process)
         return process
+
+    def run(self, *arguments: str) -> Any:
+        """The command, run to its end in this process."""
+        return CliRunner().invoke(cli, [*arguments, "--config", str(self.config)])
 
     def worker(self, **variables: str) -> subprocess.Popen[str]:
         """A worker that has begun."""
@@ -235,26 +241,25 @@ def end_connections(connection: Any, kind: str, name: str, database: str | None)
             connection.exec_driver_sql(f"KILL {number}")
 
 
-def test_a_worker_delivers_once_and_says_how_it_went(make: Make) -> None:
+def test_a_worker_delivers_once_and_says_how_it_went(
+    make: Make, caplog: pytest.LogCaptureFixture
+) -> None:
     place = make("")
     place.client.put("photos", "a", b"")
-    done = place.command("worker", "--once", "--json")
-    out, _ = done.communicate(timeout=60)
-    assert (done.returncode, json.loads(out)["total"]) == (
+    done = place.run("worker", "--once", "--json")
+    assert (done.exit_code, json.loads(done.stdout)["total"]) == (
         0,
         {"delivered": 1, "failed": 0, "given_up": 0},
     )
     place.client.put("photos", "fails", b"")
-    done = place.command("worker", "--once")
-    out, errors = done.communicate(timeout=60)
-    assert (done.returncode, out) == (
+    done = place.run("worker", "--once")
+    assert (done.exit_code, done.stdout) == (
         1,
         "Altogether: 0 delivered, 1 failed for now, 0 given up.\n",
     )
-    assert "ValueError: no" in errors
-    done = place.command("outbox", "--json")
-    out, _ = done.communicate(timeout=60)
-    told = json.loads(out)
+    assert "ValueError: no" in caplog.text
+    assert place.run("worker", "--once", "--quiet").stdout == ""
+    told = json.loads(place.run("outbox", "--json").stdout)
     assert told.pop("oldest_seconds") < 60
     assert told == {"target": place.target, "waiting": 1, "given_up": 0}
 
@@ -262,29 +267,38 @@ def test_a_worker_delivers_once_and_says_how_it_went(make: Make) -> None:
 def test_what_was_given_up_is_shown_and_tried_again(make: Make) -> None:
     place = make("")
     outbox = place.app.store.outbox
+    assert place.run("outbox").stdout == "No event waits.\n"
     outbox.attempts = 1
     place.client.put("photos", "fails", b"")
     assert outbox.deliver().dead == 1
-    shown = place.command("outbox", "--dead")
-    retried = None
-    out, _ = shown.communicate(timeout=60)
-    assert out.endswith(f"photos/fails for {place.target}, 1 attempts: ValueError: no\n")
-    retried = place.command("outbox", "--retry", place.target)
-    out, _ = retried.communicate(timeout=60)
-    assert out == "1 events are tried again.\n"
+    shown = place.run("outbox", "--dead").stdout
+    assert shown.endswith(f"photos/fails for {place.target}, 1 attempts: ValueError: no\n")
+    assert json.loads(place.run("outbox", "--dead", "--json").stdout)["key"] == "fails"
+    assert place.run("outbox", "--retry", place.target).stdout == "1 events are tried again.\n"
     assert outbox.backlog()[0].waiting == 1
-    wrong = place.command("outbox", "--forget", place.target + "s")
-    _, errors = wrong.communicate(timeout=60)
-    assert (wrong.returncode, f'Did you mean "{place.target}"?' in errors) == (2, True)
+    assert "1 wait" in place.run("outbox").stdout
+    assert outbox.deliver().dead == 1
+    wrong = place.run("outbox", "--forget", place.target + "s")
+    assert (wrong.exit_code, f'Did you mean "{place.target}"?' in wrong.stderr) == (2, True)
+    assert place.run("outbox", "--forget", place.target).stdout == "1 events are forgotten.\n"
+    assert outbox.backlog() == []
+
+
+def test_a_worker_says_what_waits_for_somebody_else(make: Make) -> None:
+    place = make("")
+    place.client.put("photos", "a", b"")
+    place.config.write_text(place.config.read_text().replace("outbox =", "plugins = []\n#"))
+    done = place.run("worker", "--once")
+    assert done.exit_code == 0
+    assert f"1 events wait for {place.target}, which is no target here." in done.stderr
 
 
 def test_a_target_that_cannot_be_imported_stops_the_worker(make: Make) -> None:
     place = make("")
     place.config.write_text(place.config.read_text().replace(":hear", ":her"))
-    worker = place.command("worker")
-    _, errors = worker.communicate(timeout=60)
-    assert worker.returncode == 2
-    assert errors.startswith("Error: A target in the settings outbox or notifications cannot be")
+    done = place.run("worker", "--once")
+    assert done.exit_code == 2
+    assert done.stderr.startswith("Error: A target in the settings outbox or notifications cannot")
 
 
 def test_serve_delivers_what_was_left_before_it_started(make: Make) -> None:

@@ -19,6 +19,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 
 from s3kit import Client
+from s3kit import signals
 from s3kit.app import S3App
 from s3kit.config import Config
 from s3kit.errors import AccessDenied
@@ -617,3 +618,13 @@ def test_an_event_comes_back_as_it_was(
     assert outbox.deliver().delivered == 1
     assert replace(found[0].event, sequencer="") == event
     assert (found[0].note, found[0].target) == (note, "back")
+
+
+def test_every_signal_of_what_is_committed_can_be_heard_durably() -> None:
+    announced = {
+        name
+        for name, value in vars(signals).items()
+        if isinstance(value, blinker.Signal) and not name.startswith("before_")
+    }
+    heard = {name for name in announced if getattr(signals, name) in signals.EVENTS}
+    assert announced == heard, "put it into EVENTS, and record its events"
