@@ -381,9 +381,8 @@ class Call:
         """Whether a server access log is to tell of this request."""
         bucket = self.maybe_bucket
         if bucket is not None:
-            present = bucket.present
-            # Most buckets have nothing at all, and asking an IntFlag costs more than the rest.
-            if present and present & Setting.LOGGING:
+            # What "&" does, without making an IntFlag of it, which takes ten times as long.
+            if int.__and__(bucket.present, Setting.LOGGING):
                 return True
         return self.beside is not None
 
