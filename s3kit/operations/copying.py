@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from dataclasses import replace
 
 from ..auth.access import VERSION_ACTIONS
-from ..call import Beside
 from ..call import Call
 from ..errors import AccessDenied
 from ..errors import InvalidArgument
@@ -157,7 +156,7 @@ def open_source(call: Call) -> tuple[Bucket, ObjectVersion, str | None, Customer
             "version id."
         ) from None
     copied = "PART" if call.operation.name == "UploadPartCopy" else "OBJECT"
-    call.note_beside(Beside(f"REST.COPY.{copied}_GET", bucket, key, version_id, version.size))
+    call.note_beside(f"REST.COPY.{copied}_GET", bucket, key, version_id, size=version.size)
     customer_key = source_key_of(call)
     call.store.encryptions.check_customer_key(version.encryption, customer_key)
     conditions = call.conditions("x-amz-copy-source-")

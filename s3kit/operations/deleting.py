@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from datetime import UTC
 from datetime import datetime
 
-from ..call import Beside
 from ..call import Call
 from ..errors import AccessDenied
 from ..errors import InvalidArgument
@@ -162,15 +161,12 @@ def delete_objects(call: Call) -> Response:
                 deleted.delete_marker = True
                 deleted.delete_marker_version_id = result.version_id
             answer.deleted.append(deleted)
-        refusal = result if isinstance(result, S3Error) else None
         call.note_beside(
-            Beside(
-                BATCH_DELETE,
-                bucket,
-                identifier.key.encode("utf-8", "surrogateescape"),
-                identifier.version_id or None,
-                status=204 if refusal is None else refusal.status,
-                error="" if refusal is None else refusal.code,
-            )
+            BATCH_DELETE,
+            bucket,
+            identifier.key.encode("utf-8", "surrogateescape"),
+            identifier.version_id or None,
+            refusal=result if isinstance(result, S3Error) else None,
+            status=204,
         )
     return xml_response(answer)

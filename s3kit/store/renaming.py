@@ -160,7 +160,9 @@ class Renaming:
             return replace(source, key=key, modified=now), replace(source, modified=now)
         whole = object_rows.get_current(c, bucket.id, source.key)
         assert whole is not None, "its key is locked"
-        made = replace(whole, key=key, version_id=NULL_VERSION, modified=now, lock=NO_LOCK)
+        made = replace(
+            whole, key=key, version_id=NULL_VERSION, modified=now, lock=NO_LOCK, replication=""
+        )
         made = versions.add_version(c, state, made, target, new_content=False)
         renames.copy_annotations(c, source, key)
         marker = versions.add_version(c, state, marker, source, new_content=False)

@@ -221,6 +221,7 @@ class ServerLogs:
                 return
             try:
                 self.deliver()
+                self._backing.outbox.nudge()
             except Exception:
                 logger.exception("Server access logs could not be delivered.")
             with self._lock:

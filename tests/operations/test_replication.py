@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import json
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -76,6 +77,12 @@ def versioned(client: Client, stem: str = "replicas") -> str:
     assert client.put(path).status == 200
     assert client.put(path, VERSIONING, "versioning").status == 200
     return path
+
+
+@pytest.fixture(scope="session")
+def mount() -> str:
+    """Under a prefix only: what is copied is no matter of addresses."""
+    return "/files/s3"
 
 
 @dataclass
@@ -594,37 +601,48 @@ def test_with_leave_the_replica_is_its_sources_owners_or_the_destinations(
     pair: Pair, other: Client
 ) -> None:
     foreign = versioned(other, "foreign")
-    replication = pair.app.store.replication
-    assert replication is not None
-    before, asked = replication.permits, []
-
-    def permits(account: Any, bucket: Any, key: bytes) -> bool:
-        asked.append((account.id, bucket.name, key))
-        return True
-
-    replication.permits = permits
-    try:
-        override = (
-            f"<Account>{OTHER_ID}</Account><AccessControlTranslation><Owner>Destination</Owner>"
-            "</AccessControlTranslation>"
-        )
-        pair.rules(
-            rule(foreign, priority=1, condition="<Filter><Prefix>a</Prefix></Filter>"),
-            rule(
-                foreign,
-                priority=2,
-                condition="<Filter><Prefix>b</Prefix></Filter>",
-                destination=override,
-            ),
-        )
-        pair.s3.put(f"{pair.source}/a", b"1")
-        pair.s3.put(f"{pair.source}/b", b"1", x_amz_acl="public-read")
-        assert pair.deliver().delivered == 2
-    finally:
-        replication.permits = before
-    assert asked[0] == (OWNER_ID, foreign[1:], b"a")
+    override = (
+        f"<Account>{OTHER_ID}</Account><AccessControlTranslation><Owner>Destination</Owner>"
+        "</AccessControlTranslation>"
+    )
+    pair.rules(
+        rule(foreign, priority=1, condition="<Filter><Prefix>a</Prefix></Filter>"),
+        rule(
+            foreign,
+            priority=2,
+            condition="<Filter><Prefix>b</Prefix></Filter>",
+            destination=override,
+        ),
+    )
+    statement = {
+        "Effect": "Allow",
+        "Principal": {"AWS": OWNER_ID},
+        "Action": "s3:ReplicateObject",
+        "Resource": f"{arn(foreign)}/*",
+    }
+    policy = {"Version": "2012-10-17", "Statement": [statement]}
+    assert other.put(foreign, json.dumps(policy).encode(), "policy").status == 204
+    pair.s3.put(f"{pair.source}/a", b"1")
+    pair.s3.put(f"{pair.source}/b", b"1", x_amz_acl="public-read")
+    assert pair.deliver().delivered == 2
+    assert [pair.status(key) for key in "ab"] == ["COMPLETED", "COMPLETED"]
     assert other.get(foreign, "versions").texts("Version/Owner/ID") == [OWNER_ID, OTHER_ID]
     assert "AllUsers" not in other.get(f"{foreign}/b", "acl").body.decode()
+    # Leave that is taken back is no leave.
+    assert other.delete(foreign, "policy").status == 204
+    pair.s3.put(f"{pair.source}/a", b"2")
+    pair.deliver()
+    assert pair.status("a") == "FAILED"
+
+
+def test_what_is_renamed_is_a_version_of_its_own(pair: Pair) -> None:
+    s3 = pair.s3
+    s3.put(f"{pair.source}/old", b"1")
+    pair.deliver()
+    answer = s3.put(f"{pair.source}/new", b"", "renameObject", x_amz_rename_source="/old")
+    assert (answer.status, pair.status("new")) == (200, "PENDING")
+    pair.deliver()
+    assert (pair.status("new"), pair.status("new", at=pair.target)) == ("COMPLETED", "REPLICA")
 
 
 def test_a_rule_that_was_removed_copies_nothing_any_more(pair: Pair) -> None:

@@ -242,6 +242,7 @@ def test_a_bucket_at_another_endpoint_gets_everything_in_its_order(
         f"/source/{key}",
         b"x" * 300_000,
         x_amz_meta_me="you",
+        x_amz_meta_place="K\xc3\xb6ln",
         Content_Type="text/x",
         Cache_Control="no-store",
         x_amz_tagging="a=b%20c",
@@ -254,7 +255,7 @@ def test_a_bucket_at_another_endpoint_gets_everything_in_its_order(
     assert here.head(f"/source/{key}").headers["x-amz-replication-status"] == "COMPLETED"
     replica = there.get(f"/vault/{key}", x_amz_checksum_mode="ENABLED")
     assert (replica.status, replica.body) == (200, b"x" * 300_000)
-    for name in ("etag", "content-type", "cache-control", "x-amz-meta-me", "x-amz-storage-class"):
+    for name in ("etag", "content-type", "cache-control", "x-amz-meta-me", "x-amz-meta-place"):
         assert replica.headers[name] == first.headers[name], name
     assert replica.headers[MARK] == answer.headers["x-amz-version-id"]
     assert there.get(f"/vault/{key}", "tagging").texts(".//Value") == ["b c"]
