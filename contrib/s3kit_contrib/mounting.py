@@ -34,7 +34,7 @@ class Mounting:
         Where ``base_hosts`` is not among them, every ``*.name`` of ``hosts`` is one: what stands
         below such a name can only be a bucket.
     :param at: the path, ``/s3`` by default; "" for none, when there are ``hosts``.
-    :param hosts: host names, as for :func:`s3kit.mount`.
+    :param hosts: host names, as for :func:`s3kit.mount`; ``website_hosts`` are among them anyway.
     :raises ConfigError: a setting is unknown or cannot work. Nothing is opened yet.
     """
 
@@ -53,8 +53,14 @@ class Mounting:
         values.pop("hosts", None)
         config = Config.from_mapping(values) if config is None else config
         if not config.base_hosts:
-            below = [host[2:] for host in self.hosts if host.startswith("*.")]
+            sites = {host.lower() for host in config.website_hosts}
+            below = [
+                host[2:]
+                for host in self.hosts
+                if host.startswith("*.") and host.lower() not in sites
+            ]
             config = replace(config, base_hosts=tuple(below))
+        self.hosts += tuple(host for host in config.website_hosts if host not in self.hosts)
         self.config = config
         self._opening = threading.Lock()
         self._s3: S3App | None = None

@@ -15,6 +15,7 @@ import hmac
 import json
 import secrets
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Final
 
 from ..errors import ExpiredToken
@@ -126,7 +127,14 @@ class Sessions:
     def _key(self, parent: Key, session: Session, payload: str, token: str) -> Key:
         name = base64.b32encode(self._digest(parent, "access key", payload)[:10]).decode()
         secret = _encode(self._digest(parent, "secret key", payload))
-        return Key(f"ASIA{name}", secret, parent.account, token, session, parent.user)
+        # All else that is said of the key that opened it holds for the session too.
+        return replace(
+            parent,
+            access_key=f"ASIA{name}",
+            secret_key=secret,
+            session_token=token,
+            session=session,
+        )
 
     def _digest(self, parent: Key, purpose: str, payload: str) -> bytes:
         if not self._secret:

@@ -233,8 +233,11 @@ _INSERT_CONTENT = Statement(
     .inline()
 )
 _CONTENT: BindParameter[str] = bindparam("this_content")
+# Not one that has grown since it was read: a version must never reach what was appended later.
 _SHARE_CONTENT = Statement(
-    update(contents).where(contents.c.id == _CONTENT).values(refs=contents.c.refs + 1)
+    update(contents)
+    .where(contents.c.id == _CONTENT, contents.c.parts == bindparam("these_parts"))
+    .values(refs=contents.c.refs + 1)
 )
 _DELETE_LAST = Statement(delete(contents).where(contents.c.id == _CONTENT, contents.c.refs == 1))
 _UNSHARE = Statement(
@@ -499,8 +502,10 @@ def put_version(
                     "sealing": content.sealing,
                 },
             )
-        elif connection.run(_SHARE_CONTENT, {"this_content": content_id}) != 1:
-            raise ContentGone(content_id)
+        else:
+            shared = {"this_content": content_id, "these_parts": content.parts}
+            if connection.run(_SHARE_CONTENT, shared) != 1:
+                raise ContentGone(content_id)
     checksum = write_checksum(version.checksum)
     try:
         seq = connection.insert(

@@ -159,6 +159,7 @@ def list_directory_buckets(call: Call, account: Account) -> Response:
     limit = call.query.integer("max-directory-buckets", MAX_DIRECTORY_BUCKETS, 0, MAX_BUCKETS)
     limit = min(limit or MAX_DIRECTORY_BUCKETS, MAX_DIRECTORY_BUCKETS)
     home = call.site.region
+    owner = account.number or account.id
     page, more = page_of(call, account, "", limit, lambda bucket: zone_of(bucket.name) is not None)
     return xml_response(
         ListAllMyDirectoryBucketsResult(
@@ -167,7 +168,7 @@ def list_directory_buckets(call: Call, account: Account) -> Response:
                     bucket.name,
                     iso8601(bucket.created),
                     bucket.region or home,
-                    f"arn:aws:s3express:{bucket.region or home}:{account.id}:bucket/{bucket.name}",
+                    f"arn:aws:s3express:{bucket.region or home}:{owner}:bucket/{bucket.name}",
                 )
                 for bucket in page
             ],

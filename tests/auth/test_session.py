@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -50,6 +51,13 @@ def test_every_process_finds_the_key_that_one_has_made() -> None:
     assert {again.access_key, again.secret_key} & {key.access_key, key.secret_key} == set()
     assert PARENT.secret_key not in token_of(key)
     assert key.secret_key not in repr(key)
+
+
+def test_it_is_its_openers_in_all_that_is_known_of_him() -> None:
+    user = replace(PARENT, user="ursula")
+    made = sessions(parent=user).open(user, 7, read_only=False, now=NOW)
+    assert (made.user, made.account) == ("ursula", ALICE)
+    assert sessions(parent=user).find(made.access_key, token_of(made), NOW) == made
 
 
 def test_it_ends_by_itself_and_with_the_key_that_opened_it() -> None:

@@ -226,3 +226,16 @@ def test_without_flask_the_extra_is_named(tmp_path: Path) -> None:
     (tmp_path / "flask.py").write_text("raise ImportError('no flask')")
     done = run(tmp_path, "-c", "import sys; sys.path.insert(0, '.'); import s3kit_contrib.flask")
     assert "pip install 's3kit[flask]'" in done.stderr
+
+
+def test_a_website_has_its_own_host() -> None:
+    host = Flask("host")
+    settings = {"keys": {"AK": "secret"}, "website_hosts": ["*.web.test"], "hosts": ["*.s3.test"]}
+    S3Kit(host, config=settings)
+    host.extensions["s3kit"].client().create_bucket("pages")
+    answer = host.test_client().get("/", headers={"Host": "pages.web.test"})
+    assert (answer.status_code, answer.mimetype) == (404, "text/html")
+    assert b"NoSuchWebsiteConfiguration" in answer.data
+    answer = host.test_client().get("/", headers={"Host": "pages.s3.test"})
+    assert (answer.status_code, answer.mimetype) == (403, "application/xml")
+    host.extensions["s3kit"].close()

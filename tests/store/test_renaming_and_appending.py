@@ -246,6 +246,22 @@ def test_appends_of_every_kind(store: Store, bucket: Bucket) -> None:
     store.buckets.confirm(bucket)
 
 
+def test_a_copy_of_what_has_grown_meanwhile_has_no_more_than_was_read(
+    store: Store, bucket: Bucket
+) -> None:
+    put(store, bucket, b"k", BIG)
+    for number in range(2):
+        source = store.objects.get(bucket, b"k")
+        store.appending.append(bucket, source, body(b"later"), source.size)
+        key = b"copy-%d" % number
+        store.copying.copy(source, bucket, key, OWNED)
+        made = store.objects.get(bucket, key)
+        assert content(store, bucket, key) == BIG + b"later" * number
+        assert store.objects.part(made, source.parts + 2) is None
+        assert sum(part.size for part in store.objects.parts(made, 0, 10)) in (0, made.size)
+    assert list(store.scrub().run()) == []
+
+
 @pytest.mark.parametrize("size", [10, 5000])
 def test_of_appends_at_one_offset_one_wins(store: Store, bucket: Bucket, size: int) -> None:
     put(store, bucket, b"k", b"")
