@@ -10,6 +10,8 @@ import binascii
 from dataclasses import dataclass
 
 from ..call import Call
+from ..context import RequestContext
+from ..context import provides
 from ..errors import AnnotationNameTooLong
 from ..errors import InvalidAnnotationName
 from ..errors import InvalidArgument
@@ -29,6 +31,8 @@ from ..wire.response import xml_response
 from ..wire.routing import operation
 from ..wire.xml import document
 from ..wire.xml import field_xml
+from .lock_headers import may_bypass
+from .lock_headers import wants_bypass
 from .objects import checksum_header
 from .objects import version_headers
 
@@ -81,6 +85,12 @@ def is_name_text(text: str) -> bool:
 def annotation_name_of(call: Call) -> str:
     """The ``annotationName`` parameter."""
     return call.query.get("annotationName") or ""
+
+
+@provides("s3:annotationname")
+def asked_name(context: RequestContext, key: str) -> str | None:
+    """The name of the annotation that the request is about."""
+    return annotation_name_of(context.call) or None
 
 
 def check_name(name: str) -> None:
@@ -147,6 +157,7 @@ def put_object_annotation(call: Call) -> Response:
         checksum=body.checksum,
         if_match=if_match,
         version_id=version_id,
+        bypass=wants_bypass(call) and may_bypass(call, key, version_id),
         origin=call.origin,
     )
     headers = [("ETag", f'"{annotation.etag}"'), *object_version_headers(call, version)]
@@ -206,6 +217,7 @@ def delete_object_annotation(call: Call) -> Response:
         annotation_name_of(call),
         if_match=object_if_match(call),
         version_id=version_id,
+        bypass=wants_bypass(call) and may_bypass(call, key, version_id),
         origin=call.origin,
     )
     return call.empty(204, headers=object_version_headers(call, version))

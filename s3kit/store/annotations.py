@@ -98,6 +98,7 @@ class Annotations:
         checksum: Checksum | None = None,
         if_match: tuple[str, ...] | None = None,
         version_id: str | None = None,
+        bypass: bool = False,
         origin: Origin = FROM_PYTHON,
     ) -> Annotation:
         """Store an annotation in place of the one of the same name; the object stays as it is.
@@ -107,6 +108,8 @@ class Annotations:
         :param if_match: ETags of the object, one of which it must have.
         :param version_id: by which the version was found; None for the current one, which it must
             be still.
+        :param bypass: the caller asks, and is allowed, to go past a lock's GOVERNANCE.
+        :raises AccessDenied: the version is locked, and it has one of that name.
         :raises AnnotationLimitExceeded: the version has 1,000 others.
         :raises InvalidRequest: it is encrypted with a customer's key.
         :raises PreconditionFailed: the object has another ETag.
@@ -116,9 +119,10 @@ class Annotations:
         annotation = Annotation(name, len(text), etag, self._backing.now(), checksum, sealing)
 
         def work(c: Connection) -> None:
-            self._lock(c, bucket, version, version_id, if_match)
-            is_new = not annotation_rows.exists(c, version.seq, name)
-            if is_new and annotation_rows.count(c, version.seq) >= MOST:
+            found = self._lock(c, bucket, version, version_id, if_match)
+            if annotation_rows.exists(c, version.seq, name):
+                self._check_unprotected(found, bypass)
+            elif annotation_rows.count(c, version.seq) >= MOST:
                 raise AnnotationLimitExceeded(limit=MOST)
             annotation_rows.put(c, version.seq, annotation, stored)
             self._record(c, PUT, bucket, version, origin)
@@ -135,18 +139,21 @@ class Annotations:
         *,
         if_match: tuple[str, ...] | None = None,
         version_id: str | None = None,
+        bypass: bool = False,
         origin: Origin = FROM_PYTHON,
     ) -> None:
         """Remove an annotation for good; to remove what is not there is no error.
 
-        :param version: whose it is; ``if_match`` and ``version_id`` as for :meth:`put`.
+        :param version: whose it is; ``if_match``, ``version_id`` and ``bypass`` as for :meth:`put`.
+        :raises AccessDenied: the version is locked.
         :raises PreconditionFailed: VersionChanged: as :meth:`put`.
         """
         removed = False
 
         def work(c: Connection) -> None:
             nonlocal removed
-            self._lock(c, bucket, version, version_id, if_match)
+            found = self._lock(c, bucket, version, version_id, if_match)
+            self._check_unprotected(found, bypass)
             removed = annotation_rows.delete(c, version.seq, name)
             if removed:
                 self._record(c, DELETED, bucket, version, origin)
@@ -164,10 +171,17 @@ class Annotations:
         if_match: tuple[str, ...] | None,
     ) -> ObjectVersion:
         found = self._objects.lock_version(c, bucket, version.key, version_id, version.seq)
-        check_unprotected(found.lock, self._backing.now())
         if if_match is not None and found.etag not in if_match and if_match != ("*",):
             raise PreconditionFailed(condition="x-amz-object-if-match")
         return found
+
+    def _check_unprotected(self, version: ObjectVersion, bypass: bool) -> None:
+        """Refuse to lose a text of a locked version; to add one takes nothing away.
+
+        :raises AccessDenied:
+        """
+        now = max(self._backing.now(), version.modified)
+        check_unprotected(version.lock, now, bypass=bypass)
 
     def _record(
         self, c: Connection, event: str, bucket: Bucket, version: ObjectVersion, origin: Origin

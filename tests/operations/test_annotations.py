@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import json
 from pathlib import Path
 from urllib.parse import quote
 
@@ -17,6 +18,7 @@ from s3kit.store.annotations import MOST
 from s3kit.wire import checksums
 from tests.client import Answer
 from tests.client import Client
+from tests.endpoint import OTHER_ID
 from tests.endpoint import OWNER
 from tests.endpoint import boto_client
 from tests.endpoint import make_app
@@ -386,6 +388,59 @@ def test_who_must_not_miss_it_hears_of_annotations_too(tmp_path: Path) -> None:
     finally:
         app.close()
     assert heard == [("s3:ObjectAnnotation:Put", "k"), ("s3:ObjectAnnotation:Delete", "k")]
+
+
+def test_a_policy_may_name_annotations(s3: Client, other: Client, bucket: str, path: str) -> None:
+    statement = {
+        "Effect": "Allow",
+        "Principal": {"CanonicalUser": OTHER_ID},
+        "Action": ["s3:GetObjectAnnotation", "s3:PutObjectAnnotation"],
+        "Resource": f"arn:aws:s3:::{bucket[1:]}/*",
+        "Condition": {"StringLike": {"s3:AnnotationName": "public.*"}},
+    }
+    policy = {"Version": "2012-10-17", "Statement": [statement]}
+    assert s3.put(bucket, json.dumps(policy).encode(), "policy").status == 204
+    annotate(s3, path, "public.a")
+    annotate(s3, path, "secret")
+    assert other.get(path, query("public.a")).body == TEXT
+    annotate(other, path, "public.b")
+    for answer in (
+        other.get(path, query("secret")),
+        other.put(path, TEXT, query("secret")),
+        other.delete(path, query("public.a")),
+        other.get(path, query()),
+    ):
+        assert (answer.status, answer.code) == (403, "AccessDenied")
+
+
+# -- locks
+
+
+@pytest.mark.parametrize("mode", ["GOVERNANCE", "COMPLIANCE", "legal hold"])
+def test_no_text_of_a_locked_version_is_lost(s3: Client, bucket: str, mode: str) -> None:
+    path = f"{bucket}-{mode.replace(' ', '-').lower()}"
+    assert s3.put(path, x_amz_bucket_object_lock_enabled="true").status == 200
+    path += "/k"
+    lock = {"x-amz-object-lock-legal-hold": "ON"}
+    if mode != "legal hold":
+        until = "2099-01-01T00:00:00Z"
+        lock = {"x-amz-object-lock-mode": mode, "x-amz-object-lock-retain-until-date": until}
+    md5 = base64.b64encode(hashlib.md5(b"locked").digest()).decode()
+    put = s3.request("PUT", path, "", {"Content-MD5": md5, **lock}, b"locked")
+    version = put.headers["x-amz-version-id"]
+    annotate(s3, path, "n")
+    annotate(s3, path, "m")
+    for which in (query("n"), query("n", version_id=version)):
+        for answer in (s3.delete(path, which), s3.put(path, b"another", which)):
+            assert (answer.status, answer.code) == (403, "AccessDenied")
+    assert s3.get(path, query("n")).body == TEXT
+    bypass = {"x-amz-bypass-governance-retention": "true"}
+    passes = mode == "GOVERNANCE"
+    answer = s3.request("DELETE", path, query("n"), bypass)
+    assert answer.status == (204 if passes else 403)
+    answer = s3.request("PUT", path, query("m"), bypass, b"another")
+    assert answer.status == (200 if passes else 403)
+    assert names(s3, path) == (["m"] if passes else ["m", "n"])
 
 
 # -- copies
