@@ -546,9 +546,7 @@ def put_lock(s3: Client, path: str, word: str, inner: str, **headers: str) -> An
     return s3.put(path, body, word, Content_MD5=digest, **headers)
 
 
-def test_locks_that_clients_set_go_along_but_not_out_of_compliance(
-    app: S3App, s3: Client
-) -> None:
+def test_locks_that_clients_set_go_along_but_not_out_of_compliance(app: S3App, s3: Client) -> None:
     source, target = f"/{fresh_name('locked')}", f"/{fresh_name('locked')}"
     for bucket in (source, target):
         assert s3.put(bucket, x_amz_bucket_object_lock_enabled="true").status == 200
