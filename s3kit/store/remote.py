@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import http.client
 import ssl
+import time
 from collections.abc import Iterable
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,11 +17,14 @@ from urllib.parse import urlsplit
 
 from ..auth.presigned import presign
 from ..model import Key
+from ..model import ObjectLock
 from ..model import ObjectVersion
 from ..wire.address import aws_quote
-from ..wire.headers import iso8601
 from ..wire.headers import sent_headers
+from ..wire.locks import write_lock_headers
 from ..wire.xml import escape
+from .retention import is_retained
+from .retention import retained_until
 
 MARK: Final = "x-amz-meta-s3kit-replica-of"
 """The metadata of a replica that tells its source's version id."""
@@ -41,6 +45,16 @@ class Newest:
     replica_of: str = ""
     version_id: str = ""
     marked: bool = False
+
+
+def lock_headers(lock: ObjectLock, now: int) -> list[tuple[str, str]]:
+    """The headers that lock a version elsewhere; a date that is past would be refused there."""
+    return write_lock_headers(
+        lock,
+        retained_until(lock, now),
+        retention=is_retained(lock, now),
+        legal_hold=bool(lock.legal_hold),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,12 +96,7 @@ class RemoteBucket:
             headers[f"x-amz-checksum-{checksum.algorithm.lower()}"] = checksum.value
         if len(version.etag) == 32 and version.encryption is None:
             headers["content-md5"] = base64.b64encode(bytes.fromhex(version.etag)).decode()
-        lock = version.lock
-        if lock.mode:
-            headers["x-amz-object-lock-mode"] = lock.mode
-            headers["x-amz-object-lock-retain-until-date"] = iso8601(lock.retain_until)
-        if lock.legal_hold:
-            headers["x-amz-object-lock-legal-hold"] = "ON"
+        headers.update(lock_headers(version.lock, int(time.time() * 1000)))
         self._do("PUT", key, headers=headers, body=blocks, size=version.size)
 
     def delete(self, key: bytes) -> None:

@@ -546,6 +546,48 @@ def test_a_lock_goes_with_its_version_and_compliance_is_never_shortened(
     )
 
 
+def put_lock(s3: Client, path: str, word: str, inner: str, **headers: str) -> Any:
+    root = {"retention": "Retention", "legal-hold": "LegalHold"}[word]
+    body = f"<{root}>{inner}</{root}>".encode()
+    digest = base64.b64encode(hashlib.md5(body, usedforsecurity=False).digest()).decode()
+    return s3.put(path, body, word, Content_MD5=digest, **headers)
+
+
+def test_locks_that_clients_set_go_along_but_not_out_of_compliance(app: S3App, s3: Client) -> None:
+    source, target = f"/{fresh_name('locked')}", f"/{fresh_name('locked')}"
+    for bucket in (source, target):
+        assert s3.put(bucket, x_amz_bucket_object_lock_enabled="true").status == 200
+    pair = Pair(app, s3, source, target)
+    pair.rules(rule(target))
+    version = s3.put(f"{source}/k", b"x").headers["x-amz-version-id"]
+    until = "<RetainUntilDate>{}-01-01T00:00:00Z</RetainUntilDate>"
+    governance = "<Mode>GOVERNANCE</Mode>" + until
+    assert put_lock(s3, f"{source}/k", "retention", governance.format(2050)).status == 200
+    assert put_lock(s3, f"{source}/k", "legal-hold", "<Status>ON</Status>").status == 200
+    pair.deliver()
+
+    def shown_lock() -> list[str]:
+        headers = s3.head(f"{target}/k").headers
+        names = ("mode", "retain-until-date", "legal-hold")
+        return [headers.get(f"x-amz-object-lock-{name}", "")[:10] for name in names]
+
+    assert shown_lock() == ["GOVERNANCE", "2050-01-01", "ON"]
+    assert s3.delete(f"{target}/k", f"versionId={version}").code == "AccessDenied"
+    assert put_lock(s3, f"{source}/k", "legal-hold", "<Status>OFF</Status>").status == 200
+    past = {"x_amz_bypass_governance_retention": "true"}
+    again = governance.format(2045)
+    assert put_lock(s3, f"{source}/k", "retention", again, **past).status == 200
+    pair.deliver()
+    assert shown_lock() == ["GOVERNANCE", "2045-01-01", "OFF"]
+    # Its own COMPLIANCE is the replica's.
+    compliance = "<Mode>COMPLIANCE</Mode>" + until.format(2040)
+    assert put_lock(s3, f"{target}/k", "retention", compliance, **past).status == 200
+    assert put_lock(s3, f"{source}/k", "retention", "", **past).status == 200
+    pair.deliver()
+    assert shown_lock()[:2] == ["COMPLIANCE", "2040-01-01"]
+    assert s3.delete(f"{target}/k", f"versionId={version}", **past).code == "AccessDenied"
+
+
 # -- what does not work
 
 

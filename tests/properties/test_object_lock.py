@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable
 from collections.abc import Iterator
 from collections.abc import Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from dataclasses import field
 from datetime import UTC
@@ -80,7 +81,6 @@ class Vault:
     def check(self) -> None:
         """Every locked version is what it was, and locked at least as long."""
         store = self.app.store
-        bucket = store.buckets.get(self.bucket, fresh=True)
         for key, before in self.kept.items():
             now = self.find(key)
             assert b"".join(store.objects.read(now)) == (LARGE if key == "large" else BODY)
@@ -92,6 +92,13 @@ class Vault:
             assert retained_until(now.lock, wall) >= retained_until(before.lock, before.modified)
             if before.lock.event_hold and not now.lock.event_hold:
                 assert now.lock.retain_until > wall
+        listed = self.listed()
+        assert listed >= {(key.encode(), version) for key, version in self.versions.items()}
+
+    def listed(self) -> set[tuple[bytes, str]]:
+        """Key and version id of every version and marker."""
+        store = self.app.store
+        bucket = store.buckets.get(self.bucket, fresh=True)
         page = store.list_versions(
             bucket,
             prefix=b"",
@@ -100,8 +107,7 @@ class Vault:
             version_id_marker=None,
             limit=100_000,
         )
-        listed = {(row[0], row[1]) for row in page.versions}
-        assert listed >= {(key.encode(), version) for key, version in self.versions.items()}
+        return {(row[0], row[1]) for row in page.versions}
 
 
 @pytest.fixture(scope="module")
@@ -402,19 +408,59 @@ def test_a115_nor_do_garbage_and_orphan_collection(app: S3App, vault: Vault) -> 
     vault.check()
 
 
+RULES = {
+    "Rules": [
+        {
+            "ID": "all",
+            "Status": "Enabled",
+            "Filter": {"Prefix": ""},
+            "Expiration": {"Days": 1},
+            "NoncurrentVersionExpiration": {"NoncurrentDays": 1},
+            "AbortIncompleteMultipartUpload": {"DaysAfterInitiation": 1},
+        }
+    ]
+}
+
+
+@contextmanager
+def days_later(app: S3App, days: int) -> Iterator[None]:
+    """The store's clock goes so much ahead."""
+    backing = app.store._backing
+    real = backing.clock
+    backing.clock = lambda: real() + days * 24 * 3600
+    try:
+        yield
+    finally:
+        backing.clock = real
+
+
+def test_a115_nor_does_lifecycle(app: S3App, clients: dict[str, Any]) -> None:
+    vault = make_vault(app, clients["owner"])
+    boto = clients["owner"]
+    boto.put_bucket_lifecycle_configuration(Bucket=vault.bucket, LifecycleConfiguration=RULES)
+    free = boto.put_object(Bucket=vault.bucket, Key="free", Body=b"x")["VersionId"]
+    for days in (10, 20, 300):
+        with days_later(app, days):
+            app.store.lifecycle.run()
+            app.store.collect_garbage(now=2**53)
+            vault.check()
+    assert (b"free", free) not in vault.listed()
+    with days_later(app, 500):
+        app.store.lifecycle.run()
+    assert {key for key, version in vault.listed() if version in vault.versions.values()} == {
+        b"ruled",
+        b"event",
+    }
+
+
 def test_a_locked_version_goes_when_its_time_is_over(app: S3App, clients: dict[str, Any]) -> None:
     """The twin of all above: it is the lock that holds, not a broken endpoint."""
     vault = make_vault(app, clients["owner"])
     boto = clients["owner"]
     release = {"Mode": "COMPLIANCE", "EventHold": "OFF"}
     boto.put_object_retention(Bucket=vault.bucket, Key="event", Retention=release)
-    backing = app.store._backing
-    real = backing.clock
-    try:
-        backing.clock = lambda: real() + 3 * 365 * 24 * 3600
+    with days_later(app, 3 * 365):
         for key, version in vault.versions.items():
             boto.delete_object(Bucket=vault.bucket, Key=key, VersionId=version)
             with pytest.raises(AssertionError, match="vanished"):
                 vault.find(key)
-    finally:
-        backing.clock = real

@@ -20,10 +20,16 @@ from sqlalchemy.exc import OperationalError
 from s3kit import Config
 from s3kit import S3App
 from s3kit.config import ConfigError
+from s3kit.model import NO_LOCK
+from s3kit.model import ObjectLock
 from s3kit.model import Versioning
 from s3kit.store.remote import MARK
 from s3kit.store.remote import RemoteBucket
+from s3kit.store.remote import lock_headers
+from s3kit.store.retention import is_retained
+from s3kit.store.retention import retained_until
 from s3kit.testing.live_server import LiveServer
+from s3kit.wire.locks import read_lock_headers
 from tests.client import Client
 from tests.client import Signer
 from tests.databases import fresh_database
@@ -339,3 +345,22 @@ def test_a125_a_target_that_is_misspelt_is_refused_and_none_shows_its_secret() -
     ):
         with pytest.raises(ConfigError, match="replication_targets"):
             Config(replication_targets=targets)  # type: ignore[arg-type]
+
+
+def test_what_locks_a_version_elsewhere_is_accepted_there() -> None:
+    now = 1_000_000_000_000
+    for lock in (
+        ObjectLock("COMPLIANCE", now + 1, True),
+        ObjectLock("GOVERNANCE", 0, None, True, 30),
+        ObjectLock("GOVERNANCE", now + 5, False, True, 0, 3),
+        ObjectLock("COMPLIANCE", now + 1, None, False),
+        ObjectLock("COMPLIANCE", now, True),
+        ObjectLock(legal_hold=False),
+        NO_LOCK,
+    ):
+        there = read_lock_headers(dict(lock_headers(lock, now)).get, now)
+        held = is_retained(lock, now)
+        assert there.mode == (lock.mode if held else "")
+        assert retained_until(there, now) == (retained_until(lock, now) if held else 0)
+        assert (there.event_hold or False) == (lock.event_hold or False)
+        assert (there.legal_hold or False) == (lock.legal_hold or False)
