@@ -148,6 +148,10 @@ EVENTS: dict[Signal, tuple[str, ...]] = {
     object_tagged: ("s3:ObjectTagging:*",),
     object_annotated: ("s3:ObjectAnnotation:*",),
     object_acl_changed: ("s3:ObjectAcl:Put",),
+    object_retention_changed: ("s3:ObjectRetention:Put",),
+    object_legal_hold_changed: ("s3:ObjectLegalHold:Put",),
+    object_restored: ("s3:ObjectRestore:*",),
+    object_transitioned: ("s3:LifecycleTransition",),
     bucket_created: ("s3:BucketCreated",),
     bucket_removed: ("s3:BucketRemoved",),
 }
