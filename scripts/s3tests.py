@@ -387,9 +387,10 @@ def report(outcomes: Sequence[Outcome], reasons: dict[str, str]) -> str:
     lines = [
         HEADING,
         "",
-        "ceph/s3-tests against `s3kit serve`: of the cases that agree with what",
-        f"Amazon S3 answers, **{len(good)} of {len(outcomes)}** pass. `scripts/s3tests.py` runs"
-        " them and writes this section.",
+        "ceph/s3-tests against `s3kit serve`: of the cases that were sorted as agreeing with"
+        " Amazon S3,",
+        f"**{len(good)} of {len(outcomes)}** pass. `scripts/s3tests.py --report` runs them and"
+        " writes this section.",
         "",
         "| feature | passed | of |",
         "|---|---:|---:|",
