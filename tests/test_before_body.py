@@ -190,7 +190,7 @@ def test_preconditions_are_decided_first(
         ({"x-amz-checksum-crc32": "nonsense"}, "InvalidRequest"),
         ({"x-amz-checksum-crc32": "AAAAAA==", "x-amz-checksum-sha1": "x"}, "InvalidRequest"),
         ({"x-amz-sdk-checksum-algorithm": "MD4"}, "InvalidRequest"),
-        ({"x-amz-server-side-encryption": "AES256"}, "InvalidRequest"),
+        ({"x-amz-server-side-encryption": "nonsense"}, "InvalidArgument"),
         ({"x-amz-object-lock-mode": "COMPLIANCE"}, "InvalidArgument"),
         ({"x-amz-object-lock-legal-hold": "ON"}, "InvalidRequest"),
         ({"x-amz-website-redirect-location": "javascript:x"}, "InvalidRedirectLocation"),
