@@ -10,8 +10,6 @@ import binascii
 from dataclasses import dataclass
 
 from ..call import Call
-from ..context import RequestContext
-from ..context import provides
 from ..errors import AnnotationNameTooLong
 from ..errors import InvalidAnnotationName
 from ..errors import InvalidArgument
@@ -85,12 +83,6 @@ def is_name_text(text: str) -> bool:
 def annotation_name_of(call: Call) -> str:
     """The ``annotationName`` parameter."""
     return call.query.get("annotationName") or ""
-
-
-@provides("s3:annotationname")
-def asked_name(context: RequestContext, key: str) -> str | None:
-    """The name of the annotation that the request is about."""
-    return annotation_name_of(context.call) or None
 
 
 def check_name(name: str) -> None:
