@@ -157,11 +157,6 @@ def _version(context: RequestContext, key: str) -> str | None:
     return context.version_id
 
 
-@provides("s3:annotationname")
-def _annotation(context: RequestContext, key: str) -> str | None:
-    return context.call.query.get("annotationName")
-
-
 # -- tags
 
 _EXISTING: Final = "s3:existingobjecttag/"
