@@ -166,6 +166,8 @@ CONDITION_KEYS: Final = frozenset(
         "s3:jobsuspendedcause",
         "s3:locationconstraint",
         "s3:max-keys",
+        "s3:object-lock-event-hold",
+        "s3:object-lock-event-hold-duration-days",
         "s3:object-lock-legal-hold",
         "s3:object-lock-mode",
         "s3:object-lock-remaining-retention-days",

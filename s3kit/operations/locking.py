@@ -18,6 +18,8 @@ from ..errors import NoSuchObjectLockConfiguration
 from ..errors import ObjectLockConfigurationNotFoundError
 from ..store.retention import DefaultRetention as Rule
 from ..store.retention import Retention as WantedRetention
+from ..wire.locks import EVENT_DAYS
+from ..wire.locks import EVENT_YEARS
 from ..wire.locks import IN_THE_FUTURE
 from ..wire.locks import MOST_DAYS
 from ..wire.locks import MOST_YEARS
@@ -291,15 +293,20 @@ def retention_of(wanted: Retention, now: int) -> WantedRetention:
 _MODE = "s3:object-lock-mode"
 _UNTIL = "s3:object-lock-retain-until-date"
 _HOLD = "s3:object-lock-legal-hold"
+_EVENT_HOLD = "s3:object-lock-event-hold"
 
 
-@provides(_MODE, _UNTIL, _HOLD)
+@provides(_MODE, _UNTIL, _HOLD, _EVENT_HOLD)
 def lock_asked(context: RequestContext, key: str) -> str | None:
     """What a request would set of a version's lock, by its document or its headers."""
     call = context.call
     if call.operation.name == "PutObjectRetention":
         retention = call.document(Retention)
-        return {_MODE: retention.mode, _UNTIL: retention.retain_until_date}.get(key)
+        return {
+            _MODE: retention.mode,
+            _UNTIL: retention.retain_until_date,
+            _EVENT_HOLD: retention.event_hold,
+        }.get(key)
     if call.operation.name == "PutObjectLegalHold":
         return call.document(LegalHold).status if key == _HOLD else None
     return context.sent("x-amz-" + key.removeprefix("s3:"))
@@ -311,6 +318,24 @@ def days_asked(context: RequestContext, key: str) -> str | None:
     text = lock_asked(context, _UNTIL)
     until = None if text is None else read_instant(text)
     return None if until is None else str(int((until / 1000 - context.call.now) // 86_400))
+
+
+def _number(text: str | None) -> int | None:
+    return int(text) if text and text.isascii() and text.isdigit() and len(text) < 10 else None
+
+
+@provides("s3:object-lock-event-hold-duration-days")
+def event_days_asked(context: RequestContext, key: str) -> str | None:
+    """An event hold's duration in days, 365 a year."""
+    call = context.call
+    if call.operation.name == "PutObjectRetention":
+        wanted = call.document(Retention).event_hold_duration or EventHoldDuration()
+        days, years = wanted.days, wanted.years
+    else:
+        days, years = (_number(context.sent(name)) for name in (EVENT_DAYS, EVENT_YEARS))
+    if days is None and years is None:
+        return None
+    return str((days or 0) + 365 * (years or 0))
 
 
 # -- a version's legal hold

@@ -355,6 +355,40 @@ def test_conditions_on_tags(s3: Client, other: Client, bucket: str) -> None:
     assert other.put(path, b"y", x_amz_tagging="team=red&year=2026").status == 200
 
 
+def test_conditions_on_event_holds(s3: Client, other: Client, bucket: str) -> None:
+    locked = f"{bucket}-held"
+    assert s3.put(locked, x_amz_bucket_object_lock_enabled="true").status == 200
+    days = {"NumericLessThanEquals": {"s3:object-lock-event-hold-duration-days": "400"}}
+    put(
+        s3,
+        locked,
+        allow(locked, "PutObject"),
+        allow(locked, "PutObjectRetention", Condition=days),
+        deny(
+            locked, "PutObjectRetention", **when("StringEquals", s3__object_lock_event_hold="OFF")
+        ),
+    )
+    s3.put(f"{locked}/k", b"x")
+    duration = "<EventHold>ON</EventHold><EventHoldDuration><{0}>{1}</{0}></EventHoldDuration>"
+    for inner, status in (
+        (duration.format("Years", 2), 403),
+        (duration.format("Days", 401), 403),
+        (duration.format("Years", 1), 200),
+        ("<EventHold>OFF</EventHold>", 403),
+    ):
+        body = f"<Retention><Mode>GOVERNANCE</Mode>{inner}</Retention>".encode()
+        sent = other.put(f"{locked}/k", body, "retention", Content_MD5=md5(body))
+        assert sent.status == status, sent.body
+    for name, value, status in (("days", "1", 200), ("years", "2", 403), ("days", "9" * 5000, 400)):
+        headers = {
+            "x-amz-object-lock-mode": "GOVERNANCE",
+            "x-amz-object-lock-event-hold": "ON",
+            f"x-amz-object-lock-event-hold-duration-{name}": value,
+            "Content-MD5": md5(b"x"),
+        }
+        assert other.request("PUT", f"{locked}/n", "", headers, b"x").status == status
+
+
 def test_conditions_on_locks(s3: Client, other: Client, bucket: str) -> None:
     locked = f"{bucket}-locked"
     assert s3.put(locked, x_amz_bucket_object_lock_enabled="true").status == 200
