@@ -179,11 +179,12 @@ SETTINGS: tuple[Setting, ...] = (
         "GetBucketEncryption",
         "encryption",
         ("ServerSideEncryptionConfiguration",),
-        {"Rule/ApplyServerSideEncryptionByDefault/SSEAlgorithm": "aws:kms"},
+        # What no bucket has by itself.
+        {"Rule/BucketKeyEnabled": "true"},
         (
             "<ServerSideEncryptionConfiguration><Rule><ApplyServerSideEncryptionByDefault>"
-            "<SSEAlgorithm>aws:kms</SSEAlgorithm></ApplyServerSideEncryptionByDefault></Rule>"
-            "</ServerSideEncryptionConfiguration>",
+            "<SSEAlgorithm>AES256</SSEAlgorithm></ApplyServerSideEncryptionByDefault>"
+            "<BucketKeyEnabled>true</BucketKeyEnabled></Rule></ServerSideEncryptionConfiguration>",
             "<ServerSideEncryptionConfiguration><Rule><ApplyServerSideEncryptionByDefault>"
             "<SSEAlgorithm>AES256</SSEAlgorithm></ApplyServerSideEncryptionByDefault></Rule>"
             "</ServerSideEncryptionConfiguration>",

@@ -280,7 +280,7 @@ LISTING = b"<ListBucketResult><Name>b</Name><KeyCount>0</KeyCount></ListBucketRe
         ),
         ("PutBucketCors", "PUT", "cors", 200, b"", "answered as done, but reading it back answ"),
         ("PutBucketPolicy", "PUT", "policy", 204, b"", "answered as done, but reading it back"),
-        ("DeleteBucketEncryption", "DELETE", "encryption", 204, b"", "answered as done, but a"),
+        ("DeleteBucketEncryption", "DELETE", "encryption", 204, b"", "answered as done, but it is"),
         ("PutObjectTagging", "PUT", "tagging", 200, b"", "answered as done, but reading it back"),
         ("DeleteObjectTagging", "DELETE", "tagging", 204, b"", "answered as done, but it is still"),
         ("AbortMultipartUpload", "DELETE", "uploadId", 204, b"", "answered as done, but it can"),
