@@ -18,12 +18,15 @@ from typing import Any
 import click
 
 from ..app import S3App
+from ..errors import ServiceUnavailable
 from ..store import Store
 from ..store.lifecycle import Report
 from .settings import check_index
 from .settings import data_options
 from .settings import gather_existing
 
+RETRY_SECONDS = 2.0
+"""How long to wait for a database that is not there."""
 HELD_SECONDS = 1.0
 """How long to wait for a bucket that another janitor is at."""
 
@@ -63,12 +66,20 @@ def janitor(
             failed = False
             while not stop.is_set():
                 began = time.monotonic()
-                round_ = _round(store, stop)
-                failed = failed or bool(round_.failed)
-                _tell(round_, as_json)
+                pause = seconds
+                try:
+                    round_ = _round(store, stop)
+                except ServiceUnavailable as error:
+                    # The database will be back, and what was begun is gone on with.
+                    failed = True
+                    pause = min(seconds, RETRY_SECONDS)
+                    click.echo(f"{error.text} What is due is tried again later.", err=True)
+                else:
+                    failed = failed or bool(round_.failed)
+                    _tell(round_, as_json)
                 if once:
                     break
-                stop.wait(max(0.0, began + seconds - time.monotonic()))
+                stop.wait(max(0.0, began + pause - time.monotonic()))
     finally:
         app.close()
     context.exit(1 if failed else 0)
