@@ -16,19 +16,25 @@ from tests.endpoint import make_app
 MOUNTS = {"bare": "", "mounted": "/files/s3"}
 
 
-@pytest.fixture(scope="session", params=["memory", "file"])
-def app(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[S3App]:
+# Each kind of storage and each mount once: neither knows of the other.
+@pytest.fixture(scope="session", params=["memory-bare", "file-mounted"])
+def door(request: pytest.FixtureRequest) -> tuple[str, str]:
+    """The kind of storage, and how the endpoint is mounted."""
+    storage, _, mount = request.param.partition("-")
+    return storage, mount
+
+
+@pytest.fixture(scope="session")
+def app(door: tuple[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3App]:
     """One app per kind of storage; each test has buckets of its own in it."""
-    made = make_app(request.param, tmp_path_factory.mktemp("s3"))
+    made = make_app(door[0], tmp_path_factory.mktemp("s3"))
     yield made
     made.close()
 
 
-@pytest.fixture(scope="session", params=list(MOUNTS))
-def mount(request: pytest.FixtureRequest) -> str:
-    return MOUNTS[request.param]
+@pytest.fixture(scope="session")
+def mount(door: tuple[str, str]) -> str:
+    return MOUNTS[door[1]]
 
 
 @pytest.fixture
