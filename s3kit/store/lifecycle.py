@@ -56,6 +56,7 @@ from .events import ask_object
 from .events import emit_object
 from .relocating import Stopped
 from .relocating import copy_blob
+from .replication import is_unreplicated
 from .restoring import Restoring
 
 if TYPE_CHECKING:
@@ -262,13 +263,15 @@ class Run:
         known = self._index.read(lambda c: leases.get(c, lease_name))
         now = _wall_clock()
         if known is not None:
-            if known.until > now:
+            # What lies in the future was written down while a clock was ahead.
+            if now < known.until <= now + LONGEST_LEASE_MS:
                 self.report.held += 1
                 return
-            if self._since is not None and _finished(known.progress) >= self._since:
+            if self._since is not None and self._since <= _finished(known.progress) <= now:
                 return
+        until = now + self.lease
         lease = self._index.write(
-            lambda c: leases.take(c, lease_name, self._holder, now, now + self.lease)
+            lambda c: leases.take(c, lease_name, self._holder, now, until, LONGEST_LEASE_MS)
         )
         if lease is None:
             self.report.held += 1
@@ -417,6 +420,7 @@ class _Walk:
             since=0 if successor is None else successor.modified,
             newer=_UNCOUNTED,
             alone=alone,
+            unreplicated=is_unreplicated(version.replication),
         )
         decision = self._decide(self._rules, facts, self._bucket.versioning)
         if decision is None or facts.latest or not _counts(self._rules):
@@ -545,6 +549,7 @@ class _Walk:
             since=newer[0][1] if newer else 0,
             newer=len(newer) - 1,
             alone=not newer and not rows.has_older(c, bucket.id, key, version.seq),
+            unreplicated=is_unreplicated(version.replication),
         )
         state = versions.state_for_write(c, bucket, self._backing.profile)
         decision = self._decide(rules, facts, state.versioning)
@@ -565,6 +570,10 @@ class _Walk:
             found.spared += 1
             return
         version, state, decision = judged
+        if decision.action is not proposal.decision.action:
+            # Another rule counts by now, and nobody was asked about what it wants.
+            found.spared += 1
+            return
         if decision.action is Action.TRANSITION:
             if self._lies_elsewhere(version, decision.storage_class):
                 moving.append((proposal, version))

@@ -638,6 +638,11 @@ def shown(status: str) -> str:
     return status.partition(":")[0]
 
 
+def is_unreplicated(status: str) -> bool:
+    """Whether a version waits for a copy of it, or one could not be made."""
+    return shown(status) in (PENDING, FAILED)
+
+
 def _slots(status: str) -> tuple[str, str]:
     word, _, slots = status.partition(":")
     return word, slots or {COMPLETED: "C", FAILED: "F"}.get(word, "P")

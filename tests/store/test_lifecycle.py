@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from s3kit.blobs.memory import MemoryBlobStore
 from s3kit.index import leases
+from s3kit.index import objects as object_rows
 from s3kit.index.schema import create_schema
 from s3kit.index.session import Index
 from s3kit.model import NO_LOCK
@@ -553,6 +554,68 @@ def test_what_is_locked_stays_until_its_time_is_over(world: World) -> None:
     assert [row[0] for row in world.versions(bucket)] == [b"held", b"held"]
 
 
+def test_what_is_not_replicated_yet_stays(world: World) -> None:
+    """Else what could not be copied anywhere would be lost with its only copy."""
+    index = world.store.index
+    bucket = world.bucket(Versioning.ENABLED)
+    world.rules(bucket, ANY + replaced(1) + transition(1, "GLACIER"), ANY + AFTER_ONE)
+    for status in ("COMPLETED", "FAILED", "FAILED:CF", "PENDING", "PENDING:CP"):
+        for body in (b"old", b"new" * 9):
+            world.put(bucket, status.encode(), body)
+            seq = world.store.objects.get(bucket, status.encode()).seq
+            index.write(lambda c, s=seq, w=status: object_rows.set_replication(c, s, w))  # type: ignore[misc]
+    world.clock.now += 3 * DAY
+    report = world.run()
+    assert (report.removed, report.transitioned, report.failed) == (1, 1, 0)
+    rows = world.versions(bucket)
+    assert len(rows) == 9
+    assert [row[0] for row in rows if row[3] != "STANDARD"] == [b"COMPLETED"]
+
+
+def test_what_waits_to_be_replicated_since_it_was_seen_is_spared(
+    fast: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bucket = fast.bucket(Versioning.ENABLED)
+    fast.rules(bucket, ANY + replaced(1))
+    fast.put(bucket, b"key")
+    seq = fast.store.objects.get(bucket, b"key").seq
+    fast.put(bucket, b"key")
+    fast.clock.now += 3 * DAY
+    commit = lifecycle._Walk._commit
+
+    def late(self: Any, proposals: list[Any]) -> None:
+        fast.store.index.write(lambda c: object_rows.set_replication(c, seq, "PENDING"))
+        commit(self, proposals)
+
+    monkeypatch.setattr(lifecycle._Walk, "_commit", late)
+    report = fast.run()
+    assert (report.removed, report.spared) == (0, 1)
+
+
+def test_nothing_goes_unasked_where_a_rule_is_changed_meanwhile(
+    fast: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was to be moved, which nobody is asked about, and by the new rule it is to go."""
+    bucket = fast.bucket()
+    fast.rules(bucket, ANY + transition(1, "GLACIER_IR"))
+    fast.put(bucket, b"key")
+    fast.clock.now += 3 * DAY
+    commit = lifecycle._Walk._commit
+
+    def late(self: Any, proposals: list[Any]) -> None:
+        fast.rules(bucket, ANY + AFTER_ONE)
+        commit(self, proposals)
+
+    def forbid(sender: str, event: Event) -> None:
+        raise Veto("no")
+
+    monkeypatch.setattr(lifecycle._Walk, "_commit", late)
+    with before_object_removed.connected_to(forbid):
+        report = fast.run()
+    assert (report.removed, report.spared) == (0, 1)
+    assert fast.store.objects.get(bucket, b"key").storage_class == "STANDARD"
+
+
 # Pages, places and neighbours
 
 
@@ -591,7 +654,7 @@ def test_a_bucket_that_another_holds_is_left_to_it(
     fast.clock.now += 3 * DAY
     index, name = fast.store.index, f"lifecycle/{bucket.id}"
     now = lifecycle._wall_clock()
-    assert index.write(lambda c: leases.take(c, name, "another", now, now + 60_000))
+    assert index.write(lambda c: leases.take(c, name, "another", now, now + 60_000, 60_000))
     report = fast.run()
     assert (report.held, report.removed) == (1, 0)
     monkeypatch.setattr(lifecycle, "_wall_clock", lambda: now + 61_000)
@@ -601,6 +664,31 @@ def test_a_bucket_that_another_holds_is_left_to_it(
     # Done a moment ago: nobody need look again.
     fast.put(bucket, b"key")
     assert fast.store.lifecycle.run(since=now).looked == 0
+
+
+def test_a_host_clock_that_was_ahead_holds_nobody_up(
+    fast: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither the lease of one who died then, nor that it was finished then, counts for long."""
+    bucket = fast.bucket()
+    fast.rules(bucket, ANY + AFTER_ONE)
+    fast.put(bucket, b"key")
+    fast.clock.now += 3 * DAY
+    index, name = fast.store.index, f"lifecycle/{bucket.id}"
+    now = lifecycle._wall_clock()
+    ahead = now + 365 * DAY
+    assert index.write(lambda c: leases.take(c, name, "another", ahead, ahead + 60_000, 60_000))
+    report = fast.run()
+    assert (report.held, report.removed) == (0, 1)
+    fast.put(bucket, b"key")
+    fast.clock.now += 3 * DAY
+    monkeypatch.setattr(lifecycle, "_wall_clock", lambda: ahead)
+    fast.run()
+    monkeypatch.undo()
+    fast.put(bucket, b"key")
+    fast.clock.now += 3 * DAY
+    report = fast.store.lifecycle.run(since=now - DAY)
+    assert (report.held, report.removed) == (0, 1)
 
 
 # Against a model
