@@ -417,7 +417,7 @@ class _Walk:
             version.tags,
             version.delete_marker,
             latest=successor is None,
-            since=0 if successor is None else successor.modified,
+            since=0 if successor is None else max(version.modified, successor.modified),
             newer=_UNCOUNTED,
             alone=alone,
             unreplicated=is_unreplicated(version.replication),
@@ -546,7 +546,8 @@ class _Walk:
             version.tags,
             version.delete_marker,
             latest=not newer,
-            since=newer[0][1] if newer else 0,
+            # A replica is as old as its source, and a clock may have been set back.
+            since=max(version.modified, newer[0][1]) if newer else 0,
             newer=len(newer) - 1,
             alone=not newer and not rows.has_older(c, bucket.id, key, version.seq),
             unreplicated=is_unreplicated(version.replication),

@@ -16,7 +16,9 @@ from hypothesis import settings
 from hypothesis import strategies as st
 
 from s3kit.blobs.memory import MemoryBlobStore
+from s3kit.index import buckets as bucket_rows
 from s3kit.index import leases
+from s3kit.index import lifecycle as lifecycle_rows
 from s3kit.index import objects as object_rows
 from s3kit.index.schema import create_schema
 from s3kit.index.session import Index
@@ -614,6 +616,43 @@ def test_nothing_goes_unasked_where_a_rule_is_changed_meanwhile(
         report = fast.run()
     assert (report.removed, report.spared) == (0, 1)
     assert fast.store.objects.get(bucket, b"key").storage_class == "STANDARD"
+
+
+def test_what_was_replaced_by_something_older_than_itself_has_its_days(fast: World) -> None:
+    """By a replica, which has its source's date, or after a clock was set back."""
+    bucket = fast.bucket(Versioning.ENABLED)
+    fast.rules(bucket, ANY + replaced(30))
+    began = fast.clock.now
+    fast.clock.now = began + 40 * DAY
+    mine = fast.put(bucket, b"key", b"mine").version_id
+    fast.clock.now = began
+    fast.put(bucket, b"key", b"older")
+    fast.clock.now = began + 50 * DAY
+    assert fast.run().removed == 0
+    assert fast.store.objects.get(bucket, b"key", mine).inline == b"mine"
+    fast.clock.now = began + 72 * DAY
+    assert fast.run().removed == 1
+
+
+def test_a_restore_whose_bucket_goes_at_that_moment_is_forgotten(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bucket = world.bucket()
+    world.put(bucket, b"key", storage_class="GLACIER")
+    world.store.restoring.restore(bucket, world.store.objects.get(bucket, b"key"), 1)
+    world.clock.now += 9 * DAY
+    get = bucket_rows.get
+
+    def late(c: Any, name: str) -> Bucket | None:
+        found = get(c, name)
+        monkeypatch.undo()
+        world.store.objects.delete(bucket, b"key")
+        world.store.buckets.delete(bucket)
+        return found
+
+    monkeypatch.setattr(bucket_rows, "get", late)
+    assert world.store.restoring.archive_again() == 0
+    assert world.store.index.read(lambda c: lifecycle_rows.restores_over(c, 2**53, 9)) == []
 
 
 # Pages, places and neighbours
