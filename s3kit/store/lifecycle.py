@@ -397,7 +397,7 @@ class _Walk:
         self._place = after
         self._held = time.monotonic()
 
-    def _stay(self) -> None:
+    def stay(self) -> None:
         """Go on holding the bucket through what takes long."""
         if (time.monotonic() - self._held) * 1000 > self._run.lease / 4:
             self._held = time.monotonic()
@@ -453,7 +453,7 @@ class _Walk:
             self._commit(proposals[start : start + BATCH])
             # As long as it took, others may write.
             self._run.stop.wait(min(time.monotonic() - began, LONGEST_PAUSE))
-            self._stay()
+            self.stay()
 
     def _may(self, proposal: Proposal) -> bool:
         """Ask who can forbid a removal."""
@@ -627,6 +627,10 @@ class _Walk:
             moved = self._index.write(lambda c: self._point(c, proposal, version, content, parts))
         except Stopped:
             pass
+        except _Overtaken:
+            for blob in copied:
+                backing.delete_blob(name, blob)
+            raise
         except Exception as error:
             # Bytes that were removed meanwhile are no failure.
             if self._is_there(version):
@@ -662,7 +666,7 @@ class _Walk:
     def _copies(
         self, version: ObjectVersion, name: str, copied: list[str]
     ) -> tuple[Content, list[Part], int]:
-        storages, stop = self._backing.storages, self._run.stop
+        storages, stop = self._backing.storages, _Staying(self._run.stop, self.stay)
         target = storages[name]
         content = version.content
         assert content is not None
@@ -679,7 +683,7 @@ class _Walk:
                 checksum=None if content.sealing else version.checksum,
                 stop=stop,
             )
-            self._stay()
+            self.stay()
             return fresh, [], size
         parts: list[Part] = []
         size = 0
@@ -700,7 +704,7 @@ class _Walk:
                     stop=stop,
                 )
                 parts.append(replace(part, storage=name, blob=blob))
-                self._stay()
+                self.stay()
             after = page[-1].number
         if len(parts) != content.parts:
             raise OSError("its parts were removed meanwhile")
@@ -755,7 +759,7 @@ class _Walk:
             if len(page) < PAGE:
                 return True
             after = page[-1][:2]
-            self._stay()
+            self.stay()
         return False
 
     def _is_old(self, rules: Lifecycle, key: bytes, started: int) -> bool:
@@ -782,6 +786,19 @@ class _Walk:
 
 class _Overtaken(Exception):
     """Another holds the bucket by now."""
+
+
+class _Staying(threading.Event):
+    """A run's ``stop`` that is looked at again and again, so that the bucket is held meanwhile."""
+
+    def __init__(self, stop: threading.Event, stay: Callable[[], None]) -> None:
+        super().__init__()
+        self._of_run = stop
+        self._stay = stay
+
+    def is_set(self) -> bool:
+        self._stay()
+        return self._of_run.is_set()
 
 
 def _ranges(rules: Lifecycle) -> list[tuple[bytes, bytes | None]]:

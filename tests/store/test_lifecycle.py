@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from dataclasses import field
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -728,6 +730,42 @@ def test_a_host_clock_that_was_ahead_holds_nobody_up(
     fast.clock.now += 3 * DAY
     report = fast.store.lifecycle.run(since=now - DAY)
     assert (report.held, report.removed) == (0, 1)
+
+
+@pytest.mark.parametrize("looked_at", [True, False])
+def test_a_bucket_is_held_through_a_long_copy_or_left_to_who_has_taken_it(
+    fast: World, monkeypatch: pytest.MonkeyPatch, looked_at: bool
+) -> None:
+    """Else each of two janitors would throw away what it has copied for the other."""
+    bucket = fast.bucket()
+    fast.rules(bucket, ANY + transition(1, "GLACIER"))
+    fast.put(bucket, b"key", b"x" * 100)
+    fast.clock.now += 3 * DAY
+    index, name = fast.store.index, f"lifecycle/{bucket.id}"
+    began = time.time()
+    passed = 0.0
+    clock = SimpleNamespace(time=lambda: began + passed, monotonic=lambda: began + passed)
+    cold = fast.store.storages["cold"]
+    before = {blob for blob, _ in cold.sweep()}
+    taken: list[bool] = []
+
+    def slowly(*arguments: Any, stop: threading.Event, **options: Any) -> int:
+        nonlocal passed
+        passed += 50
+        if looked_at:
+            assert not stop.is_set()
+        passed += 50
+        now = int((began + passed) * 1000)
+        lease = index.write(lambda c: leases.take(c, name, "another", now, now + 60_000, 60_000))
+        taken.append(lease is not None)
+        return copy_blob(*arguments, stop=stop, **options)
+
+    monkeypatch.setattr(lifecycle, "time", clock)
+    monkeypatch.setattr(lifecycle, "copy_blob", slowly)
+    report = fast.run()
+    assert taken == [not looked_at]
+    assert (report.transitioned, report.held, report.failed) == (looked_at, not looked_at, 0)
+    assert len({blob for blob, _ in cold.sweep()} - before) == looked_at
 
 
 # Against a model
