@@ -19,6 +19,10 @@ from sqlalchemy import create_engine
 from sqlalchemy import make_url
 
 KINDS = ("sqlite", "postgresql", "mariadb")
+_PATIENCE = {
+    "postgresql": "SET lock_timeout = '60s'",
+    "mariadb": "SET SESSION lock_wait_timeout = 60",
+}
 VARIABLES = {"postgresql": "S3KIT_TEST_POSTGRESQL", "mariadb": "S3KIT_TEST_MARIADB"}
 
 
@@ -58,4 +62,6 @@ def fresh_database(kind: str, folder: Path) -> Iterator[str]:
     finally:
         cascade = " CASCADE" if kind == "postgresql" else ""
         with engine.connect() as connection:
+            # A connection that was left in a transaction is an error, and no night of waiting.
+            connection.exec_driver_sql(_PATIENCE[kind])
             connection.exec_driver_sql(f"DROP {what} {name}{cascade}")

@@ -39,7 +39,11 @@ _TAKE = Statement(
     update(leases)
     .where(
         leases.c.name == _NAME,
-        or_(leases.c.holder == _HOLDER, leases.c.until < bindparam("now")),
+        or_(
+            leases.c.holder == _HOLDER,
+            leases.c.until < bindparam("now"),
+            leases.c.until > bindparam("latest"),
+        ),
     )
     .values(holder=bindparam("new_holder"), until=_UNTIL)
 )
@@ -60,13 +64,18 @@ def get(connection: Connection, name: str) -> Lease | None:
     return None if row is None else Lease(row[0], row[1], row[2] or "")
 
 
-def take(connection: Connection, name: str, holder: str, now: int, until: int) -> Lease | None:
+def take(
+    connection: Connection, name: str, holder: str, now: int, until: int, longest: int
+) -> Lease | None:
     """Take a work that nobody holds; None where another does.
 
+    :param longest: milliseconds for which anybody takes it: one that is held beyond was taken
+        while a clock was ahead.
     :returns: the lease, with the progress that was written down last.
     """
     parameters = {"this_name": name, "this_holder": holder, "new_until": until}
-    if connection.run(_TAKE, {**parameters, "new_holder": holder, "now": now}) == 0:
+    taking = {**parameters, "new_holder": holder, "now": now, "latest": now + longest}
+    if connection.run(_TAKE, taking) == 0:
         if get(connection, name) is not None:
             return None
         try:

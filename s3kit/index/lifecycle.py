@@ -53,6 +53,7 @@ class WalkedVersion(NamedTuple):
     modified: int
     storage_class: str
     tags: tuple[tuple[str, str], ...]
+    replication: str
 
 
 class Restored(NamedTuple):
@@ -89,6 +90,7 @@ _WALKED = select(
     versions.c.modified,
     versions.c.storage_class,
     versions.c.tags,
+    versions.c.replication,
 )
 _WALK = Statement(
     _WALKED.where(versions.c.bucket_id == _BUCKET, versions.c.key >= _LOW, versions.c.key < _HIGH)
@@ -264,8 +266,9 @@ def walk(
             modified,
             storage_class,
             read_tags(tags) if tags else (),
+            replication,
         )
-        for key, seq, version_id, marker, size, modified, storage_class, tags in rows
+        for key, seq, version_id, marker, size, modified, storage_class, tags, replication in rows
     ]
 
 

@@ -89,6 +89,7 @@ _CHANGE = Statement(update(table).where(*_THIS).values(_CHANGES))
 
 # No text in UTF-8 has this byte, so that whatever begins with a prefix is below prefix + it.
 _PAST = b"\xff"
+_PAGE_SIZE = 1000
 
 
 def _read(row: Row) -> Annotation:
@@ -173,3 +174,30 @@ def copy(connection: Connection, seq: int, new_seq: int) -> int:
 def change(connection: Connection, seq: int, annotation: Annotation, payload: bytes) -> None:
     """Replace what is stored of an annotation."""
     connection.run(_CHANGE, _parameters(seq, annotation, payload))
+
+
+def follow(connection: Connection, seq: int, replica_seq: int, *, may_lose: bool) -> None:
+    """Make the annotations of a version's replica what the version's own are.
+
+    :param may_lose: else the replica only gets those that it has none of that name of.
+    """
+    wanted = _by_name(connection, seq)
+    there = _by_name(connection, replica_seq)
+    if may_lose:
+        for name in there.keys() - wanted.keys():
+            delete(connection, replica_seq, name)
+    for name in sorted(wanted):
+        if name in there and (not may_lose or there[name] == wanted[name]):
+            continue
+        found = get(connection, seq, name)
+        if found is not None:
+            put(connection, replica_seq, *found)
+
+
+def _by_name(connection: Connection, seq: int) -> dict[str, Annotation]:
+    found: dict[str, Annotation] = {}
+    after = ""
+    while some := page(connection, seq, "", after, _PAGE_SIZE):
+        found.update((each.name, each) for each in some)
+        after = some[-1].name
+    return found

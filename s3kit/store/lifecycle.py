@@ -56,6 +56,7 @@ from .events import ask_object
 from .events import emit_object
 from .relocating import Stopped
 from .relocating import copy_blob
+from .replication import is_unreplicated
 from .restoring import Restoring
 
 if TYPE_CHECKING:
@@ -262,13 +263,15 @@ class Run:
         known = self._index.read(lambda c: leases.get(c, lease_name))
         now = _wall_clock()
         if known is not None:
-            if known.until > now:
+            # What lies in the future was written down while a clock was ahead.
+            if now < known.until <= now + LONGEST_LEASE_MS:
                 self.report.held += 1
                 return
-            if self._since is not None and _finished(known.progress) >= self._since:
+            if self._since is not None and self._since <= _finished(known.progress) <= now:
                 return
+        until = now + self.lease
         lease = self._index.write(
-            lambda c: leases.take(c, lease_name, self._holder, now, now + self.lease)
+            lambda c: leases.take(c, lease_name, self._holder, now, until, LONGEST_LEASE_MS)
         )
         if lease is None:
             self.report.held += 1
@@ -394,7 +397,7 @@ class _Walk:
         self._place = after
         self._held = time.monotonic()
 
-    def _stay(self) -> None:
+    def stay(self) -> None:
         """Go on holding the bucket through what takes long."""
         if (time.monotonic() - self._held) * 1000 > self._run.lease / 4:
             self._held = time.monotonic()
@@ -414,9 +417,10 @@ class _Walk:
             version.tags,
             version.delete_marker,
             latest=successor is None,
-            since=0 if successor is None else successor.modified,
+            since=0 if successor is None else max(version.modified, successor.modified),
             newer=_UNCOUNTED,
             alone=alone,
+            unreplicated=is_unreplicated(version.replication),
         )
         decision = self._decide(self._rules, facts, self._bucket.versioning)
         if decision is None or facts.latest or not _counts(self._rules):
@@ -449,7 +453,7 @@ class _Walk:
             self._commit(proposals[start : start + BATCH])
             # As long as it took, others may write.
             self._run.stop.wait(min(time.monotonic() - began, LONGEST_PAUSE))
-            self._stay()
+            self.stay()
 
     def _may(self, proposal: Proposal) -> bool:
         """Ask who can forbid a removal."""
@@ -542,9 +546,11 @@ class _Walk:
             version.tags,
             version.delete_marker,
             latest=not newer,
-            since=newer[0][1] if newer else 0,
+            # A replica is as old as its source, and a clock may have been set back.
+            since=max(version.modified, newer[0][1]) if newer else 0,
             newer=len(newer) - 1,
             alone=not newer and not rows.has_older(c, bucket.id, key, version.seq),
+            unreplicated=is_unreplicated(version.replication),
         )
         state = versions.state_for_write(c, bucket, self._backing.profile)
         decision = self._decide(rules, facts, state.versioning)
@@ -565,6 +571,10 @@ class _Walk:
             found.spared += 1
             return
         version, state, decision = judged
+        if decision.action is not proposal.decision.action:
+            # Another rule counts by now, and nobody was asked about what it wants.
+            found.spared += 1
+            return
         if decision.action is Action.TRANSITION:
             if self._lies_elsewhere(version, decision.storage_class):
                 moving.append((proposal, version))
@@ -617,6 +627,10 @@ class _Walk:
             moved = self._index.write(lambda c: self._point(c, proposal, version, content, parts))
         except Stopped:
             pass
+        except _Overtaken:
+            for blob in copied:
+                backing.delete_blob(name, blob)
+            raise
         except Exception as error:
             # Bytes that were removed meanwhile are no failure.
             if self._is_there(version):
@@ -652,7 +666,7 @@ class _Walk:
     def _copies(
         self, version: ObjectVersion, name: str, copied: list[str]
     ) -> tuple[Content, list[Part], int]:
-        storages, stop = self._backing.storages, self._run.stop
+        storages, stop = self._backing.storages, _Staying(self._run.stop, self.stay)
         target = storages[name]
         content = version.content
         assert content is not None
@@ -669,7 +683,7 @@ class _Walk:
                 checksum=None if content.sealing else version.checksum,
                 stop=stop,
             )
-            self._stay()
+            self.stay()
             return fresh, [], size
         parts: list[Part] = []
         size = 0
@@ -690,7 +704,7 @@ class _Walk:
                     stop=stop,
                 )
                 parts.append(replace(part, storage=name, blob=blob))
-                self._stay()
+                self.stay()
             after = page[-1].number
         if len(parts) != content.parts:
             raise OSError("its parts were removed meanwhile")
@@ -745,7 +759,7 @@ class _Walk:
             if len(page) < PAGE:
                 return True
             after = page[-1][:2]
-            self._stay()
+            self.stay()
         return False
 
     def _is_old(self, rules: Lifecycle, key: bytes, started: int) -> bool:
@@ -772,6 +786,19 @@ class _Walk:
 
 class _Overtaken(Exception):
     """Another holds the bucket by now."""
+
+
+class _Staying(threading.Event):
+    """A run's ``stop`` that is looked at again and again, so that the bucket is held meanwhile."""
+
+    def __init__(self, stop: threading.Event, stay: Callable[[], None]) -> None:
+        super().__init__()
+        self._of_run = stop
+        self._stay = stay
+
+    def is_set(self) -> bool:
+        self._stay()
+        return self._of_run.is_set()
 
 
 def _ranges(rules: Lifecycle) -> list[tuple[bytes, bytes | None]]:

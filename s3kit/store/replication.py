@@ -24,6 +24,7 @@ from ..errors import AccessDenied
 from ..errors import NoSuchBucket
 from ..errors import S3Error
 from ..index import buckets as bucket_rows
+from ..index import object_annotations as annotation_rows
 from ..index import objects as object_rows
 from ..index import settings as setting_rows
 from ..index import uploads as upload_rows
@@ -54,6 +55,7 @@ from .events import emit_object
 from .outbox import Outbox
 from .remote import RemoteBucket
 from .remote import RemoteError
+from .retention import check_unprotected
 
 logger = logging.getLogger("s3kit.store")
 
@@ -75,6 +77,7 @@ _CHANGES: Final = (
     "s3:ObjectAcl:",
     "s3:ObjectRetention:",
     "s3:ObjectLegalHold:",
+    "s3:ObjectAnnotation:",
 )
 _REASONS: Final = {
     "DstBucketNotFound": "the destination bucket is not there",
@@ -418,7 +421,10 @@ class Replication:
                 ownership.read_ownership(stored) is ObjectOwnership.BUCKET_OWNER_ENFORCED
             ):
                 replica = replace(replica, owner=target.account, acl=None)
-        versions.add_replica(c, replica, new_content=copied.new)
+        seq = versions.add_replica(c, state, replica, self._backing.now(), new_content=copied.new)
+        if not replica.delete_marker:
+            # They are sealed, if at all, under the object's keys, which the replica has too.
+            annotation_rows.copy(c, now.seq, seq)
         if copied.parts:
             assert copied.content is not None
             upload_rows.copy_parts(c, copied.content.id, copied.parts)
@@ -436,8 +442,18 @@ class Replication:
         elif name.startswith("s3:ObjectAcl:"):
             if not rule.owner_override:
                 object_rows.set_acl(c, there.seq, now.acl)
+        elif name.startswith("s3:ObjectAnnotation:"):
+            try:
+                # As its source was asked, but for who may go past GOVERNANCE: that was asked there.
+                check_unprotected(there.lock, self._backing.now(), bypass=True)
+                may_lose = True
+            except AccessDenied:
+                may_lose = False
+            annotation_rows.follow(c, now.seq, there.seq, may_lose=may_lose)
+        elif name.startswith("s3:ObjectLegalHold:"):
+            versions.follow_legal_hold(c, there, now.lock)
         else:
-            versions.follow_lock(c, there, now.lock, self._backing.now())
+            versions.follow_retention(c, there, now.lock, self._backing.now())
 
     # -- the bytes
 
@@ -636,6 +652,11 @@ def pending(destinations: int) -> str:
 def shown(status: str) -> str:
     """S3's word for a status."""
     return status.partition(":")[0]
+
+
+def is_unreplicated(status: str) -> bool:
+    """Whether a version waits for a copy of it, or one could not be made."""
+    return shown(status) in (PENDING, FAILED)
 
 
 def _slots(status: str) -> tuple[str, str]:

@@ -148,14 +148,10 @@ class Restoring:
         def work(c: Connection) -> ObjectVersion | None:
             found = None
             if bucket is not None:
-                try:
-                    object_rows.lock_current(c, bucket.id, restored.key)
-                except NoSuchBucket:
-                    pass
-                else:
-                    found = object_rows.get_version(
-                        c, bucket.id, restored.key, restored.version_id, inline=False
-                    )
+                object_rows.lock_current(c, bucket.id, restored.key)
+                found = object_rows.get_version(
+                    c, bucket.id, restored.key, restored.version_id, inline=False
+                )
             if found is None or found.seq != restored.seq or not found.restored_until:
                 rows.forget_restore(c, restored.seq)
                 return None
@@ -169,7 +165,11 @@ class Restoring:
             backing.outbox.record(c, OVER, bucket, found, FROM_PYTHON, present)
             return found
 
-        found = backing.index.write(work)
+        try:
+            found = backing.index.write(work)
+        except NoSuchBucket:
+            # After that, PostgreSQL does nothing more in this transaction.
+            found = backing.index.write(lambda c: rows.forget_restore(c, restored.seq))
         if found is None or bucket is None:
             return 0
         emit_object(object_restored, OVER, bucket, found, FROM_PYTHON)

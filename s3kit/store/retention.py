@@ -125,12 +125,16 @@ def changed(lock: ObjectLock, wanted: Retention, now: int, *, bypass: bool = Fal
 def not_weaker(lock: ObjectLock, wanted: ObjectLock, now: int) -> ObjectLock:
     """``wanted``, but for what a COMPLIANCE that is in force forbids; for replicas.
 
-    An event hold may be released, for a retention at least as long.
+    An event hold may be released, for a retention at least as long. One that the source never had
+    is the replica's own, and stays.
     """
     if lock.mode != COMPLIANCE or not is_retained(lock, now):
         return wanted
     if wanted.mode != COMPLIANCE:
         return replace(lock, legal_hold=wanted.legal_hold)
+    if lock.event_hold and wanted.event_hold is None:
+        until = max(wanted.retain_until, lock.retain_until)
+        return replace(lock, retain_until=until, legal_hold=wanted.legal_hold)
     return replace(wanted, retain_until=max(wanted.retain_until, retained_until(lock, now)))
 
 

@@ -81,7 +81,11 @@ def add_version(
     versioning = state.versioning
     if not version.delete_marker:
         if state.object_lock:
-            version = _with_default(c, state, version, current)
+            created = version.modified
+            if current is not None:
+                # A clock that was set back since then shortens no retention.
+                created = max(created, current.modified)
+            version = _with_default(c, state, version, created)
         elif version.lock != NO_LOCK:
             raise InvalidRequest(NOT_LOCKABLE)
     if versioning is Versioning.ENABLED:
@@ -103,17 +107,13 @@ def add_version(
 
 
 def _with_default(
-    c: Connection, state: State, version: ObjectVersion, current: ObjectVersion | None
+    c: Connection, state: State, version: ObjectVersion, created: int
 ) -> ObjectVersion:
     if version.lock.mode or not state.present & Setting.OBJECT_LOCK:
         return version
     document = setting_rows.get(c, version.bucket_id, retention.SETTING)
     if document is None:
         return version
-    created = version.modified
-    if current is not None:
-        # A clock that was set back since then shortens no retention.
-        created = max(created, current.modified)
     rule = retention.read_default(document)
     return replace(version, lock=rule.applied(version.lock, created))
 
@@ -144,12 +144,19 @@ def remove_version(
     return named
 
 
-def add_replica(c: Connection, replica: ObjectVersion, *, new_content: bool) -> None:
+def add_replica(
+    c: Connection, state: State, replica: ObjectVersion, now: int, *, new_content: bool
+) -> int:
     """Store a copy of another bucket's version under the id, and with the lock, of that one.
 
-    It replaces nothing, and the rule of its own bucket is not for it.
+    It replaces nothing. The rule of its own bucket is for what brings no retention, from now on.
+    Source: Amazon S3 User Guide, "What does Amazon S3 replicate?".
+
+    :returns: its ``seq``.
     """
-    object_rows.put_version(c, replica, replaces=None, new_content=new_content)
+    if state.object_lock and not replica.delete_marker:
+        replica = _with_default(c, state, replica, max(now, replica.modified))
+    return object_rows.put_version(c, replica, replaces=None, new_content=new_content)
 
 
 def set_lock(c: Connection, version: ObjectVersion, lock: ObjectLock) -> ObjectVersion:
@@ -158,6 +165,14 @@ def set_lock(c: Connection, version: ObjectVersion, lock: ObjectLock) -> ObjectV
     return replace(version, lock=lock)
 
 
-def follow_lock(c: Connection, replica: ObjectVersion, lock: ObjectLock, now: int) -> ObjectVersion:
-    """Give a replica the lock that its source has, as far as its own COMPLIANCE allows it."""
-    return set_lock(c, replica, retention.not_weaker(replica.lock, lock, now))
+def follow_retention(
+    c: Connection, replica: ObjectVersion, lock: ObjectLock, now: int
+) -> ObjectVersion:
+    """Give a replica its source's retention, as far as its own COMPLIANCE allows it."""
+    wanted = replace(lock, legal_hold=replica.lock.legal_hold)
+    return set_lock(c, replica, retention.not_weaker(replica.lock, wanted, now))
+
+
+def follow_legal_hold(c: Connection, replica: ObjectVersion, lock: ObjectLock) -> ObjectVersion:
+    """Give a replica its source's legal hold, or end it; its retention stays."""
+    return set_lock(c, replica, replace(replica.lock, legal_hold=lock.legal_hold))

@@ -63,6 +63,7 @@ class Facts:
     :param since: milliseconds; when the next newer version made it noncurrent.
     :param newer: how many newer noncurrent versions its key has.
     :param alone: its key has no other version.
+    :param unreplicated: it waits to be replicated, or could not be.
     """
 
     key: bytes
@@ -75,6 +76,7 @@ class Facts:
     since: int = 0
     newer: int = 0
     alone: bool = False
+    unreplicated: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,13 +168,17 @@ class Lifecycle:
     ) -> Decision | None:
         """What is to be done with a version by now; None for nothing.
 
-        Going for good comes before a transition, and that before a delete marker.
+        Going for good comes before a transition, and that before a delete marker. Nothing happens
+        to what is not replicated yet. Source: Amazon S3 User Guide, "How S3 Lifecycle interacts
+        with other bucket configurations".
 
         :param now: milliseconds.
         :param versioned: the bucket has or had versioning.
         :param day: milliseconds of a day.
         :param small: bytes below which an object is small.
         """
+        if facts.unreplicated:
+            return None
         marked: Decision | None = None
         moved: Decision | None = None
         for rule in self.rules:

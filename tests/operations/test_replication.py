@@ -27,6 +27,9 @@ from s3kit.store.relay import Outcome
 from s3kit.store.replication import TARGET
 from s3kit.store.replication import settled
 from s3kit.store.replication import shown
+from s3kit.store.retention import DefaultRetention
+from s3kit.wire.headers import iso8601
+from s3kit.wire.locks import read_instant
 from tests.client import Client
 from tests.endpoint import OTHER_ID
 from tests.endpoint import OWNER_ID
@@ -527,7 +530,8 @@ def test_a_lock_goes_with_its_version_and_compliance_is_never_shortened(
             assert version is not None
             object_rows.set_lock(c, seq, lock)
             present = bucket_rows.get_state(c, source.id).present
-            store.outbox.record(c, "s3:ObjectRetention:Put", source, version, FROM_PYTHON, present)
+            name = "s3:ObjectLegalHold:Put" if lock.legal_hold else "s3:ObjectRetention:Put"
+            store.outbox.record(c, name, source, version, FROM_PYTHON, present)
 
         store.index.write(work)
         store.outbox.deliver()
@@ -535,7 +539,7 @@ def test_a_lock_goes_with_its_version_and_compliance_is_never_shortened(
     assert [(lock.mode, lock.retain_until, bool(lock.legal_hold)) for lock in seen] == [
         ("COMPLIANCE", until, False),
         ("COMPLIANCE", until, True),
-        ("COMPLIANCE", until + 1000, False),
+        ("COMPLIANCE", until + 1000, True),
     ]
     # Where nothing can be locked, nothing that is locked is copied.
     plain = versioned(s3, "plain")
@@ -586,6 +590,111 @@ def test_locks_that_clients_set_go_along_but_not_out_of_compliance(app: S3App, s
     pair.deliver()
     assert shown_lock()[:2] == ["COMPLIANCE", "2040-01-01"]
     assert s3.delete(f"{target}/k", f"versionId={version}", **past).code == "AccessDenied"
+
+
+def vaults(app: S3App, s3: Client) -> Pair:
+    """Two buckets with Object Lock, the first replicated to the second."""
+    source, target = f"/{fresh_name('locked')}", f"/{fresh_name('locked')}"
+    for bucket in (source, target):
+        assert s3.put(bucket, x_amz_bucket_object_lock_enabled="true").status == 200
+    pair = Pair(app, s3, source, target)
+    pair.rules(rule(target))
+    return pair
+
+
+def test_the_rule_of_a_vault_holds_replicas_that_bring_no_retention(app: S3App, s3: Client) -> None:
+    """A copy that nobody can remove is what such a bucket is for."""
+    pair = vaults(app, s3)
+    default = DefaultRetention("COMPLIANCE", days=30)
+    app.store.locks.configure(app.store.buckets.get(pair.target[1:]), default)
+    md5 = base64.b64encode(hashlib.md5(b"x", usedforsecurity=False).digest()).decode()
+    held = s3.put(f"{pair.source}/k", b"x", Content_MD5=md5, x_amz_object_lock_legal_hold="ON")
+    version = held.headers["x-amz-version-id"]
+    until = iso8601(int(time.time() + 90 * 86_400) * 1000)
+    own = {
+        "x_amz_object_lock_mode": "GOVERNANCE",
+        "x_amz_object_lock_retain_until_date": until,
+    }
+    assert s3.put(f"{pair.source}/own", b"x", Content_MD5=md5, **own).status == 200
+    pair.deliver()
+    replica = s3.head(f"{pair.target}/k").headers
+    assert replica["x-amz-object-lock-mode"] == "COMPLIANCE"
+    assert replica["x-amz-object-lock-legal-hold"] == "ON"
+    days = read_instant(replica["x-amz-object-lock-retain-until-date"])
+    assert days is not None
+    assert abs(days / 1000 - time.time() - 30 * 86_400) < 600
+    assert s3.head(f"{pair.target}/own").headers["x-amz-object-lock-mode"] == "GOVERNANCE"
+    # It is the replica's own: what ends at the source takes nothing of it away.
+    app.store.locks.set_legal_hold(app.store.buckets.get(pair.source[1:]), b"k", version, on=False)
+    pair.deliver()
+    replica = s3.head(f"{pair.target}/k").headers
+    assert replica["x-amz-object-lock-mode"] == "COMPLIANCE"
+    assert replica["x-amz-object-lock-legal-hold"] == "OFF"
+    past = {"x_amz_bypass_governance_retention": "true"}
+    assert s3.delete(f"{pair.target}/k", f"versionId={version}", **past).code == "AccessDenied"
+
+
+def test_a_legal_hold_upon_a_replica_outlasts_a_retention_of_its_source(
+    app: S3App, s3: Client
+) -> None:
+    pair = vaults(app, s3)
+    version = s3.put(f"{pair.source}/k", b"x").headers["x-amz-version-id"]
+    pair.deliver()
+    assert put_lock(s3, f"{pair.target}/k", "legal-hold", "<Status>ON</Status>").status == 200
+    inner = "<Mode>GOVERNANCE</Mode><RetainUntilDate>2050-01-01T00:00:00Z</RetainUntilDate>"
+    assert put_lock(s3, f"{pair.source}/k", "retention", inner).status == 200
+    pair.deliver()
+    headers = s3.head(f"{pair.target}/k").headers
+    assert headers["x-amz-object-lock-mode"] == "GOVERNANCE"
+    assert headers["x-amz-object-lock-legal-hold"] == "ON"
+    past = {"x_amz_bypass_governance_retention": "true"}
+    assert s3.delete(f"{pair.target}/k", f"versionId={version}", **past).code == "AccessDenied"
+
+
+def annotate(s3: Client, path: str, name: str, text: bytes) -> None:
+    assert s3.put(path, text, f"annotation&annotationName={name}").status == 200
+
+
+def annotations_of(s3: Client, path: str) -> dict[str, bytes]:
+    names = s3.get(path, "annotation").texts(".//AnnotationName")
+    return {name: s3.get(path, f"annotation&annotationName={name}").body for name in names}
+
+
+def test_annotations_go_with_their_version_and_follow_it(pair: Pair) -> None:
+    s3 = pair.s3
+    for key, sealed in (("plain", {}), ("sealed", {"x_amz_server_side_encryption": "AES256"})):
+        source, target = f"{pair.source}/{key}", f"{pair.target}/{key}"
+        assert s3.put(source, b"x" * 100_000, **sealed).status == 200
+        annotate(s3, source, "first", b"one")
+        annotate(s3, source, "second", b"two")
+        pair.deliver()
+        assert annotations_of(s3, target) == {"first": b"one", "second": b"two"}
+        annotate(s3, source, "first", b"1")
+        annotate(s3, source, "third", b"three")
+        assert s3.delete(source, "annotation&annotationName=second").status == 204
+        pair.deliver()
+        assert annotations_of(s3, target) == {"first": b"1", "third": b"three"}
+        assert pair.status(key) == "COMPLETED"
+    # What is the replica's own is nobody's else.
+    annotate(s3, f"{pair.target}/plain", "mine", b"m")
+    pair.deliver()
+    assert "mine" not in annotations_of(s3, f"{pair.source}/plain")
+
+
+def test_a_locked_replica_loses_no_annotation_to_its_source(app: S3App, s3: Client) -> None:
+    pair = vaults(app, s3)
+    default = DefaultRetention("COMPLIANCE", days=30)
+    app.store.locks.configure(app.store.buckets.get(pair.target[1:]), default)
+    source, target = f"{pair.source}/k", f"{pair.target}/k"
+    assert s3.put(source, b"x").status == 200
+    annotate(s3, source, "first", b"one")
+    annotate(s3, source, "second", b"two")
+    pair.deliver()
+    annotate(s3, source, "first", b"1")
+    annotate(s3, source, "third", b"three")
+    assert s3.delete(source, "annotation&annotationName=second").status == 204
+    pair.deliver()
+    assert annotations_of(s3, target) == {"first": b"one", "second": b"two", "third": b"three"}
 
 
 # -- what does not work

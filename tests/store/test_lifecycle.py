@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from dataclasses import field
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -16,7 +18,10 @@ from hypothesis import settings
 from hypothesis import strategies as st
 
 from s3kit.blobs.memory import MemoryBlobStore
+from s3kit.index import buckets as bucket_rows
 from s3kit.index import leases
+from s3kit.index import lifecycle as lifecycle_rows
+from s3kit.index import objects as object_rows
 from s3kit.index.schema import create_schema
 from s3kit.index.session import Index
 from s3kit.model import NO_LOCK
@@ -553,6 +558,105 @@ def test_what_is_locked_stays_until_its_time_is_over(world: World) -> None:
     assert [row[0] for row in world.versions(bucket)] == [b"held", b"held"]
 
 
+def test_what_is_not_replicated_yet_stays(world: World) -> None:
+    """Else what could not be copied anywhere would be lost with its only copy."""
+    index = world.store.index
+    bucket = world.bucket(Versioning.ENABLED)
+    world.rules(bucket, ANY + replaced(1) + transition(1, "GLACIER"), ANY + AFTER_ONE)
+    for status in ("COMPLETED", "FAILED", "FAILED:CF", "PENDING", "PENDING:CP"):
+        for body in (b"old", b"new" * 9):
+            world.put(bucket, status.encode(), body)
+            seq = world.store.objects.get(bucket, status.encode()).seq
+            index.write(lambda c, s=seq, w=status: object_rows.set_replication(c, s, w))  # type: ignore[misc]
+    world.clock.now += 3 * DAY
+    report = world.run()
+    assert (report.removed, report.transitioned, report.failed) == (1, 1, 0)
+    rows = world.versions(bucket)
+    assert len(rows) == 9
+    assert [row[0] for row in rows if row[3] != "STANDARD"] == [b"COMPLETED"]
+
+
+def test_what_waits_to_be_replicated_since_it_was_seen_is_spared(
+    fast: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bucket = fast.bucket(Versioning.ENABLED)
+    fast.rules(bucket, ANY + replaced(1))
+    fast.put(bucket, b"key")
+    seq = fast.store.objects.get(bucket, b"key").seq
+    fast.put(bucket, b"key")
+    fast.clock.now += 3 * DAY
+    commit = lifecycle._Walk._commit
+
+    def late(self: Any, proposals: list[Any]) -> None:
+        fast.store.index.write(lambda c: object_rows.set_replication(c, seq, "PENDING"))
+        commit(self, proposals)
+
+    monkeypatch.setattr(lifecycle._Walk, "_commit", late)
+    report = fast.run()
+    assert (report.removed, report.spared) == (0, 1)
+
+
+def test_nothing_goes_unasked_where_a_rule_is_changed_meanwhile(
+    fast: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was to be moved, which nobody is asked about, and by the new rule it is to go."""
+    bucket = fast.bucket()
+    fast.rules(bucket, ANY + transition(1, "GLACIER_IR"))
+    fast.put(bucket, b"key")
+    fast.clock.now += 3 * DAY
+    commit = lifecycle._Walk._commit
+
+    def late(self: Any, proposals: list[Any]) -> None:
+        fast.rules(bucket, ANY + AFTER_ONE)
+        commit(self, proposals)
+
+    def forbid(sender: str, event: Event) -> None:
+        raise Veto("no")
+
+    monkeypatch.setattr(lifecycle._Walk, "_commit", late)
+    with before_object_removed.connected_to(forbid):
+        report = fast.run()
+    assert (report.removed, report.spared) == (0, 1)
+    assert fast.store.objects.get(bucket, b"key").storage_class == "STANDARD"
+
+
+def test_what_was_replaced_by_something_older_than_itself_has_its_days(fast: World) -> None:
+    """By a replica, which has its source's date, or after a clock was set back."""
+    bucket = fast.bucket(Versioning.ENABLED)
+    fast.rules(bucket, ANY + replaced(30))
+    began = fast.clock.now
+    fast.clock.now = began + 40 * DAY
+    mine = fast.put(bucket, b"key", b"mine").version_id
+    fast.clock.now = began
+    fast.put(bucket, b"key", b"older")
+    fast.clock.now = began + 50 * DAY
+    assert fast.run().removed == 0
+    assert fast.store.objects.get(bucket, b"key", mine).inline == b"mine"
+    fast.clock.now = began + 72 * DAY
+    assert fast.run().removed == 1
+
+
+def test_a_restore_whose_bucket_goes_at_that_moment_is_forgotten(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bucket = world.bucket()
+    world.put(bucket, b"key", storage_class="GLACIER")
+    world.store.restoring.restore(bucket, world.store.objects.get(bucket, b"key"), 1)
+    world.clock.now += 9 * DAY
+    get = bucket_rows.get
+
+    def late(c: Any, name: str) -> Bucket | None:
+        found = get(c, name)
+        monkeypatch.undo()
+        world.store.objects.delete(bucket, b"key")
+        world.store.buckets.delete(bucket)
+        return found
+
+    monkeypatch.setattr(bucket_rows, "get", late)
+    assert world.store.restoring.archive_again() == 0
+    assert world.store.index.read(lambda c: lifecycle_rows.restores_over(c, 2**53, 9)) == []
+
+
 # Pages, places and neighbours
 
 
@@ -591,7 +695,7 @@ def test_a_bucket_that_another_holds_is_left_to_it(
     fast.clock.now += 3 * DAY
     index, name = fast.store.index, f"lifecycle/{bucket.id}"
     now = lifecycle._wall_clock()
-    assert index.write(lambda c: leases.take(c, name, "another", now, now + 60_000))
+    assert index.write(lambda c: leases.take(c, name, "another", now, now + 60_000, 60_000))
     report = fast.run()
     assert (report.held, report.removed) == (1, 0)
     monkeypatch.setattr(lifecycle, "_wall_clock", lambda: now + 61_000)
@@ -601,6 +705,67 @@ def test_a_bucket_that_another_holds_is_left_to_it(
     # Done a moment ago: nobody need look again.
     fast.put(bucket, b"key")
     assert fast.store.lifecycle.run(since=now).looked == 0
+
+
+def test_a_host_clock_that_was_ahead_holds_nobody_up(
+    fast: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither the lease of one who died then, nor that it was finished then, counts for long."""
+    bucket = fast.bucket()
+    fast.rules(bucket, ANY + AFTER_ONE)
+    fast.put(bucket, b"key")
+    fast.clock.now += 3 * DAY
+    index, name = fast.store.index, f"lifecycle/{bucket.id}"
+    now = lifecycle._wall_clock()
+    ahead = now + 365 * DAY
+    assert index.write(lambda c: leases.take(c, name, "another", ahead, ahead + 60_000, 60_000))
+    report = fast.run()
+    assert (report.held, report.removed) == (0, 1)
+    fast.put(bucket, b"key")
+    fast.clock.now += 3 * DAY
+    monkeypatch.setattr(lifecycle, "_wall_clock", lambda: ahead)
+    fast.run()
+    monkeypatch.undo()
+    fast.put(bucket, b"key")
+    fast.clock.now += 3 * DAY
+    report = fast.store.lifecycle.run(since=now - DAY)
+    assert (report.held, report.removed) == (0, 1)
+
+
+@pytest.mark.parametrize("looked_at", [True, False])
+def test_a_bucket_is_held_through_a_long_copy_or_left_to_who_has_taken_it(
+    fast: World, monkeypatch: pytest.MonkeyPatch, looked_at: bool
+) -> None:
+    """Else each of two janitors would throw away what it has copied for the other."""
+    bucket = fast.bucket()
+    fast.rules(bucket, ANY + transition(1, "GLACIER"))
+    fast.put(bucket, b"key", b"x" * 100)
+    fast.clock.now += 3 * DAY
+    index, name = fast.store.index, f"lifecycle/{bucket.id}"
+    began = time.time()
+    passed = 0.0
+    clock = SimpleNamespace(time=lambda: began + passed, monotonic=lambda: began + passed)
+    cold = fast.store.storages["cold"]
+    before = {blob for blob, _ in cold.sweep()}
+    taken: list[bool] = []
+
+    def slowly(*arguments: Any, stop: threading.Event, **options: Any) -> int:
+        nonlocal passed
+        passed += 50
+        if looked_at:
+            assert not stop.is_set()
+        passed += 50
+        now = int((began + passed) * 1000)
+        lease = index.write(lambda c: leases.take(c, name, "another", now, now + 60_000, 60_000))
+        taken.append(lease is not None)
+        return copy_blob(*arguments, stop=stop, **options)
+
+    monkeypatch.setattr(lifecycle, "time", clock)
+    monkeypatch.setattr(lifecycle, "copy_blob", slowly)
+    report = fast.run()
+    assert taken == [not looked_at]
+    assert (report.transitioned, report.held, report.failed) == (looked_at, not looked_at, 0)
+    assert len({blob for blob, _ in cold.sweep()} - before) == looked_at
 
 
 # Against a model

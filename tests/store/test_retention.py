@@ -214,6 +214,9 @@ def test_a_replica_follows_its_source_but_not_out_of_compliance() -> None:
     assert not_weaker(fixed, longer, NOW) == longer
     released = ObjectLock(COMPLIANCE, NOW + 1, None, False)
     assert not_weaker(held, released, NOW) == ObjectLock(COMPLIANCE, NOW + 30 * DAY, None, False)
+    dated = ObjectLock(COMPLIANCE, NOW + 99 * DAY)
+    both = ObjectLock(COMPLIANCE, NOW + 99 * DAY, None, True, 30)
+    assert not_weaker(held, dated, NOW) == both
     for lock in (ObjectLock(COMPLIANCE, NOW), ObjectLock(GOVERNANCE, NOW + 10), NO_LOCK):
         assert not_weaker(lock, NO_LOCK, NOW) == NO_LOCK
 
