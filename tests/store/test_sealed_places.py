@@ -20,6 +20,7 @@ from s3kit.store.master_keys import MasterKeys
 from s3kit.store.master_keys import UnusableKey
 from s3kit.store.master_keys import id_of
 from s3kit.store.master_keys import read_file
+from s3kit.wire import checksums
 from s3kit.wire.checksums import BodyReader
 from s3kit.wire.encryption import Wanted
 from tests.client import Client
@@ -154,6 +155,25 @@ def test_sealed_blobs_move_to_another_storage_as_they_are(filled: tuple[S3App, P
     assert blobs_of(folder) == []
     assert_readable(app)
     assert list(app.store.scrub().run()) == []
+
+
+def test_sealed_blobs_are_whole_by_whatever_checksum_they_have(tmp_path: Path) -> None:
+    """Also by SHA-256, which is of the plaintext, beside the one of what passes."""
+    app = make_app("file", tmp_path, inline_threshold=1000)
+    s3 = Client(app, OWNER)
+    put(s3, "/bucket", b"")
+    known = [each for each in checksums.ALGORITHMS if checksums.available(each)]
+    for name in known:
+        value = checksums.encode(checksums.digest_of(name, LARGE))
+        put(s3, f"/bucket/{name}", LARGE, {**S3, f"x-amz-checksum-{name.lower()}": value})
+    place = open_place(str(tmp_path / "backup"), {})
+    result = app.store.backup(place).run()
+    assert (result.damaged, result.blobs) == (0, len(known))
+    place.close()
+    migration = app.store.migrate("default", "far")
+    migration.run()
+    assert (migration.failures, migration.moved) == ([], len(known))
+    app.close()
 
 
 def test_what_was_changed_does_not_move(filled: tuple[S3App, Path]) -> None:
