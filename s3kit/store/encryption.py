@@ -348,6 +348,19 @@ class Encryptions:
         keys = (*wrapped.keys[:-1], again)
         return replace(encryption, key=str(replace(wrapped, keys=keys)), master=master)
 
+    def newest(self, encryption: Encryption) -> Encryption:
+        """What a row is to say that is about to be stored: wrapped by the key that is first by now.
+
+        A body may have taken hours to come, or its source been read before the key was made.
+        """
+        if self.masters is None:
+            return encryption
+        try:
+            return self.rewrap(encryption) or encryption
+        except SealBroken:
+            # It is no more broken than what it was copied from.
+            return encryption
+
 
 def has_md5(encryption: Encryption | None) -> bool:
     """Whether the ETag of what is sealed so is the MD5 of its plaintext, as AWS has it."""

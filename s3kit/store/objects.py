@@ -218,9 +218,7 @@ class Objects:
         else:
             md5 = has_md5(sealing.encryption)
             stored = backing.receive(storage, body, seal=sealing.seal, md5=md5)
-            # By the master key that is first now: a body may have taken hours to come.
-            encryption = backing.encryptions.rewrap(sealing.encryption) or sealing.encryption
-            attributes = replace(attributes, encryption=encryption)
+            attributes = replace(attributes, encryption=sealing.encryption)
         return self.commit(
             bucket, key, stored, attributes, conditions=conditions, origin=origin, event=event
         )
@@ -244,6 +242,9 @@ class Objects:
             never discarded here. ``parts`` is then how many parts they have.
         :raises ContentGone: what was to be shared was released meanwhile.
         """
+        encryption = attributes.encryption
+        if encryption is not None:
+            encryption = self._backing.encryptions.newest(encryption)
         version = ObjectVersion(
             bucket_id=bucket.id,
             key=key,
@@ -260,7 +261,7 @@ class Objects:
             inline=stored.inline,
             content=stored.content,
             lock=attributes.lock,
-            encryption=attributes.encryption,
+            encryption=encryption,
         )
         replaced = False
 
