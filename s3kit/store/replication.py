@@ -323,6 +323,8 @@ class Replication:
                 lambda c: object_rows.get_version(c, target.id, key, version_id, inline=False)
             )
             if there is None:
+                if self._backing.encryptions.is_blocked(target, version.encryption):
+                    raise Refused("DstPutObjectNotPermitted")
                 wanted = self._replica(version, target, rule)
                 ask(wanted, target, task.origin)
                 copied = self._bytes_for(wanted, target, self._sealing(wanted, target))

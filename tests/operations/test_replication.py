@@ -399,6 +399,29 @@ def test_what_is_not_encrypted_becomes_so_as_the_destinations_default_says(
     assert [name for name in found if name.startswith(f"{pair.target[1:]}/")] == []
 
 
+def test_a_bucket_that_refuses_customers_keys_takes_no_such_replica(pair: Pair) -> None:
+    """Source: Amazon S3 User Guide, "Blocking or unblocking SSE-C for a general purpose bucket"."""
+    default = (
+        "<ServerSideEncryptionConfiguration><Rule><BlockedEncryptionTypes><EncryptionType>SSE-C"
+        "</EncryptionType></BlockedEncryptionTypes></Rule></ServerSideEncryptionConfiguration>"
+    )
+    bucket = pair.app.store.buckets.get(pair.target[1:])
+    pair.app.store.buckets.put_setting(bucket, "encryption", default.encode())
+    key = b"a customer's own key of 32 bytes"
+    name = "x-amz-server-side-encryption-customer"
+    own = {
+        f"{name}-algorithm": "AES256",
+        f"{name}-key": base64.b64encode(key).decode(),
+        f"{name}-key-MD5": base64.b64encode(hashlib.md5(key).digest()).decode(),
+    }
+    path = f"{pair.source}/k"
+    assert pair.s3.request("PUT", path, "", own, b"1").status == 200
+    pair.deliver()
+    status = pair.s3.request("HEAD", path, "", own).headers["x-amz-replication-status"]
+    assert status == "FAILED"
+    assert pair.versions(pair.target) == []
+
+
 def test_what_is_under_a_kms_key_goes_only_where_asked(pair: Pair) -> None:
     name = "x-amz-server-side-encryption"
     headers = {name: "aws:kms", f"{name}-aws-kms-key-id": "first"}
