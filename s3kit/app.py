@@ -246,6 +246,7 @@ def remote_buckets(config: Config) -> dict[str, RemoteBucket]:
                 spec.get("session_token"),
             ),
             region=spec.get("region", "us-east-1"),
+            encrypts=spec.get("encryption", "source") == "source",
         )
         for arn, spec in config.replication_targets.items()
     }

@@ -139,7 +139,8 @@ class Config:
         before they are stored in its target bucket; at least 1.
     :param replication_targets: buckets at other S3 endpoints that replication rules may name:
         the ARN in the rule (``arn:aws:s3:::offsite``) to ``{"endpoint", "bucket", "access_key",
-        "secret_key"}`` and, if wanted, ``region`` and ``session_token``.
+        "secret_key"}`` and, if wanted, ``region`` and ``session_token``; ``encryption`` is
+        ``source`` (encrypted there as here, or refused) or ``destination`` (its own matter).
     :param plugins: modules imported at start, e.g. to connect signal receivers.
     :param outbox: who may miss no event of any bucket: ``module:function``, called as a signal's
         receiver is, or the name of a blinker signal.
@@ -522,6 +523,7 @@ def _check_target(where: str, target: Any) -> None:
 
 
 _TARGET_NEEDS = ("endpoint", "bucket", "access_key", "secret_key")
+_TARGET_TAKES = ("region", "session_token", "encryption")
 
 
 def _check_replication_targets(targets: Mapping[str, Any]) -> None:
@@ -529,11 +531,13 @@ def _check_replication_targets(targets: Mapping[str, Any]) -> None:
         where = f'replication_targets["{arn}"]'
         if not re.fullmatch(r"arn:aws[a-z-]{0,16}:s3:::[A-Za-z0-9._-]{3,200}", arn):
             raise ConfigError(f"{where} must be named by an ARN such as arn:aws:s3:::offsite.")
-        _check_names(where, spec, (*_TARGET_NEEDS, "region", "session_token"))
+        _check_names(where, spec, (*_TARGET_NEEDS, *_TARGET_TAKES))
         for name in _TARGET_NEEDS:
             if not spec.get(name) or not isinstance(spec[name], str):
                 raise ConfigError(f"{where} needs {name}, a text.")
         check_endpoint(f"{where}: endpoint", spec["endpoint"])
+        if spec.get("encryption", "source") not in ("source", "destination"):
+            raise ConfigError(f"{where}: encryption must be source or destination.")
 
 
 def _is_read_only(spec: StorageSpec) -> bool:

@@ -252,6 +252,7 @@ class ReplicationRule:
         found = BUCKET_ARN.fullmatch(destination.bucket)
         assert found is not None, "it was checked before it was stored"
         timed = destination.replication_time
+        encryption = destination.encryption_configuration
         return Rule(
             id=self.id or "",
             priority=self.priority or 0,
@@ -268,6 +269,7 @@ class ReplicationRule:
             or (markers is not None and markers.status is Status.ENABLED),
             changes_of_replicas=criteria is not None and is_on(criteria.replica_modifications),
             sealed=criteria is not None and is_on(criteria.sse_kms_encrypted_objects),
+            kms_key_id=(encryption and encryption.replica_kms_key_id) or "",
             threshold=MINUTES if is_on(timed) else 0,
         )
 

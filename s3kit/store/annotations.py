@@ -234,8 +234,10 @@ class Annotations:
         source: ObjectVersion,
         checksum_algorithm: str | None = None,
         wanted: Wanted | None = None,
-    ) -> Callable[[Connection, ObjectVersion, int], None]:
+    ) -> Callable[[ObjectVersion], Callable[[Connection, int], None]]:
         """What gives a copy of ``source`` its annotations, in the copy's own transaction.
+
+        Keys are asked for before that begins: their provider may be far away.
 
         :param checksum_algorithm: compute this checksum of each; None keeps what they have.
         :param wanted: how the copy is to be encrypted.
@@ -245,22 +247,26 @@ class Annotations:
             raise InvalidRequest(WITH_CUSTOMER_KEY)
         source_keys = self._keys(source.encryption)
 
-        def copy(c: Connection, target: ObjectVersion, seq: int) -> None:
-            if not annotation_rows.copy(c, source.seq, seq):
-                # Who has asked found some, so that the source was replaced meanwhile.
-                raise VersionChanged(source.key)
+        def prepare(target: ObjectVersion) -> Callable[[Connection, int], None]:
             keys = source_keys
+            as_they_are = checksum_algorithm is None
             if _key_of(target.encryption) != _key_of(source.encryption):
                 keys = self._keys(target.encryption)
-            elif checksum_algorithm is None:
-                return
-            after = ""
-            while page := annotation_rows.page(c, seq, "", after, _PAGE):
-                for annotation in page:
-                    self._change(c, seq, annotation.name, checksum_algorithm, source_keys, keys)
-                after = page[-1].name
+                as_they_are = False
 
-        return copy
+            def copy(c: Connection, seq: int) -> None:
+                if not annotation_rows.copy(c, source.seq, seq):
+                    # Who has asked found some, so that the source was replaced meanwhile.
+                    raise VersionChanged(source.key)
+                after = ""
+                while not as_they_are and (page := annotation_rows.page(c, seq, "", after, _PAGE)):
+                    for annotation in page:
+                        self._change(c, seq, annotation.name, checksum_algorithm, source_keys, keys)
+                    after = page[-1].name
+
+            return copy
+
+        return prepare
 
     def _change(
         self,

@@ -149,16 +149,27 @@ class Encryptions:
         :raises AccessDenied: the bucket refuses this kind.
         :raises InvalidRequest: NotImplemented: it is not configured.
         """
-        if bucket.present & Setting.ENCRYPTION and self._remembered is not None:
-            default = self._remembered(bucket, SETTING, read_default)
-            if default is not None:
-                if wanted is not None and wanted.algorithm in default.blocked:
-                    raise AccessDenied(BLOCKED)
-                wanted = wanted or default.wanted
+        default = self._default(bucket)
+        if default is not None:
+            if wanted is not None and wanted.algorithm in default.blocked:
+                raise AccessDenied(BLOCKED)
+            wanted = wanted or default.wanted
         wanted = wanted or self._always
         if wanted is not None:
             self.check(wanted)
         return wanted
+
+    def _default(self, bucket: Bucket) -> BucketDefault | None:
+        if not bucket.present & Setting.ENCRYPTION or self._remembered is None:
+            return None
+        return self._remembered(bucket, SETTING, read_default)
+
+    def is_blocked(self, bucket: Bucket, encryption: Encryption | None) -> bool:
+        """Whether a bucket refuses what is encrypted so."""
+        if encryption is None:
+            return False
+        default = self._default(bucket)
+        return default is not None and encryption.algorithm in default.blocked
 
     def sealing_for(self, bucket: Bucket, wanted: Wanted | None) -> Sealing | None:
         """The keys for a write into the bucket; None where nothing is to be encrypted.
@@ -347,6 +358,19 @@ class Encryptions:
         again = encrypt_once(derive(wrapping, wrapped.seal, _MASTER), key, wrapped.seal)
         keys = (*wrapped.keys[:-1], again)
         return replace(encryption, key=str(replace(wrapped, keys=keys)), master=master)
+
+    def newest(self, encryption: Encryption) -> Encryption:
+        """What a row is to say that is about to be stored: wrapped by the key that is first by now.
+
+        A body may have taken hours to come, or its source been read before the key was made.
+        """
+        if self.masters is None:
+            return encryption
+        try:
+            return self.rewrap(encryption) or encryption
+        except SealBroken:
+            # It is no more broken than what it was copied from.
+            return encryption
 
 
 def has_md5(encryption: Encryption | None) -> bool:

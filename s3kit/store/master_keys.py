@@ -70,7 +70,7 @@ class MasterKeys:
     :raises UnusableKey: there is none, or the file cannot be read.
     """
 
-    __slots__ = ("_by_id", "_given", "_lock", "_next", "_path", "_seen", "_wraps")
+    __slots__ = ("_by_id", "_given", "_lock", "_next", "_path", "_seen")
 
     def __init__(
         self,
@@ -83,7 +83,6 @@ class MasterKeys:
         self._next = 0.0
         self._seen: tuple[int, ...] | None = None
         self._by_id: dict[str, bytes] = {}
-        self._wraps = ""
         self._set(self._read())
         if not self._by_id:
             raise UnusableKey("there is no master key.")
@@ -102,13 +101,11 @@ class MasterKeys:
         for key in keys:
             by_id.setdefault(id_of(key), key)
         self._by_id = by_id
-        self._wraps = next(iter(by_id), "")
 
     def first(self) -> tuple[str, bytes]:
         """The key that wraps, with its id."""
         self._look()
-        by_id, wraps = self._by_id, self._wraps
-        return wraps, by_id[wraps]
+        return next(iter(self._by_id.items()))
 
     def find(self, key_id: str) -> bytes | None:
         """The key of that id, None if it is not among ours."""

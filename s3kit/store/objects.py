@@ -62,7 +62,8 @@ class VersionChanged(ContentGone):
 class Attributes:
     """What is stored beside an object's bytes. ``headers`` by lower-case name.
 
-    ``annotate`` is called in the object's transaction with what is stored and its ``seq``.
+    ``annotate`` is called with what is to be stored, and what it answers in the object's
+    transaction with its ``seq``.
     ``wanted`` is how the bytes are to be encrypted if not as the bucket does it by itself;
     ``encryption`` is how they are, and is set by the store.
     """
@@ -74,7 +75,7 @@ class Attributes:
     tags: tuple[tuple[str, str], ...] = ()
     lock: ObjectLock = NO_LOCK
     encryption: Encryption | None = None
-    annotate: Callable[[Connection, ObjectVersion, int], None] | None = None
+    annotate: Callable[[ObjectVersion], Callable[[Connection, int], None]] | None = None
     wanted: Wanted | None = None
 
 
@@ -218,9 +219,7 @@ class Objects:
         else:
             md5 = has_md5(sealing.encryption)
             stored = backing.receive(storage, body, seal=sealing.seal, md5=md5)
-            # By the master key that is first now: a body may have taken hours to come.
-            encryption = backing.encryptions.rewrap(sealing.encryption) or sealing.encryption
-            attributes = replace(attributes, encryption=encryption)
+            attributes = replace(attributes, encryption=sealing.encryption)
         return self.commit(
             bucket, key, stored, attributes, conditions=conditions, origin=origin, event=event
         )
@@ -244,6 +243,9 @@ class Objects:
             never discarded here. ``parts`` is then how many parts they have.
         :raises ContentGone: what was to be shared was released meanwhile.
         """
+        encryption = attributes.encryption
+        if encryption is not None:
+            encryption = self._backing.encryptions.newest(encryption)
         version = ObjectVersion(
             bucket_id=bucket.id,
             key=key,
@@ -260,7 +262,7 @@ class Objects:
             inline=stored.inline,
             content=stored.content,
             lock=attributes.lock,
-            encryption=attributes.encryption,
+            encryption=encryption,
         )
         replaced = False
 
@@ -271,21 +273,24 @@ class Objects:
                 check_write(conditions, facts(current))
             replaced = current is not None
             state = versions.state_for_write(c, bucket, self._backing.profile)
-            annotate = attributes.annotate
+            noting = annotate
             added = versions.add_version(
                 c,
                 state,
                 version,
                 current,
                 new_content=not shared,
-                meanwhile=None if annotate is None else lambda seq: annotate(c, version, seq),
+                meanwhile=None if noting is None else lambda seq: noting(c, seq),
             )
             self._backing.outbox.record(
                 c, event, bucket, added, origin, state.present, replaced=replaced
             )
             return added
 
+        annotate: Callable[[Connection, int], None] | None = None
         try:
+            if attributes.annotate is not None:
+                annotate = attributes.annotate(version)
             ask_object(before_object_created, event, bucket, version, origin)
         except BaseException:
             if not shared:

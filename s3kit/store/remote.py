@@ -16,10 +16,14 @@ from urllib.parse import urlencode
 from urllib.parse import urlsplit
 
 from ..auth.presigned import presign
+from ..model import Encryption
 from ..model import Key
 from ..model import ObjectLock
 from ..model import ObjectVersion
 from ..wire.address import aws_quote
+from ..wire.encryption import BUCKET_KEY
+from ..wire.encryption import KEY_ID
+from ..wire.encryption import SSE
 from ..wire.headers import sent_headers
 from ..wire.locks import write_lock_headers
 from ..wire.xml import escape
@@ -57,6 +61,18 @@ def lock_headers(lock: ObjectLock, now: int) -> list[tuple[str, str]]:
     )
 
 
+def encryption_headers(encryption: Encryption | None, kms_key_id: str) -> list[tuple[str, str]]:
+    """The headers that have a version encrypted elsewhere as it is here."""
+    if encryption is None:
+        return []
+    headers = [(SSE, encryption.algorithm)]
+    if encryption.kms_key_id and kms_key_id:
+        headers.append((KEY_ID, kms_key_id))
+    if encryption.bucket_key:
+        headers.append((BUCKET_KEY, "true"))
+    return headers
+
+
 @dataclass(frozen=True, slots=True)
 class RemoteBucket:
     """Where a bucket is, and the key that may write to it."""
@@ -66,6 +82,8 @@ class RemoteBucket:
     key: Key = field(repr=False)
     region: str = "us-east-1"
     largest: int = LARGEST
+    encrypts: bool = True
+    """What is encrypted here is asked to be so there; else that bucket's default decides."""
 
     def head(self, key: bytes) -> Newest:
         """What the key shows.
@@ -79,10 +97,20 @@ class RemoteBucket:
         return Newest(headers.get(MARK, ""), headers.get("x-amz-version-id", ""))
 
     def put(
-        self, key: bytes, version: ObjectVersion, storage_class: str, blocks: Iterable[bytes]
+        self,
+        key: bytes,
+        version: ObjectVersion,
+        storage_class: str,
+        blocks: Iterable[bytes],
+        *,
+        kms_key_id: str = "",
     ) -> None:
         """Store a version's bytes and what belongs to them, ACLs left out.
 
+        What is encrypted is to be so there too: an endpoint that cannot do it has to refuse,
+        unless it is left to that endpoint.
+
+        :param kms_key_id: that endpoint's key for what is encrypted with a named key.
         :raises RemoteError: OSError: it is not stored.
         """
         headers = {name.lower(): value for name, value in sent_headers(version.headers)}
@@ -96,6 +124,8 @@ class RemoteBucket:
             headers[f"x-amz-checksum-{checksum.algorithm.lower()}"] = checksum.value
         if len(version.etag) == 32 and version.encryption is None:
             headers["content-md5"] = base64.b64encode(bytes.fromhex(version.etag)).decode()
+        if self.encrypts:
+            headers.update(encryption_headers(version.encryption, kms_key_id))
         headers.update(lock_headers(version.lock, int(time.time() * 1000)))
         self._do("PUT", key, headers=headers, body=blocks, size=version.size)
 

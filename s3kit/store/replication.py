@@ -19,7 +19,11 @@ from dataclasses import replace
 from typing import Any
 from typing import Final
 
+from ..blobs.base import BlobWriter
 from ..blobs.base import new_blob_id
+from ..blobs.sealed import Seal
+from ..blobs.sealed import SealedWriter
+from ..blobs.sealed import seal_bytes
 from ..errors import AccessDenied
 from ..errors import NoSuchBucket
 from ..errors import S3Error
@@ -36,6 +40,7 @@ from ..model import Account
 from ..model import Bucket
 from ..model import Caller
 from ..model import Content
+from ..model import Encryption
 from ..model import ObjectOwnership
 from ..model import ObjectVersion
 from ..model import Part
@@ -48,6 +53,7 @@ from . import ownership
 from . import versions
 from .backing import Backing
 from .buckets import Buckets
+from .encryption import Sealing
 from .events import Delivery
 from .events import Origin
 from .events import ask_object
@@ -100,7 +106,8 @@ class Rule:
     :param owner_override: the replica is the destination owner's.
     :param markers: delete markers are replicated too.
     :param changes_of_replicas: what is changed about a replica is changed about its source.
-    :param sealed: objects under a KMS key are replicated too.
+    :param sealed: objects under a KMS key are replicated too; ``kms_key_id`` is that of replicas
+        at other endpoints, as those here keep their keys.
     :param threshold: minutes after which a replica is late, 0 for never.
     """
 
@@ -117,6 +124,7 @@ class Rule:
     markers: bool = False
     changes_of_replicas: bool = False
     sealed: bool = False
+    kms_key_id: str = ""
     threshold: int = 0
 
     def wants(self, version: ObjectVersion, *, change: bool) -> bool:
@@ -318,9 +326,11 @@ class Replication:
                 lambda c: object_rows.get_version(c, target.id, key, version_id, inline=False)
             )
             if there is None:
+                if self._backing.encryptions.is_blocked(target, version.encryption):
+                    raise Refused("DstPutObjectNotPermitted")
                 wanted = self._replica(version, target, rule)
                 ask(wanted, target, task.origin)
-                copied = self._bytes_for(wanted, target)
+                copied = self._bytes_for(wanted, target, self._sealing(wanted, target))
         stored: ObjectVersion | None = None
 
         def work(c: Connection) -> ObjectVersion | None:
@@ -415,6 +425,9 @@ class Replication:
         replica = replace(
             self._replica(now, target, rule), inline=copied.inline, content=copied.content
         )
+        if copied.encryption is not None:
+            encryption = self._backing.encryptions.newest(copied.encryption)
+            replica = replace(replica, encryption=encryption)
         if state.present & Setting.OWNERSHIP:
             stored = setting_rows.get(c, target.id, ownership.SETTING)
             if stored is not None and (
@@ -457,34 +470,56 @@ class Replication:
 
     # -- the bytes
 
-    def _bytes_for(self, version: ObjectVersion, target: Bucket) -> _Copied:
-        """The bytes of what is to be a replica on its own storage, sealed as they are.
+    def _sealing(self, version: ObjectVersion, target: Bucket) -> Sealing | None:
+        """How a bucket's default has what comes without encryption encrypted; None for not at all.
 
+        :raises S3Error: it cannot be had now.
+        """
+        if version.encryption is not None or version.delete_marker:
+            return None
+        return self._backing.encryptions.sealing_for(target, None)
+
+    def _bytes_for(
+        self, version: ObjectVersion, target: Bucket, sealing: Sealing | None
+    ) -> _Copied:
+        """The bytes of what is to be a replica on its own storage.
+
+        :param sealing: seal them so; without it they stay as they are, sealed or not.
         :raises ContentGone: the version was removed meanwhile.
         """
         content = version.content
+        encryption = None if sealing is None else sealing.encryption
         if content is None:
-            return _Copied(version.inline, None, (), new=False)
+            inline = version.inline
+            if sealing is not None and inline is not None:
+                inline = seal_bytes(sealing.seal, inline)
+            return _Copied(inline, None, (), new=False, encryption=encryption)
         storage = self._backing.storage_for(target.name, version.storage_class)
         if not content.parts:
-            if content.storage == storage:
+            if content.storage == storage and sealing is None:
                 return _Copied(None, content, (), new=False)
-            blob = self._copy_blob(content.storage, content.id, storage)
-            return _Copied(None, replace(content, id=blob, storage=storage), (), new=True)
+            seal = None if sealing is None else sealing.seal
+            blob = self._copy_blob(content.storage, content.id, storage, seal)
+            whole = replace(content, id=blob, storage=storage)
+            if seal is not None:
+                whole = replace(whole, sealing=seal.id.hex())
+            return _Copied(None, whole, (), new=True, encryption=encryption)
         parts = self._parts(content)
-        if all(part.storage == storage for part in parts):
+        if sealing is None and all(part.storage == storage for part in parts):
             return _Copied(None, content, (), new=False)
         made: list[Part] = []
         try:
             for part in parts:
-                blob = self._copy_blob(part.storage, part.blob, storage)
-                made.append(replace(part, storage=storage, blob=blob))
+                seal = None if sealing is None else sealing.for_part()
+                blob = self._copy_blob(part.storage, part.blob, storage, seal)
+                part = replace(part, storage=storage, blob=blob)
+                made.append(part if seal is None else replace(part, sealing=seal.id.hex()))
         except BaseException:
             for part in made:
                 self._backing.delete_blob(part.storage, part.blob)
             raise
         whole = replace(content, id=new_blob_id(), storage=storage)
-        return _Copied(None, whole, tuple(made), new=True)
+        return _Copied(None, whole, tuple(made), new=True, encryption=encryption)
 
     def _parts(self, content: Content) -> list[Part]:
         found: list[Part] = []
@@ -501,8 +536,8 @@ class Replication:
             raise ContentGone(content.id)
         return found
 
-    def _copy_blob(self, source: str, blob: str, target: str) -> str:
-        """Copy a blob as it lies there; answers its id on the other storage."""
+    def _copy_blob(self, source: str, blob: str, target: str, seal: Seal | None) -> str:
+        """Copy a blob as it lies there, or sealed; answers its id on the other storage."""
         store = self._backing.storages[source]
         try:
             size = store.size(blob)
@@ -511,7 +546,12 @@ class Replication:
             raise ContentGone(blob) from None
         copy = new_blob_id()
         try:
-            writer = self._backing.storages[target].create(copy, size)
+            writer: BlobWriter
+            if seal is None:
+                writer = self._backing.storages[target].create(copy, size)
+            else:
+                plain = self._backing.storages[target].create(copy, seal.size(size))
+                writer = SealedWriter(plain, seal)
             try:
                 for block in blocks:
                     writer.write(block)
@@ -566,8 +606,9 @@ class Replication:
             if encryption is not None and encryption.algorithm == "SSE-C":
                 raise Refused("SrcObjectUnreadable")
             blocks = self._backing.read(version, 0, version.size)
+            storage_class = rule.storage_class or version.storage_class
             try:
-                remote.put(key, version, rule.storage_class or version.storage_class, blocks)
+                remote.put(key, version, storage_class, blocks, kms_key_id=rule.kms_key_id)
             finally:
                 close = getattr(blocks, "close", None)
                 if close is not None:
@@ -597,12 +638,16 @@ class Task:
 
 @dataclass(frozen=True, slots=True)
 class _Copied:
-    """Bytes that a replica may point at; ``new`` ones nobody else points at yet."""
+    """Bytes that a replica may point at; ``new`` ones nobody else points at yet.
+
+    ``encryption`` is how they are sealed, if not as the source's are.
+    """
 
     inline: bytes | None
     content: Content | None
     parts: tuple[Part, ...]
     new: bool
+    encryption: Encryption | None = None
 
 
 def _tolerant(

@@ -78,7 +78,9 @@ class Reading:
             and self._checksum.algorithm in checksums.ALGORITHMS
             and checksums.available(self._checksum.algorithm)
         ):
-            shared = self._sha256 is not None and self._checksum.algorithm == "SHA256"
+            # Of what is encrypted the two are of different bytes.
+            shared = opening is None and self._checksum.algorithm == "SHA256"
+            shared = shared and self._sha256 is not None
             self._hasher = self._sha256 if shared else checksums.new(self._checksum.algorithm)
 
     def update(self, block: bytes) -> None:

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import threading
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from s3kit.app import S3App
 from s3kit.index import object_annotations as rows
+from s3kit.store.key_provider import LocalKeys
 from tests.client import Client
+from tests.endpoint import OWNER
 from tests.endpoint import make_app
 from tests.operations.test_annotations import annotate
 from tests.operations.test_annotations import names
@@ -97,6 +102,38 @@ def test_a_copys_annotations_are_sealed_as_the_copy_is(
         assert s3.get(f"/{bucket}/copy", query("m")).body == b"other"
         assert (TEXT in at_rest(app, bucket, "copy")[0]) == (not target)
     assert s3.get(path, query("n")).body == TEXT
+
+
+def test_nobody_waits_for_a_provider_of_keys_but_who_copies(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A provider may be far away: it is asked outside of the transaction that stores the copy."""
+    app = make_app("file", tmp_path)
+    s3 = Client(app, OWNER)
+    assert s3.put("/bucket").status == 200
+    annotate(s3, stored(s3, "/bucket/k10", S3), "n", TEXT)
+    provider = app.store.encryptions.provider
+    assert isinstance(provider, LocalKeys)
+    late: list[threading.Thread] = []
+    opening = LocalKeys.open_data_key
+
+    def slowly(self: LocalKeys, *args: Any) -> bytes:
+        other = threading.Thread(target=s3.put, args=("/bucket/another", b"1"))
+        other.start()
+        other.join(5)
+        if other.is_alive():
+            late.append(other)
+        return opening(self, *args)
+
+    monkeypatch.setattr(LocalKeys, "open_data_key", slowly)
+    headers = {"x-amz-copy-source": "/bucket/k10", **KMS}
+    assert s3.request("PUT", "/bucket/copy", "", headers).status == 200
+    for each in late:
+        each.join()
+    assert late == []
+    monkeypatch.undo()
+    assert s3.get("/bucket/copy", query("n")).body == TEXT
+    app.close()
 
 
 def test_what_is_encrypted_with_a_customers_key_has_no_annotations(s3: Client, path: str) -> None:

@@ -365,6 +365,66 @@ def test_what_is_encrypted_is_copied_as_it_lies_there(pair: Pair) -> None:
                 assert s3.get(f"{pair.target}/{where}").status == 400
 
 
+@pytest.mark.parametrize("algorithm", ["AES256", "aws:kms"])
+def test_what_is_not_encrypted_becomes_so_as_the_destinations_default_says(
+    pair: Pair, algorithm: str
+) -> None:
+    """Parts stay parts and the ETag the source's: it is the same version."""
+    s3 = pair.s3
+    default = (
+        "<ServerSideEncryptionConfiguration><Rule><ApplyServerSideEncryptionByDefault>"
+        f"<SSEAlgorithm>{algorithm}</SSEAlgorithm>"
+        + ("<KMSMasterKeyID>first</KMSMasterKeyID>" if algorithm != "AES256" else "")
+        + "</ApplyServerSideEncryptionByDefault></Rule></ServerSideEncryptionConfiguration>"
+    )
+    bucket = pair.app.store.buckets.get(pair.target[1:])
+    pair.app.store.buckets.put_setting(bucket, "encryption", default.encode())
+    for key, data in (("empty", b""), ("small", b"s" * 9), ("large", b"l" * 200_000)):
+        assert s3.put(f"{pair.source}/{key}", data).status == 200
+    upload = s3.post(f"{pair.source}/parts", b"", "uploads").text("UploadId")
+    done = ""
+    for number, data in ((1, b"a" * (5 << 20)), (2, b"tail")):
+        query = f"partNumber={number}&uploadId={upload}"
+        etag = s3.put(f"{pair.source}/parts", data, query).headers["etag"]
+        done += f"<Part><PartNumber>{number}</PartNumber><ETag>{etag}</ETag></Part>"
+    body = f"<CompleteMultipartUpload>{done}</CompleteMultipartUpload>".encode()
+    assert s3.post(f"{pair.source}/parts", body, f"uploadId={upload}").status == 200
+    assert pair.deliver().delivered == 4
+    for key in ("empty", "small", "large", "parts"):
+        mine, replica = s3.get(f"{pair.source}/{key}"), s3.get(f"{pair.target}/{key}")
+        assert pair.status(key) == "COMPLETED"
+        assert mine.body == replica.body
+        assert mine.headers["etag"] == replica.headers["etag"]
+        assert "x-amz-server-side-encryption" not in mine.headers
+        assert replica.headers["x-amz-server-side-encryption"] == algorithm
+    assert s3.get(f"{pair.target}/parts", "partNumber=2").body == b"tail"
+    found = [name for each in pair.app.store.scrub().run() for name in each.objects]
+    assert [name for name in found if name.startswith(f"{pair.target[1:]}/")] == []
+
+
+def test_a_bucket_that_refuses_customers_keys_takes_no_such_replica(pair: Pair) -> None:
+    """Source: Amazon S3 User Guide, "Blocking or unblocking SSE-C for a general purpose bucket"."""
+    default = (
+        "<ServerSideEncryptionConfiguration><Rule><BlockedEncryptionTypes><EncryptionType>SSE-C"
+        "</EncryptionType></BlockedEncryptionTypes></Rule></ServerSideEncryptionConfiguration>"
+    )
+    bucket = pair.app.store.buckets.get(pair.target[1:])
+    pair.app.store.buckets.put_setting(bucket, "encryption", default.encode())
+    key = b"a customer's own key of 32 bytes"
+    name = "x-amz-server-side-encryption-customer"
+    own = {
+        f"{name}-algorithm": "AES256",
+        f"{name}-key": base64.b64encode(key).decode(),
+        f"{name}-key-MD5": base64.b64encode(hashlib.md5(key).digest()).decode(),
+    }
+    path = f"{pair.source}/k"
+    assert pair.s3.request("PUT", path, "", own, b"1").status == 200
+    pair.deliver()
+    status = pair.s3.request("HEAD", path, "", own).headers["x-amz-replication-status"]
+    assert status == "FAILED"
+    assert pair.versions(pair.target) == []
+
+
 def test_what_is_under_a_kms_key_goes_only_where_asked(pair: Pair) -> None:
     name = "x-amz-server-side-encryption"
     headers = {name: "aws:kms", f"{name}-aws-kms-key-id": "first"}

@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -33,6 +34,8 @@ from s3kit.wire.locks import read_lock_headers
 from tests.client import Client
 from tests.client import Signer
 from tests.databases import fresh_database
+from tests.endpoint import KMS_KEYS
+from tests.endpoint import MASTER_KEY
 from tests.test_restart import KEY
 from tests.test_restart import Endpoint
 
@@ -40,12 +43,12 @@ SIGNER = Signer("AKIAREPLICA", "a-secret-of-this-test")
 OFFSITE = "arn:aws:s3:::offsite"
 
 
-def replicate(app: S3App, source: str, arn: str) -> None:
+def replicate(app: S3App, source: str, arn: str, where: str = "", tail: str = "") -> None:
     """Send everything there, delete markers too."""
     document = (
         "<ReplicationConfiguration><Role>role</Role><Rule><ID>all</ID><Prefix/>"
-        f"<Status>Enabled</Status><Destination><Bucket>{arn}</Bucket></Destination></Rule>"
-        "</ReplicationConfiguration>"
+        f"<Status>Enabled</Status><Destination>{where or f'<Bucket>{arn}</Bucket>'}</Destination>"
+        f"{tail}</Rule></ReplicationConfiguration>"
     )
     bucket = app.store.buckets.get(source)
     app.store.buckets.put_setting(bucket, "replication", document.encode())
@@ -278,6 +281,77 @@ def test_a_bucket_at_another_endpoint_gets_everything_in_its_order(
     assert there.get(f"/vault/{key}").headers["x-amz-delete-marker"] == "true"
     assert len(versions(there, "vault")) == 6
     app.close()
+
+
+SSE = "x-amz-server-side-encryption"
+ENCRYPTING: dict[str, Any] = {"master_keys": (MASTER_KEY,), "kms_keys": KMS_KEYS}
+BY_RULE = (
+    "<SourceSelectionCriteria><SseKmsEncryptedObjects><Status>Enabled</Status>"
+    "</SseKmsEncryptedObjects></SourceSelectionCriteria>"
+)
+
+
+def encrypted_there(tmp_path: Path, here: dict[str, str], **settings: Any) -> dict[str, str]:
+    """The status of an object that is encrypted here, and how it is at another endpoint."""
+    folder = tempfile.mkdtemp(dir=tmp_path)
+    other = S3App(
+        Config(
+            keys={SIGNER.access_key: SIGNER.secret_key},
+            # With one in memory it would make a master key for itself.
+            index=f"sqlite:///{folder}/index.db",
+            relay=False,
+            **settings,
+        )
+    )
+    make(other, "vault")
+    with LiveServer(other) as server:
+        target = {
+            "endpoint": server.url,
+            "bucket": "vault",
+            "access_key": SIGNER.access_key,
+            "secret_key": SIGNER.secret_key,
+        }
+        app = S3App(
+            Config(
+                keys={SIGNER.access_key: SIGNER.secret_key},
+                relay=False,
+                delivery_attempts=1,
+                replication_targets={
+                    OFFSITE: target,
+                    OFFSITE + "-free": {**target, "encryption": "destination"},
+                },
+                **ENCRYPTING,
+            )
+        )
+        client = Client(app, SIGNER)
+        found = {}
+        for name, arn in (("source", OFFSITE), ("free", OFFSITE + "-free")):
+            make(app, name)
+            key = "<EncryptionConfiguration><ReplicaKmsKeyID>second</ReplicaKmsKeyID>"
+            where = f"<Bucket>{arn}</Bucket>{key}</EncryptionConfiguration>"
+            replicate(app, name, arn, where, BY_RULE)
+            assert client.request("PUT", f"/{name}/{name}", "", here, b"1" * 9).status == 200
+            app.store.outbox.deliver()
+            answer = client.head(f"/{name}/{name}")
+            there = Client(other, SIGNER).head(f"/vault/{name}").headers
+            status = answer.headers.get("x-amz-replication-status", "")
+            shown = (there.get(SSE, "none"), there.get(f"{SSE}-aws-kms-key-id", ""))
+            found[name] = " ".join((status, *shown)).strip()
+        app.close()
+    other.close()
+    return found
+
+
+def test_what_is_encrypted_is_encrypted_elsewhere_or_not_sent(tmp_path: Path) -> None:
+    """Else its plaintext would lie on somebody's disk. Who wants that has to say so."""
+    by_name = {SSE: "aws:kms", f"{SSE}-aws-kms-key-id": "first"}
+    there = encrypted_there(tmp_path, {SSE: "AES256"}, **ENCRYPTING)
+    assert there == {"source": "COMPLETED AES256", "free": "COMPLETED none"}
+    there = encrypted_there(tmp_path, by_name, **ENCRYPTING)
+    assert there == {"source": "COMPLETED aws:kms second", "free": "COMPLETED none"}
+    for headers in ({SSE: "AES256"}, by_name):
+        there = encrypted_there(tmp_path, headers)
+        assert there == {"source": "FAILED none", "free": "COMPLETED none"}
 
 
 def test_one_that_is_down_gets_it_later_and_once(

@@ -8,6 +8,7 @@ import time
 import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -20,6 +21,8 @@ from s3kit.store.master_keys import MasterKeys
 from s3kit.store.master_keys import UnusableKey
 from s3kit.store.master_keys import id_of
 from s3kit.store.master_keys import read_file
+from s3kit.store.objects import Objects
+from s3kit.wire import checksums
 from s3kit.wire.checksums import BodyReader
 from s3kit.wire.encryption import Wanted
 from tests.client import Client
@@ -156,6 +159,25 @@ def test_sealed_blobs_move_to_another_storage_as_they_are(filled: tuple[S3App, P
     assert list(app.store.scrub().run()) == []
 
 
+def test_sealed_blobs_are_whole_by_whatever_checksum_they_have(tmp_path: Path) -> None:
+    """Also by SHA-256, which is of the plaintext, beside the one of what passes."""
+    app = make_app("file", tmp_path, inline_threshold=1000)
+    s3 = Client(app, OWNER)
+    put(s3, "/bucket", b"")
+    known = [each for each in checksums.ALGORITHMS if checksums.available(each)]
+    for name in known:
+        value = checksums.encode(checksums.digest_of(name, LARGE))
+        put(s3, f"/bucket/{name}", LARGE, {**S3, f"x-amz-checksum-{name.lower()}": value})
+    place = open_place(str(tmp_path / "backup"), {})
+    result = app.store.backup(place).run()
+    assert (result.damaged, result.blobs) == (0, len(known))
+    place.close()
+    migration = app.store.migrate("default", "far")
+    migration.run()
+    assert (migration.failures, migration.moved) == ([], len(known))
+    app.close()
+
+
 def test_what_was_changed_does_not_move(filled: tuple[S3App, Path]) -> None:
     app, folder = filled
     for blob in blobs_of(folder):
@@ -251,6 +273,34 @@ def test_a_new_master_key_wraps_all_data_keys_while_requests_run(
     answer = s3.request("PUT", "/bucket/parts", f"partNumber=1&uploadId={upload}", body=LARGE)
     assert answer.status == 200
     assert app.store.rotation().used()[new] >= 22
+    app.close()
+
+
+@pytest.mark.parametrize("headers", [S3, {}], ids=["shared", "sealed anew"])
+def test_a_copy_that_was_begun_before_a_new_master_key_is_wrapped_by_it(
+    tmp_path: Path, file: Path, monkeypatch: pytest.MonkeyPatch, headers: dict[str, str]
+) -> None:
+    """Else it would be stored with the old one when nobody looks for that any more."""
+    monkeypatch.setattr(master_keys, "LOOK_SECONDS", 0.0)
+    settings = {"master_key_file": str(file), "master_keys": (), "inline_threshold": 1000}
+    app = make_app("file", tmp_path, **settings)
+    s3 = Client(app, OWNER)
+    put(s3, "/bucket", b"")
+    put(s3, "/bucket/source", LARGE, headers)
+    commit = app.store.objects.commit
+
+    def late(*args: Any, **options: Any) -> Any:
+        master_keys.put_new_first(file)
+        app.store.rotation().run()
+        return commit(*args, **options)
+
+    monkeypatch.setattr(Objects, "commit", lambda self, *args, **options: late(*args, **options))
+    sent = {**S3, "x-amz-copy-source": "/bucket/source"}
+    assert s3.request("PUT", "/bucket/copy", headers=sent).status == 200
+    first, *others = MasterKeys(path=file).ids()
+    assert set(app.store.rotation().used()) == {first}
+    assert master_keys.drop(file, others) == 1
+    assert get(s3, "/bucket/copy").body == LARGE
     app.close()
 
 
