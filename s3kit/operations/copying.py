@@ -39,6 +39,7 @@ from .multipart import upload_of
 from .objects import attributes_of
 from .objects import new_version_headers
 from .objects import refuse_unbuilt_headers
+from .objects import write_conditions
 
 ANNOTATION_DIRECTIVE = "x-amz-object-annotation-directive"
 SELF_COPY = (
@@ -228,7 +229,7 @@ def store_copy(call: Call) -> tuple[ObjectVersion, list[tuple[str, str]]]:
     tagging = directive(call, "x-amz-tagging-directive")
     algorithm = checksum_algorithm_of(call)
     fresh = attributes_of(call)
-    conditions = call.conditions()
+    conditions = write_conditions(call)
     annotating = annotation_directive(call)
     call.store.objects.check_conditions(call.bucket, key, conditions)
     source_bucket, source, version_id, source_key = open_source(call)
