@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from s3kit.app import S3App
 from tests.client import Client
+from tests.endpoint import ACCOUNTS
+from tests.endpoint import OTHER
+from tests.endpoint import OWNER
+from tests.endpoint import fresh_name
 from tests.endpoint import make_app
 from tests.operations.test_policies import allow
 from tests.operations.test_policies import deny
@@ -16,6 +21,9 @@ from tests.operations.test_policies import md5
 from tests.operations.test_policies import put
 from tests.operations.test_policies import when
 from tests.operations.test_posting import Forms
+from tests.operations.test_replication import Pair
+from tests.operations.test_replication import rule
+from tests.operations.test_replication import versioned
 from tests.operations.test_sessions import open_session
 
 PUBLIC = "http://acs.amazonaws.com/groups/global/AllUsers"
@@ -197,3 +205,91 @@ def test_how_many_tags_there_are_is_told_to_those_who_may_see_them(
     assert "x-amz-tagging-count" not in other.head(f"{bucket}/a").headers
     put(s3, bucket, allow(bucket, "GetObject GetObjectTagging"))
     assert other.head(f"{bucket}/a").headers["x-amz-tagging-count"] == "2"
+
+
+# -- what s3kit does by itself
+
+
+@pytest.fixture
+def pair(app: S3App, s3: Client) -> Iterator[Pair]:
+    app.store.outbox.enabled = False
+    pair = Pair(app, s3, versioned(s3, "source"), versioned(s3, "replicas"))
+    pair.rules(rule(pair.target))
+    yield pair
+    app.store.outbox.enabled = True
+
+
+def test_no_replica_passes_a_deny_of_either_bucket(pair: Pair) -> None:
+    s3 = pair.s3
+    for bucket, action in (
+        (pair.target, "ReplicateObject"),
+        (pair.source, "GetObjectVersionForReplication"),
+    ):
+        put(s3, bucket, deny(bucket, action, "/secret/*"))
+        s3.put(f"{pair.source}/secret/a", b"1")
+        s3.put(f"{pair.source}/open", b"1")
+        pair.deliver()
+        assert (pair.status("secret/a"), pair.status("open")) == ("FAILED", "COMPLETED")
+        assert s3.get(pair.target, "prefix=secret").texts("Contents/Key") == []
+        assert s3.delete(bucket, "policy").status == 204
+    s3.put(f"{pair.source}/secret/a", b"1")
+    pair.deliver()
+    assert pair.status("secret/a") == "COMPLETED"
+
+
+def test_markers_and_changes_pass_no_deny_either(pair: Pair) -> None:
+    s3 = pair.s3
+    pair.rules(rule(pair.target, markers="Enabled"))
+    s3.put(f"{pair.source}/a", b"1", x_amz_tagging="a=1")
+    pair.deliver()
+    put(s3, pair.target, deny(pair.target, "ReplicateDelete ReplicateTags"))
+    body = b"<Tagging><TagSet><Tag><Key>a</Key><Value>2</Value></Tag></TagSet></Tagging>"
+    assert s3.put(f"{pair.source}/a", body, "tagging").status == 200
+    pair.deliver()
+    assert s3.get(f"{pair.target}/a", "tagging").texts("TagSet/Tag/Value") == ["1"]
+    assert s3.delete(f"{pair.source}/a").status == 204
+    pair.deliver()
+    assert s3.get(f"{pair.target}/a").body == b"1"
+
+
+def test_the_numbers_of_accounts_name_who_may_replicate(tmp_path: Path) -> None:
+    number = "111122223333"
+    accounts = ({**ACCOUNTS[0], "number": number}, ACCOUNTS[1])
+    made = make_app("memory", tmp_path, accounts=accounts)
+    made.store.outbox.enabled = False
+    try:
+        s3, other = Client(made, OWNER), Client(made, OTHER)
+        foreign = versioned(other, "foreign")
+        pair = Pair(made, s3, versioned(s3, "source"), foreign)
+        pair.rules(rule(foreign))
+        root = {"AWS": f"arn:aws:iam::{number}:root"}
+        put(other, foreign, {**allow(foreign, "ReplicateObject"), "Principal": root})
+        s3.put(f"{pair.source}/a", b"1")
+        pair.deliver()
+        assert pair.status("a") == "COMPLETED"
+    finally:
+        made.close()
+
+
+def test_no_log_is_delivered_past_a_deny(app: S3App, s3: Client, bucket: str) -> None:
+    logs = f"/{fresh_name('logs')}"
+    assert s3.put(logs).status == 200
+    document = (
+        f"<BucketLoggingStatus><LoggingEnabled><TargetBucket>{logs[1:]}</TargetBucket>"
+        "<TargetPrefix>log/</TargetPrefix></LoggingEnabled></BucketLoggingStatus>"
+    ).encode()
+    assert s3.put(bucket, document, "logging").status == 200
+    service = {"Service": "logging.s3.amazonaws.com"}
+    elsewhere = when("ArnNotLike", aws__SourceArn="arn:aws:s3:::elsewhere")
+    for refusal in (
+        {**deny(logs, "PutObject", "/log/*"), "Principal": service},
+        deny(logs, "PutObject", **elsewhere),
+    ):
+        put(s3, logs, refusal)
+        s3.get(bucket)
+        assert app.store.server_logs.deliver() == 0
+        assert s3.get(logs).texts("Contents/Key") == []
+    mine = when("ArnNotLike", aws__SourceArn=f"arn:aws:s3:::{bucket[1:]}")
+    put(s3, logs, deny(logs, "PutObject", **mine))
+    s3.get(bucket)
+    assert app.store.server_logs.deliver() == 1
