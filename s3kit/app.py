@@ -240,6 +240,7 @@ def let_decide(store: Store, access: Access, account: FindAccount) -> None:
     store.server_logs.permits = logging_permit(access, account)
     if store.replication is not None:
         store.replication.permits = replication_permit(access, account)
+        store.replication.account = account
 
 
 def replication_permit(access: Access, account: FindAccount) -> Permits:
@@ -735,7 +736,7 @@ class S3App:
                 raise InvalidBucketName(bucket_name=name) from None
             raise
         expected = call.environ.get("HTTP_X_AMZ_EXPECTED_BUCKET_OWNER")
-        if expected is not None and expected != bucket.account:
+        if expected is not None and not call.owns(expected, bucket):
             raise AccessDenied()
         call.maybe_bucket = bucket
 

@@ -233,6 +233,10 @@ class Call:
         """The account of this id as the key ring knows it, else a bare one."""
         return self.site.key_ring.account(account_id) or Account(account_id)
 
+    def owns(self, account: str, bucket: Bucket) -> bool:
+        """Whether the bucket is this account's, who is named by canonical id or by number."""
+        return account == bucket.account or account == (self.account(bucket.account).number or None)
+
     def question(
         self,
         action: str,

@@ -140,7 +140,7 @@ def open_source(call: Call) -> tuple[Bucket, ObjectVersion, str | None, Customer
     bucket_name, key, version_id = parse_copy_source(value)
     bucket = call.store.buckets.get(bucket_name)
     expected_owner = call.header("x-amz-source-expected-bucket-owner")
-    if expected_owner is not None and expected_owner != bucket.account:
+    if expected_owner is not None and not call.owns(expected_owner, bucket):
         raise AccessDenied()
     agree_to_pay(call, bucket, call.header("x-amz-request-payer"))
     action = read_action("s3:GetObject", version_id)

@@ -149,9 +149,11 @@ class Replication:
     :param read_rules: the rules in a stored document.
     :param permits: whether an account may do this to a key, as an action of policies.
     :param remotes: buckets elsewhere, by the ARN that rules name them by.
+
+    ``account`` finds an account by its id.
     """
 
-    __slots__ = ("_backing", "_buckets", "_outbox", "_read", "permits", "remotes")
+    __slots__ = ("_backing", "_buckets", "_outbox", "_read", "account", "permits", "remotes")
 
     def __init__(
         self,
@@ -166,6 +168,7 @@ class Replication:
         self._buckets = buckets
         self._outbox = outbox
         self.permits = permits
+        self.account: Callable[[str], Account | None] = Account
         self._read = functools.lru_cache(maxsize=256)(_tolerant(read_rules))
         self.remotes = remotes
         outbox.add_route(Setting.REPLICATION, self.route)
@@ -380,7 +383,8 @@ class Replication:
             raise Refused("DstBucketNotFound") from None
         if target.versioning is not Versioning.ENABLED:
             raise Refused("DstBucketUnversioned")
-        if rule.account and rule.account != target.account:
+        owner = self.account(target.account) or Account(target.account)
+        if rule.account and rule.account not in (owner.id, owner.number):
             raise Refused("DstBucketOwnerChanged")
         source = task.source
         action, refusal = "s3:ReplicateObject", "DstPutObjectNotPermitted"

@@ -252,23 +252,48 @@ def test_markers_and_changes_pass_no_deny_either(pair: Pair) -> None:
     assert s3.get(f"{pair.target}/a").body == b"1"
 
 
-def test_the_numbers_of_accounts_name_who_may_replicate(tmp_path: Path) -> None:
-    number = "111122223333"
-    accounts = ({**ACCOUNTS[0], "number": number}, ACCOUNTS[1])
+NUMBERS = {"owner": "111122223333", "other": "444455556666"}
+
+
+@pytest.fixture
+def numbered(tmp_path: Path) -> Iterator[S3App]:
+    """Accounts with numbers, as AWS and Terraform name them."""
+    accounts = (
+        {**ACCOUNTS[0], "number": NUMBERS["owner"]},
+        {**ACCOUNTS[1], "number": NUMBERS["other"]},
+    )
     made = make_app("memory", tmp_path, accounts=accounts)
     made.store.outbox.enabled = False
-    try:
-        s3, other = Client(made, OWNER), Client(made, OTHER)
-        foreign = versioned(other, "foreign")
-        pair = Pair(made, s3, versioned(s3, "source"), foreign)
-        pair.rules(rule(foreign))
-        root = {"AWS": f"arn:aws:iam::{number}:root"}
-        put(other, foreign, {**allow(foreign, "ReplicateObject"), "Principal": root})
+    yield made
+    made.close()
+
+
+def test_the_numbers_of_accounts_name_who_may_replicate_and_whose_the_replica_is(
+    numbered: S3App,
+) -> None:
+    s3, other = Client(numbered, OWNER), Client(numbered, OTHER)
+    foreign = versioned(other, "foreign")
+    pair = Pair(numbered, s3, versioned(s3, "source"), foreign)
+    root = {"AWS": f"arn:aws:iam::{NUMBERS['owner']}:root"}
+    put(other, foreign, {**allow(foreign, "ReplicateObject"), "Principal": root})
+    for account, status in ((NUMBERS["other"], "COMPLETED"), (NUMBERS["owner"], "FAILED")):
+        pair.rules(rule(foreign, destination=f"<Account>{account}</Account>"))
         s3.put(f"{pair.source}/a", b"1")
         pair.deliver()
-        assert pair.status("a") == "COMPLETED"
-    finally:
-        made.close()
+        assert pair.status("a") == status
+
+
+def test_a_buckets_expected_owner_may_be_named_by_number(numbered: S3App) -> None:
+    s3 = Client(numbered, OWNER)
+    s3.put("/bucket")
+    s3.put("/bucket/a", b"1")
+    for owner, status in ((NUMBERS["owner"], 200), (NUMBERS["other"], 403), ("", 403)):
+        assert s3.get("/bucket/a", x_amz_expected_bucket_owner=owner).status == status
+        headers = {
+            "x_amz_copy_source": "/bucket/a",
+            "x_amz_source_expected_bucket_owner": owner,
+        }
+        assert s3.put("/bucket/b", b"", **headers).status == status
 
 
 def test_no_log_is_delivered_past_a_deny(app: S3App, s3: Client, bucket: str) -> None:
