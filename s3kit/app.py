@@ -79,6 +79,7 @@ from .store.master_keys import MasterKeys
 from .store.master_keys import UnusableKey
 from .store.master_keys import read_key
 from .store.remote import RemoteBucket
+from .store.replication import Permits
 from .wire.address import Address
 from .wire.address import aws_quote
 from .wire.address import bucket_of_website
@@ -124,6 +125,9 @@ logger = logging.getLogger("s3kit")
 Answer = TypeVar("Answer")
 
 operations.load()
+
+LOG_SERVICE = "logging.s3.amazonaws.com"
+"""Who delivers server access logs, as policies name it."""
 
 WEBSITE_BASE = "website"
 """Stands for whatever a website's host ends in: its bucket is known already."""
@@ -219,15 +223,53 @@ def open_store_of(config: Config, key_provider: KeyProvider | None = None) -> St
     store.server_logs.seconds = config.bucket_log_seconds
     store.server_logs.region = config.region
     access = BucketAccess(partial(access_rules_of, store))
-    store.replicate(read_rules, replication_permit(access), remote_buckets(config))
+    account = DictKeyRing(config.signing_keys()).account
+    store.replicate(read_rules, replication_permit(access, account), remote_buckets(config))
+    let_decide(store, access, account)
     return store
 
 
-def replication_permit(access: Access) -> Callable[[Account, Bucket, bytes], bool]:
-    """Whether an account may have a key replicated into a bucket of another's."""
+FindAccount = Callable[[str], Account | None]
 
-    def permits(account: Account, bucket: Bucket, key: bytes) -> bool:
-        question = Question(Caller(account), "s3:ReplicateObject", bucket, key)
+
+def let_decide(store: Store, access: Access, account: FindAccount) -> None:
+    """Have Access decide also what s3kit does by itself: a policy's Deny holds for that too.
+
+    :param account: finds an account by its id.
+    """
+    store.server_logs.permits = logging_permit(access, account)
+    if store.replication is not None:
+        store.replication.permits = replication_permit(access, account)
+        store.replication.account = account
+
+
+def replication_permit(access: Access, account: FindAccount) -> Permits:
+    """Whether an account may do what replication does to a bucket's key."""
+
+    def permits(account_id: str, bucket: Bucket, action: str, key: bytes) -> bool:
+        caller = Caller(account(account_id) or Account(account_id))
+        return access.decide(Question(caller, action, bucket, key)).allowed
+
+    return permits
+
+
+def logging_permit(access: Access, account: FindAccount) -> Callable[[str, Bucket, bytes], bool]:
+    """Whether lines about a bucket may become a key of another one of the same owner.
+
+    That they have one owner is the leave to write, see PutBucketLogging; a Deny takes it back.
+    """
+
+    def permits(source: str, bucket: Bucket, key: bytes) -> bool:
+        owner = account(bucket.account) or Account(bucket.account)
+        conditions = {
+            "aws:principalisawsservice": "true",
+            "aws:principalservicename": LOG_SERVICE,
+            "aws:securetransport": "true",
+            "aws:sourceaccount": owner.number or owner.id,
+            "aws:sourcearn": f"arn:aws:s3:::{source}",
+        }
+        caller = Caller(owner, service=LOG_SERVICE)
+        question = Question(caller, "s3:PutObject", bucket, key, conditions=conditions)
         return access.decide(question).allowed
 
     return permits
@@ -281,17 +323,16 @@ class S3App:
         self._https: Https = config.https
         self._public_prefix = config.public_prefix.rstrip("/")
         self._pinned_region = config.region if config.pin_region else None
-        if access is not None and self.store.replication is not None:
-            self.store.replication.permits = replication_permit(access)
+        if access is None:
+            access = BucketAccess(partial(access_rules_of, self.store))
+        let_decide(self.store, access, self._key_ring.account)
         self._host_id = f"{random.getrandbits(256):064x}"
         # Nobody but who can read the index knows its id.
         self._sessions = Sessions(lambda: self.store.index.read(get_index_id), self._key_ring)
         self._site = Site(
             store=self.store,
             key_ring=self._key_ring,
-            access=SessionAccess(
-                BucketAccess(partial(access_rules_of, self.store)) if access is None else access
-            ),
+            access=SessionAccess(access),
             profile=self.store.profile,
             region=config.region,
             pinned_region=self._pinned_region,
@@ -696,7 +737,7 @@ class S3App:
                 raise InvalidBucketName(bucket_name=name) from None
             raise
         expected = call.environ.get("HTTP_X_AMZ_EXPECTED_BUCKET_OWNER")
-        if expected is not None and expected != bucket.account:
+        if expected is not None and not call.owns(expected, bucket):
             raise AccessDenied()
         call.maybe_bucket = bucket
 

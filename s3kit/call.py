@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterable
 from collections.abc import Mapping
 from dataclasses import dataclass
+from dataclasses import replace
 from typing import TYPE_CHECKING
 from typing import TypeVar
 
@@ -118,6 +119,7 @@ class Call:
         "environ",
         "fields",
         "identity",
+        "if_match",
         "input",
         "key",
         "maybe_bucket",
@@ -163,6 +165,8 @@ class Call:
         # What was allowed for an object that is there and the bucket owner's: name and action.
         self._provisional: list[tuple[Name, str]] | None = None
         self.fields: Mapping[str, str] | None = None
+        # The ETag that the key in question must have, where one request is about many keys.
+        self.if_match: str | None = None
 
     # -- who and what
 
@@ -228,6 +232,10 @@ class Call:
     def account(self, account_id: str) -> Account:
         """The account of this id as the key ring knows it, else a bare one."""
         return self.site.key_ring.account(account_id) or Account(account_id)
+
+    def owns(self, account: str, bucket: Bucket) -> bool:
+        """Whether the bucket is this account's, who is named by canonical id or by number."""
+        return account == bucket.account or account == (self.account(bucket.account).number or None)
 
     def question(
         self,
@@ -316,6 +324,19 @@ class Call:
         :raises AccessDenied:
         """
         if not self.decision(action, bucket, key, version_id).allowed:
+            raise AccessDenied()
+
+    def require_of_new(self, action: str) -> None:
+        """Refuse the request unless the caller may do this to the object that it is to store.
+
+        The object is the caller's own, whatever is there now: no ACL needs to allow it.
+
+        :raises AccessDenied:
+        """
+        bucket, key = self.bucket, self.object_key
+        new = ObjectVersion(bucket.id, key, 0, "", 0, self.caller.account_id or "")
+        question = replace(self.question(action, bucket, key), load=lambda: new)
+        if not self.site.access.decide(question).allowed:
             raise AccessDenied()
 
     def version(

@@ -123,16 +123,33 @@ _AS_SENT: Final = (
 @provides(*(f"s3:x-amz-{name}" for name in _AS_SENT))
 def _amz_header(context: RequestContext, key: str) -> str | None:
     name = key.removeprefix("s3:")
-    value = context.sent(name)
-    if value is None and name == "x-amz-acl" and context.call.fields is not None:
-        # A form calls it so.
-        return context.call.fields.get("acl")
-    return value
+    fields = context.call.fields
+    if name == "x-amz-acl" and fields is not None and "acl" in fields:
+        # A form calls it so, and of both this is the one that counts.
+        return fields["acl"]
+    return context.sent(name)
 
 
 @provides("s3:if-match", "s3:if-none-match")
 def _precondition(context: RequestContext, key: str) -> str | None:
-    return context.sent(key.removeprefix("s3:"))
+    call = context.call
+    name = key.removeprefix("s3:")
+    if call.operation.name == "DeleteObjects":
+        # What the header says holds for none of the keys.
+        return call.if_match if name == "if-match" else None
+    # Of a form's fields none is a condition.
+    return header(call.environ, name) if call.fields is None else None
+
+
+@provides("s3:objectcreationoperation")
+def _creates(context: RequestContext, key: str) -> str | None:
+    """Whether an object comes of it, and not a step of a multipart upload towards one."""
+    if context.action != "s3:PutObject":
+        return None
+    return "true" if context.call.operation.name not in _STEPS else "false"
+
+
+_STEPS: Final = frozenset(("CreateMultipartUpload", "UploadPart", "UploadPartCopy"))
 
 
 @provides("s3:x-amz-copy-source")

@@ -39,6 +39,7 @@ from .multipart import upload_of
 from .objects import attributes_of
 from .objects import new_version_headers
 from .objects import refuse_unbuilt_headers
+from .objects import write_conditions
 
 ANNOTATION_DIRECTIVE = "x-amz-object-annotation-directive"
 SELF_COPY = (
@@ -139,7 +140,7 @@ def open_source(call: Call) -> tuple[Bucket, ObjectVersion, str | None, Customer
     bucket_name, key, version_id = parse_copy_source(value)
     bucket = call.store.buckets.get(bucket_name)
     expected_owner = call.header("x-amz-source-expected-bucket-owner")
-    if expected_owner is not None and expected_owner != bucket.account:
+    if expected_owner is not None and not call.owns(expected_owner, bucket):
         raise AccessDenied()
     agree_to_pay(call, bucket, call.header("x-amz-request-payer"))
     action = read_action("s3:GetObject", version_id)
@@ -228,7 +229,7 @@ def store_copy(call: Call) -> tuple[ObjectVersion, list[tuple[str, str]]]:
     tagging = directive(call, "x-amz-tagging-directive")
     algorithm = checksum_algorithm_of(call)
     fresh = attributes_of(call)
-    conditions = call.conditions()
+    conditions = write_conditions(call)
     annotating = annotation_directive(call)
     call.store.objects.check_conditions(call.bucket, key, conditions)
     source_bucket, source, version_id, source_key = open_source(call)

@@ -26,6 +26,7 @@ from ..wire.xml import document
 from ..wire.xml import field_xml
 from .lock_headers import may_bypass
 from .lock_headers import wants_bypass
+from .objects import require_reading
 
 MAX_KEYS = 1000
 DELETE_LIMIT = 8 * 1024 * 1024
@@ -133,12 +134,14 @@ def delete_objects(call: Call) -> Response:
         key = identifier.key.encode("utf-8", "surrogateescape")
         version_id = identifier.version_id or None
         action = "s3:DeleteObject" if version_id is None else "s3:DeleteObjectVersion"
+        call.if_match = identifier.etag
         if not call.allowed(action, bucket, key, version_id):
             outcomes.append(AccessDenied())
             continue
         try:
             check_key(key)
             conditions = identifier.conditions()
+            require_reading(call, key, conditions, version_id)
         except S3Error as error:
             outcomes.append(error)
             continue

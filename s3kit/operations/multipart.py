@@ -40,6 +40,7 @@ from .objects import attributes_of
 from .objects import checksum_header
 from .objects import new_version_headers
 from .objects import refuse_unbuilt_headers
+from .objects import write_conditions
 from .service import Owner
 from .service import owner_of
 
@@ -272,7 +273,7 @@ def complete_multipart_upload(call: Call) -> Response:
     key = call.object_key
     upload_id = upload_id_of(call)
     refuse_unbuilt_headers(call)
-    conditions = call.conditions()
+    conditions = write_conditions(call)
     size_text = call.header("x-amz-mp-object-size")
     size = None
     if size_text is not None:

@@ -24,6 +24,7 @@ from ..model import Versioning
 from ..store import Attributes
 from ..store.multipart import default_checksum_algorithm
 from ..store.replication import shown as replication_status
+from ..wire.conditions import Conditions
 from ..wire.conditions import check_read
 from ..wire.encryption import CUSTOMER
 from ..wire.encryption import CustomerKey
@@ -154,10 +155,37 @@ def attributes_of(call: Call) -> Attributes:
 def require_new_acl(call: Call) -> None:
     """Whoever may store the object owns it and may give it an ACL, but not anonymously.
 
+    A policy, or the session's kind, may deny it all the same.
+
     :raises AccessDenied:
     """
     if call.caller.anonymous:
         raise AccessDenied()
+    call.require_of_new("s3:PutObjectAcl")
+
+
+def require_reading(
+    call: Call, key: bytes, conditions: Conditions | None, version_id: str | None = None
+) -> None:
+    """Refuse a write on a condition by which one who may not read could guess what is there.
+
+    Source: Amazon S3 User Guide, "How to perform conditional deletes" and "How to prevent object
+    overwrites with conditional writes".
+
+    :raises AccessDenied:
+    """
+    if conditions is None or not conditions.tell:
+        return
+    action = "s3:GetObject" if version_id is None else "s3:GetObjectVersion"
+    if not call.allowed(action, call.bucket, key, version_id):
+        raise AccessDenied()
+
+
+def write_conditions(call: Call) -> Conditions | None:
+    """The request's conditions on what it replaces, which the caller must be allowed to know."""
+    conditions = call.conditions()
+    require_reading(call, call.object_key, conditions)
+    return conditions
 
 
 @operation("PutObject", "PUT", "object", action="s3:PutObject", body="stream")
@@ -187,7 +215,7 @@ def store_object(call: Call) -> ObjectVersion:
     attributes = attributes_of(call)
     require_lock_checksum(call, attributes.lock)
     body = call.body(compute=default_checksum_algorithm())
-    conditions = call.conditions()
+    conditions = write_conditions(call)
     objects = call.store.objects
     if conditions is not None:
         objects.check_conditions(call.bucket, key, conditions)
@@ -212,7 +240,7 @@ def append_object(call: Call) -> ObjectVersion:
         )
     offset = int(text)
     bucket, key = call.bucket, call.object_key
-    conditions = call.conditions()
+    conditions = write_conditions(call)
     appending = call.store.appending
     seen = call.store.objects.find(bucket, key, inline=False)
     if seen is None or seen.delete_marker:
@@ -274,8 +302,6 @@ def read_headers(
     headers += sent_headers(version.headers, overrides)
     if version.storage_class != "STANDARD":
         headers.append(("x-amz-storage-class", version.storage_class))
-    if version.tags:
-        headers.append(("x-amz-tagging-count", str(len(version.tags))))
     if version.replication:
         headers.append(("x-amz-replication-status", replication_status(version.replication)))
     return headers
@@ -317,6 +343,10 @@ def read_object(call: Call, *, head: bool) -> Response:
     if not head:
         call.store.restoring.check_readable(version)
     headers = read_headers(version, overrides)
+    if version.tags:
+        tagging = "s3:GetObjectTagging" if version_id is None else "s3:GetObjectVersionTagging"
+        if call.allowed(tagging, call.bucket, call.key, version_id):
+            headers.append(("x-amz-tagging-count", str(len(version.tags))))
     if version.encryption is not None:
         headers += encryption_headers(version.encryption, customer_key)
     if version.storage_class in ARCHIVED:
@@ -420,11 +450,13 @@ def delete_object(call: Call) -> Response:
         raise InvalidArgument(
             f"{BYPASS} is only applicable to Object Lock enabled buckets.", argument_name=BYPASS
         )
+    conditions = call.conditions()
+    require_reading(call, key, conditions, version_id)
     removed = call.store.objects.delete(
         call.bucket,
         key,
         version_id,
-        conditions=call.conditions(),
+        conditions=conditions,
         bypass=bypass and may_bypass(call, key, version_id),
         origin=call.origin,
     )

@@ -14,6 +14,7 @@ from ..wire.address import decode_path
 from ..wire.names import check_key
 from ..wire.response import Response
 from ..wire.routing import operation
+from .objects import write_conditions
 
 SOURCE: Final = "x-amz-rename-source"
 CONDITIONS: Final = (
@@ -49,7 +50,7 @@ def rename_object(call: Call) -> Response:
             source,
             key,
             source_conditions=call.conditions(f"{SOURCE}-"),
-            conditions=call.conditions(),
+            conditions=write_conditions(call),
             token=token,
             meaning="\n".join(call.header(name) or "" for name in names),
             seq=call.judged_seq(bucket, source),

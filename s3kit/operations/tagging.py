@@ -60,6 +60,10 @@ def tags_asked(context: RequestContext, key: str) -> str | tuple[str, ...] | Non
         pairs = from_xml(Tagging, text.encode()).pairs() if text else ()
     else:
         value = call.header("x-amz-tagging")
+        copied = call.operation.name == "CopyObject"
+        if copied and call.header("x-amz-tagging-directive") != "REPLACE":
+            # The copy gets its source's tags, whatever the header says.
+            value = None
         pairs = parse_tagging_header(value) if value else ()
     if key == "s3:requestobjecttagkeys":
         return tuple(name for name, _ in pairs) or None

@@ -14,7 +14,6 @@ from typing import Any
 from ..blobs.base import BlobStore
 from ..index import listing
 from ..index.session import Index
-from ..model import Account
 from ..model import Bucket
 from ..profile import AWS
 from ..profile import Profile
@@ -40,6 +39,7 @@ from .outbox import Outbox
 from .remote import RemoteBucket
 from .renaming import Rename
 from .renaming import Renaming
+from .replication import Permits
 from .replication import Replication
 from .replication import Rule
 from .restoring import Restoring
@@ -126,7 +126,7 @@ class Store:
     def replicate(
         self,
         read_rules: Callable[[bytes], tuple[Rule, ...]],
-        permits: Callable[[Account, Bucket, bytes], bool],
+        permits: Permits,
         remotes: Mapping[str, RemoteBucket],
     ) -> None:
         """Replicate what buckets' rules ask for, see :class:`s3kit.store.replication.Replication`.

@@ -78,8 +78,10 @@ PART_PAGE: Final = 1000
 
 _CREATED: Final = "s3:ObjectCreated:"
 _MARKED: Final = "s3:ObjectRemoved:DeleteMarkerCreated"
+_TAGGED: Final = "s3:ObjectTagging:"
+_READING: Final = "s3:GetObjectVersionForReplication"
 _CHANGES: Final = (
-    "s3:ObjectTagging:",
+    _TAGGED,
     "s3:ObjectAcl:",
     "s3:ObjectRetention:",
     "s3:ObjectLegalHold:",
@@ -89,12 +91,19 @@ _REASONS: Final = {
     "DstBucketNotFound": "the destination bucket is not there",
     "DstBucketUnversioned": "the destination bucket keeps no versions",
     "DstBucketOwnerChanged": "the destination bucket is not the account's that the rule names",
+    "DstDelObjNotPermitted": "the destination bucket's owner does not let this account delete",
     "DstPutObjectNotPermitted": "the destination bucket's owner does not let this account write",
+    "DstPutTaggingNotPermitted": "the destination bucket's owner does not let this account tag",
     "DstObjectLockDisabled": "the object is locked, and the destination bucket cannot lock",
     "RuleRemoved": "no rule asks for it any more",
+    "SrcGetObjectNotPermitted": "the bucket's own policy denies it",
     "SrcObjectTooLarge": "the object is larger than one request to a remote bucket may be",
     "SrcObjectUnreadable": "nobody but its owner has the object's key",
 }
+
+
+Permits = Callable[[str, Bucket, str, bytes], bool]
+"""Whether an account, by its id, may do an action of policies to a bucket's key."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,11 +158,13 @@ class Replication:
     """The rules of all buckets of one Store at work.
 
     :param read_rules: the rules in a stored document.
-    :param permits: whether an account may have a key replicated into a bucket of another's.
+    :param permits: whether an account may do this to a key, as an action of policies.
     :param remotes: buckets elsewhere, by the ARN that rules name them by.
+
+    ``account`` finds an account by its id.
     """
 
-    __slots__ = ("_backing", "_buckets", "_outbox", "_read", "permits", "remotes")
+    __slots__ = ("_backing", "_buckets", "_outbox", "_read", "account", "permits", "remotes")
 
     def __init__(
         self,
@@ -161,13 +172,14 @@ class Replication:
         buckets: Buckets,
         outbox: Outbox,
         read_rules: Callable[[bytes], tuple[Rule, ...]],
-        permits: Callable[[Account, Bucket, bytes], bool],
+        permits: Permits,
         remotes: Mapping[str, RemoteBucket],
     ) -> None:
         self._backing = backing
         self._buckets = buckets
         self._outbox = outbox
         self.permits = permits
+        self.account: Callable[[str], Account | None] = Account
         self._read = functools.lru_cache(maxsize=256)(_tolerant(read_rules))
         self.remotes = remotes
         outbox.add_route(Setting.REPLICATION, self.route)
@@ -228,6 +240,8 @@ class Replication:
         )
         try:
             rule = self._rule(source, note["rule"], note["to"])
+            if not self.permits(source.account, source, _READING, task.key):
+                raise Refused("SrcGetObjectNotPermitted")
             copy(replace(task, rule=rule))
         except Refused as refusal:
             logger.warning(
@@ -382,13 +396,18 @@ class Replication:
             raise Refused("DstBucketNotFound") from None
         if target.versioning is not Versioning.ENABLED:
             raise Refused("DstBucketUnversioned")
-        if rule.account and rule.account != target.account:
+        owner = self.account(target.account) or Account(target.account)
+        if rule.account and rule.account not in (owner.id, owner.number):
             raise Refused("DstBucketOwnerChanged")
         source = task.source
-        if target.account != source.account and not self.permits(
-            Account(source.account), target, task.key
-        ):
-            raise Refused("DstPutObjectNotPermitted")
+        action, refusal = "s3:ReplicateObject", "DstPutObjectNotPermitted"
+        if task.event.name == _MARKED:
+            action, refusal = "s3:ReplicateDelete", "DstDelObjNotPermitted"
+        elif task.event.name.startswith(_TAGGED):
+            action, refusal = "s3:ReplicateTags", "DstPutTaggingNotPermitted"
+        # In a bucket of its own as well: its policy may deny it.
+        if not self.permits(source.account, target, action, task.key):
+            raise Refused(refusal)
         return target
 
     @staticmethod

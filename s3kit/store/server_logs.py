@@ -13,9 +13,11 @@ import secrets
 import threading
 import time
 import weakref
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
+from ..errors import AccessDenied
 from ..errors import NoSuchBucket
 from ..errors import S3Error
 from ..model import Account
@@ -71,8 +73,14 @@ class _Pile:
     day: str
 
 
+def _anything(source: str, target: Bucket, key: bytes) -> bool:
+    return True
+
+
 class ServerLogs:
     """The lines of this process. What a request adds never fails the request.
+
+    ``permits`` is whether lines about a bucket, by its name, may become this key of another.
 
     :param seconds: how long a line may wait.
     :param region: of buckets that have none of their own.
@@ -91,6 +99,7 @@ class ServerLogs:
         "_size",
         "_thread",
         "_wake",
+        "permits",
         "region",
         "seconds",
     )
@@ -109,6 +118,7 @@ class ServerLogs:
         self._objects = objects
         self.seconds = seconds
         self.region = region
+        self.permits: Callable[[str, Bucket, bytes], bool] = _anything
         self._closed = False
         self._begin()
         _OPEN.add(self)
@@ -164,11 +174,14 @@ class ServerLogs:
             if bucket.account != pile.account:
                 # The bucket that was meant is gone, and its name is another's now.
                 raise NoSuchBucket(bucket_name=target.bucket)
+            key = self._key(pile)
+            if not self.permits(pile.source, bucket, key):
+                raise AccessDenied
             own = Grant(bucket.account, Permission.FULL_CONTROL)
             acl = Acl(bucket.account, (own, *target.grants)) if target.grants else None
             self._objects.put(
                 bucket,
-                self._key(pile),
+                key,
                 BodyReader(io.BytesIO(data), len(data)),
                 Attributes(bucket.account, {"content-type": "text/plain"}, acl=acl),
                 origin=Origin(Caller(LOG_SERVICE)),

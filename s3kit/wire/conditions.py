@@ -62,6 +62,15 @@ class Conditions:
         self.if_match_last_modified = if_match_last_modified
         self.prefix = prefix
 
+    @property
+    def tell(self) -> bool:
+        """Whether a write's answer would tell more of what is there than whether it is."""
+        return (
+            self.if_match not in (None, _ANY)
+            or self.if_match_size is not None
+            or self.if_match_last_modified is not None
+        )
+
 
 def read_conditions(environ: Mapping[str, Any], prefix: str = "") -> Conditions | None:
     """Return the conditions of a request, None when it has none.
