@@ -82,7 +82,7 @@ def add_version(
     if not version.delete_marker:
         if state.object_lock:
             version = _with_default(c, state, version, current)
-        elif version.lock != NO_LOCK:
+        elif version.lock is not NO_LOCK and version.lock != NO_LOCK:
             raise InvalidRequest(NOT_LOCKABLE)
     if versioning is Versioning.ENABLED:
         version = replace(version, version_id=new_version_id())
@@ -94,7 +94,7 @@ def add_version(
         replaced = object_rows.get_version(
             c, version.bucket_id, version.key, NULL_VERSION, inline=False
         )
-    if replaced is not None:
+    if replaced is not None and replaced.lock is not NO_LOCK:
         retention.check_unprotected(replaced.lock, version.modified)
     object_rows.put_version(
         c, version, replaces=replaced, new_content=new_content, meanwhile=meanwhile
