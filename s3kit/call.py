@@ -250,36 +250,34 @@ class Call:
 
         :param settle: about an object as it is, see :class:`~s3kit.model.Question`.
         """
-        caller = self.identity.caller
+        context = RequestContext(self, action, bucket, key, version_id)
         acls = (
             bucket is None
             or not bucket.present & Setting.OWNERSHIP
             or object_ownership(self.store, bucket) is not ObjectOwnership.BUCKET_OWNER_ENFORCED
         )
-        if bucket is None or key is None:
-            return Question(
-                caller,
-                action,
-                bucket,
-                key,
-                version_id,
-                RequestContext(self, action, version_id, None),
-                acls=acls,
-                settle=settle,
-                bucket_name=self.bucket_name or "" if bucket is None else "",
-            )
+        return Question(
+            self.identity.caller,
+            action,
+            bucket,
+            key,
+            version_id,
+            context,
+            None if bucket is None or key is None else context.load,
+            acls,
+            settle,
+            (self.bucket_name or "") if bucket is None else "",
+        )
 
-        def load() -> ObjectVersion | None:
-            judged = self._judged
-            if judged is None:
-                judged = self._judged = {}
-            name = (bucket.id, key, version_id)
-            if name not in judged:
-                judged[name] = self.store.objects.find(bucket, key, version_id, inline=False)
-            return judged[name]
-
-        context = RequestContext(self, action, version_id, load)
-        return Question(caller, action, bucket, key, version_id, context, load, acls, settle)
+    def judge(self, bucket: Bucket, key: bytes, version_id: str | None) -> ObjectVersion | None:
+        """The version that Access asks to see; the handler then gets the same one."""
+        judged = self._judged
+        if judged is None:
+            judged = self._judged = {}
+        name = (bucket.id, key, version_id)
+        if name not in judged:
+            judged[name] = self.store.objects.find(bucket, key, version_id, inline=False)
+        return judged[name]
 
     def decision(
         self,
@@ -350,23 +348,20 @@ class Call:
         :raises VersionChanged: it was replaced meanwhile, so that Access must be asked again.
         """
         judged = self._judged
-        name = (bucket.id, key, version_id)
-        if judged is None or name not in judged:
+        if judged is None or (bucket.id, key, version_id) not in judged:
             version = self.store.objects.find(bucket, key, version_id, inline=inline)
         else:
-            version = judged[name]
+            version = judged[bucket.id, key, version_id]
             if inline and version is not None and version.inline is None and not version.content:
                 seq = version.seq
                 version = self.store.objects.find(bucket, key, version_id)
                 if version is None or version.seq != seq:
                     raise VersionChanged(key)
-        there = version is not None and not version.delete_marker
-        if self._provisional is not None and not (
-            there and version is not None and version.owner == bucket.account
-        ):
-            self._settle(bucket, name, version)
         if version is None or version.delete_marker:
+            self._settle(bucket, key, version_id, version)
             raise absence(version, key, version_id, self.method)
+        if version.owner != bucket.account:
+            self._settle(bucket, key, version_id, version)
         return version
 
     def judged_seq(self, bucket: Bucket, key: bytes) -> int | None:
@@ -376,14 +371,18 @@ class Call:
         version = self._judged[bucket.id, key, None]
         return 0 if version is None or version.delete_marker else version.seq
 
-    def _settle(self, bucket: Bucket, name: Name, version: ObjectVersion | None) -> None:
+    def _settle(
+        self, bucket: Bucket, key: bytes, version_id: str | None, version: ObjectVersion | None
+    ) -> None:
         """Ask again what was allowed of this version before anybody had seen it."""
+        if self._provisional is None:
+            return
         judged = self._judged
         if judged is None:
             judged = self._judged = {}
+        name = (bucket.id, key, version_id)
         judged[name] = version
-        _, key, version_id = name
-        for provisional, action in self._provisional or ():
+        for provisional, action in self._provisional:
             if provisional == name:
                 question = self.question(action, bucket, key, version_id, settle=True)
                 if not self.site.access.decide(question).allowed:
@@ -397,8 +396,7 @@ class Call:
     def is_logged(self) -> bool:
         """Whether a server access log is to tell of this request."""
         bucket = self.maybe_bucket
-        # What "&" does, without making an IntFlag of it, which takes several times as long.
-        if bucket is not None and int.__and__(bucket.present, Setting.LOGGING):
+        if bucket is not None and bucket.present & Setting.LOGGING:
             return True
         return self.beside is not None
 
@@ -414,8 +412,7 @@ class Call:
         status: int = 0,
     ) -> None:
         """Have the server access log of ``bucket`` tell of this too, if it has one."""
-        present = bucket.present
-        if present and present & Setting.LOGGING:
+        if bucket.present & Setting.LOGGING:
             if self.beside is None:
                 self.beside = []
             error = ""

@@ -19,6 +19,7 @@ from typing import TypeVar
 from .auth.canonical import ALGORITHM
 from .auth.canonical import parse_amz_date
 from .model import Account
+from .model import Bucket
 from .model import ObjectVersion
 from .wire.environ import header
 from .wire.environ import public_url_parts
@@ -60,19 +61,28 @@ def provides(*keys: str) -> Callable[[_Provider], _Provider]:
 class RequestContext(Mapping[str, Value]):
     """The condition keys of one question. Nothing is looked at before it is asked for."""
 
-    __slots__ = ("action", "call", "load", "version_id")
+    __slots__ = ("action", "bucket", "call", "key", "version_id")
 
     def __init__(
         self,
         call: Call,
         action: str,
+        bucket: Bucket | None,
+        key: bytes | None,
         version_id: str | None,
-        load: Callable[[], ObjectVersion | None] | None,
     ) -> None:
         self.call = call
         self.action = action
+        self.bucket = bucket
+        self.key = key
         self.version_id = version_id
-        self.load = load
+
+    def load(self) -> ObjectVersion | None:
+        """The version that is asked about, fetched once; None where there is none."""
+        bucket, key = self.bucket, self.key
+        if bucket is None or key is None:
+            return None
+        return self.call.judge(bucket, key, self.version_id)
 
     def __getitem__(self, key: str) -> Value:
         family, slash, rest = key.partition("/")
@@ -186,7 +196,7 @@ _EXISTING: Final = "s3:existingobjecttag/"
 
 @provides(_EXISTING)
 def _existing_tag(context: RequestContext, tag: str) -> str | None:
-    version = None if context.load is None else context.load()
+    version = context.load()
     return None if version is None else dict(version.tags).get(tag)
 
 

@@ -84,7 +84,7 @@ ROOT_ACTIONS: Final = frozenset(
     ("s3:GetBucketPolicy", "s3:PutBucketPolicy", "s3:DeleteBucketPolicy")
 )
 
-RULED: Final = int(Setting.POLICY | Setting.PUBLIC_ACCESS_BLOCK)
+RULED: Final = Setting.POLICY | Setting.PUBLIC_ACCESS_BLOCK
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +143,8 @@ class BucketAccess:
                 return self._by_grant(question, bucket, NO_RULES)
             if question.key is None or question.action not in OBJECT_ACTIONS:
                 return _OWNER
+            if not question.settle and question.load is not None:
+                return _OWNER_SO_FAR
             return self._of_object(question, bucket, NO_RULES, _OWNER, _OWNER_SO_FAR)
         rules = self._rules_of(bucket) if ruled and self._rules_of is not None else NO_RULES
         return self._by_rules(question, bucket, rules, owner=owner)

@@ -359,7 +359,6 @@ def check_headers_signed(signed: SignedHeaders, environ: WSGIEnvironment) -> Non
 def find_key(
     key_ring: KeyRing,
     access_key: str,
-    *,
     sessions: Sessions | None = None,
     token: str | None = None,
     now: float = 0.0,

@@ -158,7 +158,7 @@ def _identify_header(
     token: str | None = environ.get("HTTP_X_AMZ_S3SESSION_TOKEN")
     if token is None:
         token = environ.get("HTTP_X_AMZ_SECURITY_TOKEN")
-    key = find_key(key_ring, credential.access_key, sessions=sessions, token=token, now=now)
+    key = find_key(key_ring, credential.access_key, sessions, token, now)
     if not -MAX_SKEW <= seconds - now <= MAX_SKEW:
         raise RequestTimeTooSkewed(
             request_time=amz_date,

@@ -10,6 +10,8 @@ import string
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..blobs.sealed import MissingCryptography
+from ..blobs.sealed import need_cryptography
 from ..config import ConfigError
 
 PROFILE = "default"
@@ -37,8 +39,19 @@ def new_credentials() -> Credentials:
     return Credentials(access_key, base64.b64encode(secrets.token_bytes(30)).decode())
 
 
+def can_encrypt() -> bool:
+    """Whether what a master key is for is installed."""
+    try:
+        need_cryptography()
+    except MissingCryptography:
+        return False
+    return True
+
+
 def make_data(data: Path) -> None:
     """Make the data folder (0700) with its master key (0600), unless they are there.
+
+    Without the package that encrypts there is no master key, and everything else works.
 
     :raises ConfigError: the folder cannot be made or written.
     """
@@ -47,8 +60,9 @@ def make_data(data: Path) -> None:
         data.mkdir(mode=0o700, parents=True, exist_ok=True)
         for folder in new:
             _sync(folder.parent)
-        # In the form of cryptography's Fernet.
-        _make_once(data / MASTER_KEY, base64.urlsafe_b64encode(os.urandom(32)) + b"\n")
+        if can_encrypt():
+            # In the form of cryptography's Fernet.
+            _make_once(data / MASTER_KEY, base64.urlsafe_b64encode(os.urandom(32)) + b"\n")
     except OSError as error:
         where = error.filename or data
         raise ConfigError(

@@ -25,6 +25,7 @@ from ..config import read_toml
 from ..index.schema import check_schema
 from ..index.session import Index
 from .first_start import MASTER_KEY
+from .first_start import can_encrypt
 
 MEMORY = "memory"
 """The value of --data that keeps everything in this process and nothing on disk."""
@@ -59,8 +60,10 @@ class Settings:
         config = self.config
         if self.data is None or config.master_key_file or config.master_keys:
             return self
-        path = str(self.data / MASTER_KEY)
-        return replace(self, config=replace(config, master_key_file=path))
+        path = self.data / MASTER_KEY
+        if not can_encrypt() and not path.exists():
+            return self
+        return replace(self, config=replace(config, master_key_file=str(path)))
 
 
 def _names_master_keys(values: Mapping[str, Any]) -> bool:

@@ -32,7 +32,6 @@ from s3kit.index.statements import Row
 from s3kit.index.statements import Statement
 from s3kit.model import Acl
 from s3kit.model import Bucket
-from s3kit.model import Setting
 from s3kit.model import Versioning
 
 _BUCKET = select(
@@ -117,7 +116,7 @@ def _read(row: Row) -> Bucket:
         read_acl(acl) if acl else None,
         Versioning(versioning),
         object_lock != 0,
-        Setting(present),
+        present,
     )
 
 
@@ -194,7 +193,7 @@ class State:
 
     versioning: Versioning
     object_lock: bool
-    present: Setting
+    present: int
 
 
 _STATES: dict[tuple[str, int, int], State] = {}
@@ -209,7 +208,7 @@ def get_state(connection: Connection, bucket_id: int) -> State:
     versioning, object_lock, present = row
     state = _STATES.get((versioning, object_lock, present))
     if state is None:
-        state = State(Versioning(versioning), object_lock != 0, Setting(present))
+        state = State(Versioning(versioning), object_lock != 0, present)
         if len(_STATES) >= 1024:
             _STATES.clear()
         _STATES[versioning, object_lock, present] = state

@@ -127,11 +127,16 @@ def at_one_moment(index: Index, work: Callable[[Connection], T]) -> T:
     return index.read(run)
 
 
+def page_size(table: Table) -> int:
+    """How many rows of a table are held at once."""
+    holds_bytes = any(column.name in ("inline", "document", "payload") for column in table.columns)
+    return _ROWS_WITH_BYTES if holds_bytes else _ROWS
+
+
 def rows(connection: Connection, table: Table) -> Iterator[list[Row]]:
     """All rows of a table in pages, in the order of its primary key."""
     first, later = _PAGES[table.name]
-    holds_bytes = any(column.name in ("inline", "document") for column in table.columns)
-    most = _ROWS_WITH_BYTES if holds_bytes else _ROWS
+    most = page_size(table)
     places = [(_name(each), list(table.columns).index(each)) for each in table.primary_key.columns]
     page = connection.all(first, {"most": most})
     while page:

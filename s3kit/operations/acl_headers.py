@@ -22,6 +22,7 @@ from ..model import Grant
 from ..model import ObjectOwnership
 from ..model import Permission
 from ..store.ownership import object_ownership
+from ..wire.environ import environ_key
 from .bucket_rules import refuse_public_acl
 
 GROUPS: Final = frozenset({ALL_USERS, AUTHENTICATED_USERS, LOG_DELIVERY})
@@ -36,6 +37,9 @@ GRANT_HEADERS: Final = (
     ("x-amz-grant-read-acp", Permission.READ_ACP),
     ("x-amz-grant-write-acp", Permission.WRITE_ACP),
     ("x-amz-grant-full-control", Permission.FULL_CONTROL),
+)
+_VARIABLES: Final = frozenset(
+    environ_key(name) for name in ("x-amz-acl", *(name for name, _ in GRANT_HEADERS))
 )
 
 
@@ -127,10 +131,14 @@ def owner_and_acl(
     :raises AccessDenied: it is public, and BlockPublicAcls is on.
     Source: Amazon S3 User Guide, "Controlling ownership of objects and disabling ACLs".
     """
+    # Most requests bring none of them.
+    silent = header is None and call.environ.keys().isdisjoint(_VARIABLES)
     header = call.header if header is None else header
     # An anonymous writer owns nothing: what it stores is the bucket owner's.
     owner = call.caller.account_id or bucket.account
     ownership = object_ownership(call.store, bucket)
+    if silent and ownership is not ObjectOwnership.BUCKET_OWNER_ENFORCED:
+        return owner, None
     if ownership is ObjectOwnership.BUCKET_OWNER_ENFORCED:
         owner = bucket.account
         name = header("x-amz-acl")

@@ -39,7 +39,7 @@ from ..wire.xml import from_xml
 from ..wire.xml import to_xml
 
 MOST_BYTES = 64 * 1024
-_HEADERS = frozenset(
+HEADER_VARIABLES = frozenset(
     "HTTP_" + name.upper().replace("-", "_")
     for name in (
         *(SSE, KEY_ID, CONTEXT, BUCKET_KEY),
@@ -115,7 +115,7 @@ def wanted_of(call: Call) -> Wanted | None:
 
 def _says_anything(call: Call) -> bool:
     """Whether any header is about encryption; most requests have none."""
-    return not call.environ.keys().isdisjoint(_HEADERS)
+    return not call.environ.keys().isdisjoint(HEADER_VARIABLES)
 
 
 def checked(call: Call, wanted: Wanted | None) -> Wanted | None:

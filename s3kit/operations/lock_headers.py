@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Final
 
 from ..call import Call
 from ..errors import InvalidArgument
@@ -12,10 +13,13 @@ from ..model import ObjectLock
 from ..model import ObjectVersion
 from ..model import Setting
 from ..store.versions import NOT_LOCKABLE
+from ..wire.environ import environ_key
+from ..wire.locks import LOCK_HEADERS
 from ..wire.locks import read_lock_headers
 from ..wire.locks import write_lock_headers
 
-BYPASS = "x-amz-bypass-governance-retention"
+BYPASS: Final = "x-amz-bypass-governance-retention"
+_VARIABLES: Final = frozenset(map(environ_key, LOCK_HEADERS))
 
 
 def require_object_lock(call: Call) -> None:
@@ -34,7 +38,12 @@ def lock_of(call: Call, header: Callable[[str], str | None] | None = None) -> Ob
     :param header: the form's fields by name; the request's headers by default.
     :raises InvalidArgument: InvalidRequest, AccessDenied.
     """
-    lock = read_lock_headers(header or call.header, int(call.now * 1000))
+    if header is None:
+        # Most requests bring none of them.
+        if call.environ.keys().isdisjoint(_VARIABLES):
+            return NO_LOCK
+        header = call.header
+    lock = read_lock_headers(header, int(call.now * 1000))
     if lock is NO_LOCK:
         return lock
     if call.caller.anonymous:

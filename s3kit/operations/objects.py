@@ -41,6 +41,7 @@ from ..wire.names import STORAGE_CLASSES
 from ..wire.response import Response
 from ..wire.routing import operation
 from .acl_headers import owner_and_acl
+from .encryption import HEADER_VARIABLES
 from .encryption import customer_key_of
 from .encryption import customer_key_sent
 from .encryption import encryption_headers
@@ -336,11 +337,14 @@ def read_object(call: Call, *, head: bool) -> Response:
                 "Request specific response headers cannot be used for anonymous GET requests."
             )
     version = call.version(call.bucket, call.object_key, version_id, inline=not head)
-    customer_key = customer_key_of(call)
+    customer_key = None
+    if not environ.keys().isdisjoint(HEADER_VARIABLES):
+        customer_key = customer_key_of(call)
     if version.encryption is not None or customer_key is not None:
         call.store.encryptions.check_customer_key(version.encryption, customer_key)
     conditions = call.conditions()
-    if not head:
+    archived = version.storage_class in ARCHIVED
+    if archived and not head:
         call.store.restoring.check_readable(version)
     headers = read_headers(version, overrides)
     if version.tags:
@@ -349,7 +353,7 @@ def read_object(call: Call, *, head: bool) -> Response:
             headers.append(("x-amz-tagging-count", str(len(version.tags))))
     if version.encryption is not None:
         headers += encryption_headers(version.encryption, customer_key)
-    if version.storage_class in ARCHIVED:
+    if archived:
         headers += restore_headers(call, version)
     if call.bucket.present & Setting.LIFECYCLE:
         headers += expiration_headers(call, call.bucket, version)

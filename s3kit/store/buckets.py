@@ -136,7 +136,7 @@ class Buckets:
                 setting_rows.put(c, made.id, setting, document)
             self._backing.outbox.record_bucket(c, "s3:BucketCreated", made, origin, created)
             bits = [SETTING_BITS.get(setting, Setting.NONE) for setting in settings]
-            return replace(made, present=Setting(sum(bits))) if bits else made
+            return replace(made, present=sum(bits)) if bits else made
 
         bucket = self._backing.index.write(work)
         self._forget()

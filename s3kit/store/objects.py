@@ -58,7 +58,8 @@ class VersionChanged(ContentGone):
     """Another version is there than the one that was decided about: decide again."""
 
 
-@dataclass(frozen=True, slots=True)
+# Not frozen: every write makes one, and that takes five times as long.
+@dataclass(slots=True)
 class Attributes:
     """What is stored beside an object's bytes. ``headers`` by lower-case name.
 

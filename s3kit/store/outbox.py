@@ -105,8 +105,8 @@ class Outbox:
 
         :param setting: the document's bit in ``Bucket.present``.
         """
-        self._routes.append((int(setting), route))
-        self._routed |= int(setting)
+        self._routes.append((setting, route))
+        self._routed |= setting
 
     def add_target(self, name: str, deliver: Target) -> None:
         """Have ``deliver`` called for what waits under ``name``, in this process.

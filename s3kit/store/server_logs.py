@@ -148,10 +148,16 @@ class ServerLogs:
             self._size += len(data)
             if self._thread is None or not self._thread.is_alive():
                 # Made on demand, so that a fork after import leaves no dead one behind.
-                self._thread = threading.Thread(
+                thread = threading.Thread(
                     target=self._background, name="s3kit-server-logs", daemon=True
                 )
-                self._thread.start()
+                try:
+                    thread.start()
+                except RuntimeError as error:
+                    # The next line tries again; close() delivers them anyhow.
+                    logger.warning("Server access logs cannot be delivered now: %s.", error)
+                else:
+                    self._thread = thread
             if self._size >= DELIVER_BYTES:
                 self._wake.set()
 

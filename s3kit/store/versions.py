@@ -86,7 +86,7 @@ def add_version(
                 # A clock that was set back since then shortens no retention.
                 created = max(created, current.modified)
             version = _with_default(c, state, version, created)
-        elif version.lock != NO_LOCK:
+        elif version.lock is not NO_LOCK and version.lock != NO_LOCK:
             raise InvalidRequest(NOT_LOCKABLE)
     if versioning is Versioning.ENABLED:
         version = replace(version, version_id=new_version_id())
@@ -98,7 +98,7 @@ def add_version(
         replaced = object_rows.get_version(
             c, version.bucket_id, version.key, NULL_VERSION, inline=False
         )
-    if replaced is not None:
+    if replaced is not None and replaced.lock is not NO_LOCK:
         retention.check_unprotected(replaced.lock, version.modified)
     object_rows.put_version(
         c, version, replaces=replaced, new_content=new_content, meanwhile=meanwhile

@@ -23,6 +23,7 @@ LEGAL_HOLD: Final = "x-amz-object-lock-legal-hold"
 EVENT_HOLD: Final = "x-amz-object-lock-event-hold"
 EVENT_DAYS: Final = "x-amz-object-lock-event-hold-duration-days"
 EVENT_YEARS: Final = "x-amz-object-lock-event-hold-duration-years"
+LOCK_HEADERS: Final = (MODE, UNTIL, LEGAL_HOLD, EVENT_HOLD, EVENT_DAYS, EVENT_YEARS)
 
 MODES: Final = frozenset(("GOVERNANCE", "COMPLIANCE"))
 HOLDS: Final = {"ON": True, "OFF": False}

@@ -6,17 +6,20 @@ import base64
 import os
 import re
 import stat
+import sys
 import threading
 from pathlib import Path
 
 import pytest
 
+from s3kit.app import S3App
 from s3kit.cli.first_start import Credentials
 from s3kit.cli.first_start import first_credentials
 from s3kit.cli.first_start import is_private
 from s3kit.cli.first_start import make_data
 from s3kit.cli.first_start import make_private
 from s3kit.cli.first_start import new_credentials
+from s3kit.cli.settings import gather
 from s3kit.config import ConfigError
 
 
@@ -45,6 +48,24 @@ def test_data_is_private_and_its_master_key_is_a_fernet_key(tmp_path: Path) -> N
     make_data(data)
     assert (data / "master.key").read_bytes() == key
     assert [path.name for path in data.iterdir()] == ["master.key"]
+
+
+def test_without_cryptography_an_endpoint_starts_without_a_master_key(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The package is an extra's; one that encrypts already is refused without it."""
+    with monkeypatch.context() as patch:
+        patch.setitem(sys.modules, "cryptography.hazmat.primitives.ciphers.aead", None)
+        make_data(tmp_path)
+        assert not (tmp_path / "master.key").exists()
+        settings = gather({"data": str(tmp_path)}, {}).with_master_key()
+        assert settings.config.master_key_file == ""
+        S3App(settings.config).close()
+    make_data(tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setitem(sys.modules, "cryptography.hazmat.primitives.ciphers.aead", None)
+        with pytest.raises(ConfigError, match="cryptography"):
+            S3App(gather({"data": str(tmp_path)}, {}).with_master_key().config)
 
 
 def test_cryptography_takes_the_master_key(tmp_path: Path) -> None:

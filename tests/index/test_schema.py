@@ -179,7 +179,7 @@ def test_an_older_database_is_upgraded_with_its_content(url: str) -> None:
     check_schema(index)
     bucket = index.read(lambda c: buckets.get(c, "b"))
     assert bucket is not None
-    assert bucket.present is Setting.CORS
+    assert bucket.present == Setting.CORS
     old = index.read(lambda c: objects.get_version(c, bucket.id, b"key2", "null"))
     assert old is not None
     assert (old.seq, old.inline, old.lock, old.encryption) == (2, b"x", NO_LOCK, None)

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from sqlalchemy import LargeBinary
 from sqlalchemy import insert
 
 from s3kit.index import outbox
@@ -16,6 +17,7 @@ from s3kit.index.connections import Connection
 from s3kit.index.schema import buckets
 from s3kit.index.schema import contents
 from s3kit.index.schema import create_schema
+from s3kit.index.schema import metadata
 from s3kit.index.schema import parts
 from s3kit.index.schema import settings
 from s3kit.index.session import Index
@@ -121,6 +123,18 @@ def test_pages_go_over_keys_of_two_columns(index: Index, file: Index) -> None:
         connection.execute(insert(parts), rows)
     snapshot.write_snapshot(index, file, lambda rows: None)
     assert file.read(snapshot.counts)["s3kit_parts"] == 1197
+
+
+def test_no_page_holds_many_rows_that_may_have_a_mebibyte() -> None:
+    """Annotations too: five hundred of them would be half a gigabyte."""
+    large = {
+        table.name
+        for table in snapshot.TABLES
+        for column in table.columns
+        if isinstance(column.type, LargeBinary) and column.name not in ("key", "name")
+    }
+    assert large == {"s3kit_versions", "s3kit_settings", "s3kit_annotations"}
+    assert all(snapshot.page_size(metadata.tables[name]) == 64 for name in large)
 
 
 def test_bytes_and_nothing_at_all_arrive_as_they_are(index: Index, file: Index) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import threading
 import time
 import zlib
 from base64 import b64encode
@@ -387,6 +388,31 @@ def closing(tmp_path: Path) -> Iterator[S3App]:
     app = make_app("file", tmp_path)
     yield app
     app.close()
+
+
+def test_lines_wait_while_no_thread_can_be_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Neither a request nor the end of the process fails for it."""
+    app = make_app("file", tmp_path)
+    s3 = Client(app, OWNER)
+    s3.put("/logs")
+    s3.put("/logs", document("logs"), "logging")
+    with monkeypatch.context() as patch:
+
+        def none(thread: threading.Thread) -> None:
+            raise RuntimeError("can't start new thread")
+
+        patch.setattr(threading.Thread, "start", none)
+        assert s3.get("/logs").status == 200
+        assert "cannot be delivered now" in caplog.text
+        app.close()
+    app = make_app("file", tmp_path)
+    s3 = Client(app, OWNER)
+    keys = s3.get("/logs").texts("Contents/Key")
+    told = "".join(s3.get(f"/logs/{key}").body.decode() for key in keys)
+    app.close()
+    assert "REST.GET.BUCKET" in told
 
 
 def test_what_waits_is_delivered_at_the_end_and_a_flood_is_bounded(
