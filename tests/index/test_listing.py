@@ -217,7 +217,7 @@ def test_a_flat_page_reads_one_row_more_than_it_shows(index: Index, bucket: Buck
 
 
 def test_an_entry_shows_what_a_listing_needs(index: Index, bucket: Bucket) -> None:
-    put(
+    stored = put(
         index,
         version(bucket, b"k", 7, checksum=Checksum("CRC32", "AAAAAA=="), storage_class="GLACIER"),
     )
@@ -237,6 +237,7 @@ def test_an_entry_shows_what_a_listing_needs(index: Index, bucket: Bucket) -> No
         "GLACIER",
         "alice",
         Checksum("CRC32", "AAAAAA=="),
+        stored.seq,
     )
 
 

@@ -28,6 +28,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 
 from s3kit.app import S3App
+from s3kit.errors import KMSNotFoundException
 from s3kit.errors import S3Error
 from s3kit.model import ObjectVersion
 from s3kit.store import Attributes
@@ -68,7 +69,11 @@ class Vault:
         """An upload of the owner's."""
         store = self.app.store
         bucket = store.buckets.get(self.bucket)
-        return store.multipart.create(bucket, key.encode(), Attributes(OWNER_ID)).id
+        try:
+            return store.multipart.create(bucket, key.encode(), Attributes(OWNER_ID)).id
+        except KMSNotFoundException:
+            # The bucket's default encryption names a key by now that nobody has.
+            return "none"
 
     def find(self, key: str) -> ObjectVersion:
         """A locked version as it is stored, past all that could hide it."""

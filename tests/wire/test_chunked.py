@@ -241,7 +241,8 @@ def test_large_chunks_are_read_across_blocks(chunk: int, sign: bool) -> None:
         assert hashlib.md5(drained(reader, size)).digest() == hashlib.md5(data).digest()
 
 
-@pytest.mark.parametrize("algorithm", ALGORITHMS)
+# botocore computes no MD5 there.
+@pytest.mark.parametrize("algorithm", [each for each in ALGORITHMS if each != "MD5"])
 @given(
     data=st.binary(max_size=2000),
     chunk=st.integers(1, 700),
