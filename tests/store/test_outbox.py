@@ -577,8 +577,11 @@ def test_a_thread_delivers_where_things_are_stored(tmp_path: Path) -> None:
             os._exit(0)
     assert os.waitpid(child, 0)[1] == 0
     wait_for(lambda: out.read_text().endswith(" b\n"))
+    thread = app.store.outbox._thread
+    assert thread is not None
+    assert thread.is_alive()
     app.close()
-    assert not any(thread.name == "s3kit-outbox" for thread in threading.enumerate())
+    assert not thread.is_alive()
 
 
 EVENTS = st.builds(
