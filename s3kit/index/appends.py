@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
 from typing import NamedTuple
 
 from sqlalchemy import BindParameter
 from sqlalchemy import bindparam
 from sqlalchemy import delete
-from sqlalchemy import insert
-from sqlalchemy import literal
 from sqlalchemy import select
 from sqlalchemy import update
 
@@ -22,23 +19,10 @@ from s3kit.index.schema import write_checksum
 from s3kit.index.statements import Statement
 from s3kit.model import Content
 from s3kit.model import ObjectVersion
-from s3kit.model import Part
 
 _CONTENT: BindParameter[str] = bindparam("this_content")
 _LOCK_CONTENT = Statement(
     select(contents.c.refs).where(contents.c.id == _CONTENT).with_for_update()
-)
-_INSERT_CONTENT = Statement(
-    insert(contents)
-    .values(
-        id=_CONTENT,
-        storage=bindparam("new_storage"),
-        size=bindparam("new_size"),
-        refs=literal(1),
-        parts=bindparam("new_parts"),
-        sealing=bindparam("new_sealing"),
-    )
-    .inline()
 )
 _GROW = Statement(
     update(contents)
@@ -46,21 +30,6 @@ _GROW = Statement(
     .values(size=bindparam("new_size"), parts=bindparam("new_parts"))
 )
 _DELETE_CONTENT = Statement(delete(contents).where(contents.c.id == _CONTENT))
-_PART_VALUES: dict[str, BindParameter[Any]] = {
-    name: bindparam(f"new_{name}")
-    for name in (
-        "number",
-        "size",
-        "etag",
-        "modified",
-        "storage",
-        "blob",
-        "offset",
-        "checksum",
-        "sealing",
-    )
-}
-_INSERT_PART = Statement(insert(parts).values({"upload_id": _CONTENT, **_PART_VALUES}).inline())
 _ETAGS = Statement(
     select(parts.c.number, parts.c.etag)
     .where(parts.c.upload_id == _CONTENT)
@@ -101,39 +70,6 @@ def chain_of(connection: Connection, content: Content) -> Chain:
     """What a chain has so far."""
     rows = connection.all(_ETAGS, {"this_content": content.id})
     return Chain(rows[-1][0], [row[1] for row in rows])
-
-
-def insert_content(connection: Connection, content: Content) -> None:
-    """A content that one version is about to have."""
-    connection.run(
-        _INSERT_CONTENT,
-        {
-            "this_content": content.id,
-            "new_storage": content.storage,
-            "new_size": content.size,
-            "new_parts": content.parts,
-            "new_sealing": content.sealing,
-        },
-    )
-
-
-def insert_part(connection: Connection, content_id: str, part: Part) -> None:
-    """One more part of a chain."""
-    connection.run(
-        _INSERT_PART,
-        {
-            "this_content": content_id,
-            "new_number": part.number,
-            "new_size": part.size,
-            "new_etag": part.etag,
-            "new_modified": part.modified,
-            "new_storage": part.storage,
-            "new_blob": part.blob,
-            "new_offset": part.offset,
-            "new_checksum": write_checksum(part.checksum),
-            "new_sealing": part.sealing,
-        },
-    )
 
 
 def grow(connection: Connection, content: Content) -> None:

@@ -25,18 +25,17 @@ from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
 from s3kit.index.connections import Connection
 from s3kit.index.listing import HIGHEST
+from s3kit.index.objects import insert_content
 from s3kit.index.schema import buckets
-from s3kit.index.schema import contents
 from s3kit.index.schema import current
-from s3kit.index.schema import parts
 from s3kit.index.schema import read_tags
 from s3kit.index.schema import restores
 from s3kit.index.schema import settings
 from s3kit.index.schema import uploads
 from s3kit.index.schema import versions
-from s3kit.index.schema import write_checksum
 from s3kit.index.statements import Row
 from s3kit.index.statements import Statement
+from s3kit.index.uploads import insert_parts
 from s3kit.model import Content
 from s3kit.model import ObjectVersion
 from s3kit.model import Part
@@ -137,34 +136,6 @@ _LATER_UPLOADS = Statement(
     )
     .order_by(uploads.c.id)
     .limit(_MOST)
-)
-_INSERT_CONTENT = Statement(
-    insert(contents)
-    .values(
-        id=_CONTENT,
-        storage=bindparam("new_storage"),
-        size=bindparam("size"),
-        refs=1,
-        parts=bindparam("parts"),
-        sealing=bindparam("sealing"),
-    )
-    .inline()
-)
-_INSERT_PART = Statement(
-    insert(parts)
-    .values(
-        upload_id=_CONTENT,
-        number=bindparam("number"),
-        size=bindparam("size"),
-        etag=bindparam("etag"),
-        modified=bindparam("modified"),
-        storage=bindparam("storage"),
-        blob=bindparam("blob"),
-        offset=bindparam("new_offset"),
-        checksum=bindparam("checksum"),
-        sealing=bindparam("sealing"),
-    )
-    .inline()
 )
 _POINT = Statement(
     update(versions)
@@ -329,35 +300,9 @@ def point_at(
     """
     old = version.content
     assert old is not None, "only what lies on a storage can move"
-    connection.run(
-        _INSERT_CONTENT,
-        {
-            "new_content": content.id,
-            "new_storage": content.storage,
-            "size": content.size,
-            "parts": content.parts,
-            "sealing": content.sealing,
-        },
-    )
+    insert_content(connection, content)
     if new_parts:
-        connection.run_many(
-            _INSERT_PART,
-            [
-                {
-                    "new_content": content.id,
-                    "number": part.number,
-                    "size": part.size,
-                    "etag": part.etag,
-                    "modified": part.modified,
-                    "storage": part.storage,
-                    "blob": part.blob,
-                    "new_offset": part.offset,
-                    "checksum": write_checksum(part.checksum),
-                    "sealing": part.sealing,
-                }
-                for part in new_parts
-            ],
-        )
+        insert_parts(connection, content.id, new_parts)
     values = {"this_seq": version.seq, "old_content": old.id, "new_content": content.id}
     return connection.run(_POINT, values) == 1
 

@@ -10,7 +10,6 @@ from sqlalchemy import BindParameter
 from sqlalchemy import bindparam
 from sqlalchemy import delete
 from sqlalchemy import exists
-from sqlalchemy import insert
 from sqlalchemy import select
 from sqlalchemy import update
 
@@ -18,6 +17,7 @@ from s3kit.errors import NoSuchBucket
 from s3kit.index import garbage
 from s3kit.index.connections import Connection
 from s3kit.index.connections import Retry
+from s3kit.index.objects import insert_content
 from s3kit.index.objects import lock_current
 from s3kit.index.schema import contents
 from s3kit.index.schema import garbage as garbage_table
@@ -25,6 +25,7 @@ from s3kit.index.schema import parts
 from s3kit.index.schema import uploads
 from s3kit.index.schema import versions
 from s3kit.index.statements import Statement
+from s3kit.model import Content
 
 _CONTENT: BindParameter[str] = bindparam("this_content")
 _NEW: BindParameter[str] = bindparam("new_content")
@@ -43,18 +44,6 @@ _LOCK_CONTENT = Statement(
     )
     .where(contents.c.id == _CONTENT)
     .with_for_update()
-)
-_INSERT_CONTENT = Statement(
-    insert(contents)
-    .values(
-        id=_NEW,
-        storage=_TARGET,
-        size=bindparam("size"),
-        refs=bindparam("refs"),
-        parts=bindparam("parts"),
-        sealing=bindparam("sealing"),
-    )
-    .inline()
 )
 _POINT_VERSIONS = Statement(
     update(versions).where(versions.c.content_id == _CONTENT).values(content_id=_NEW)
@@ -122,8 +111,7 @@ def move_content(
     if any((each[0], bytes(each[1])) not in locked for each in connection.all(_KEYS, this)):
         raise Retry
     _, size, refs, count, sealing = row
-    new = {"new_content": new_id, "new_storage": target, "sealing": sealing}
-    connection.run(_INSERT_CONTENT, {**new, "size": size, "refs": refs, "parts": count})
+    insert_content(connection, Content(new_id, target, size, count, sealing), refs)
     connection.run(_POINT_VERSIONS, {**this, "new_content": new_id})
     connection.run(_DELETE_CONTENT, this)
     garbage.add(connection, source, content_id, now)

@@ -226,7 +226,7 @@ _INSERT_CONTENT = Statement(
         id=bindparam("id"),
         storage=bindparam("storage"),
         size=bindparam("size"),
-        refs=literal(1),
+        refs=bindparam("refs"),
         parts=bindparam("parts"),
         sealing=bindparam("sealing"),
     )
@@ -467,6 +467,21 @@ def lock_current(connection: Connection, bucket_id: int, key: bytes) -> ObjectVe
     return None if version is None else _read(bucket_id, key, version, True)
 
 
+def insert_content(connection: Connection, content: Content, refs: int = 1) -> None:
+    """Write the row of a content that ``refs`` versions have, or are about to have."""
+    connection.run(
+        _INSERT_CONTENT,
+        {
+            "id": content.id,
+            "storage": content.storage,
+            "size": content.size,
+            "refs": refs,
+            "parts": content.parts,
+            "sealing": content.sealing,
+        },
+    )
+
+
 def put_version(
     connection: Connection,
     version: ObjectVersion,
@@ -492,16 +507,7 @@ def put_version(
     if content is not None:
         content_id = content.id
         if new_content:
-            connection.run(
-                _INSERT_CONTENT,
-                {
-                    "id": content_id,
-                    "storage": content.storage,
-                    "size": content.size,
-                    "parts": content.parts,
-                    "sealing": content.sealing,
-                },
-            )
+            insert_content(connection, content)
         else:
             shared = {"this_content": content_id, "these_parts": content.parts}
             if connection.run(_SHARE_CONTENT, shared) != 1:

@@ -241,10 +241,10 @@ def _values(upload_id: str, part: Part) -> dict[str, Any]:
     }
 
 
-def copy_parts(connection: Connection, content_id: str, parts: Iterable[Part]) -> None:
-    """Write the parts of a content that is a copy of another's, their offsets included.
+def insert_parts(connection: Connection, content_id: str, parts: Iterable[Part]) -> None:
+    """Write parts of a content, their offsets included.
 
-    The content's own row comes with :func:`s3kit.index.objects.put_version`.
+    The content's own row comes with :func:`s3kit.index.objects.put_version` or ``insert_content``.
     """
     connection.run_many(_INSERT_PART, [_values(content_id, part) for part in parts])
 

@@ -18,6 +18,7 @@ from ..errors import S3Error
 from ..errors import TooManyParts
 from ..index import appends
 from ..index import objects as object_rows
+from ..index import uploads as upload_rows
 from ..index.connections import Connection
 from ..index.objects import ContentGone
 from ..model import Bucket
@@ -269,7 +270,7 @@ class Appending:
         if content is None and head is None:
             if current.size:
                 raise ConditionalRequestConflict()
-            appends.insert_content(c, fresh)
+            object_rows.insert_content(c, fresh)
             return replace(
                 grown,
                 etag=stored.md5,
@@ -294,14 +295,14 @@ class Appending:
             assert first is not None
             content = Content(chain_id, first.storage, 0, 1)
             number, etags = 2, [first.etag]
-            appends.insert_content(c, replace(content, size=grown.size, parts=2))
-            appends.insert_part(c, chain_id, first)
+            object_rows.insert_content(c, replace(content, size=grown.size, parts=2))
+            upload_rows.insert_parts(c, chain_id, [first])
         if number > self._backing.profile.max_parts:
             raise TooManyParts()
         assert content is not None
         etags.append(stored.md5)
         content = replace(content, size=grown.size, parts=len(etags))
-        appends.insert_part(c, content.id, replace(part, number=number))
+        upload_rows.insert_parts(c, content.id, [replace(part, number=number)])
         appends.grow(c, content)
         return replace(
             grown,

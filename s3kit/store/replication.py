@@ -459,7 +459,7 @@ class Replication:
             annotation_rows.copy(c, now.seq, seq)
         if copied.parts:
             assert copied.content is not None
-            upload_rows.copy_parts(c, copied.content.id, copied.parts)
+            upload_rows.insert_parts(c, copied.content.id, copied.parts)
         name = _MARKED if replica.delete_marker else f"{_CREATED}Put"
         self._outbox.record(c, name, target, replica, task.origin, state.present)
         return replica
