@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from datetime import UTC
 from datetime import datetime
 from decimal import Decimal
+from functools import partial
 from typing import Any
 from typing import Final
 from typing import TypeAlias
@@ -56,21 +57,6 @@ def _number(text: str) -> Decimal | None:
     return Decimal(text) if _NUMBER.fullmatch(text) else None
 
 
-def _numeric(compare: Callable[[Any, Any], bool]) -> Callable[[str, bool], Test]:
-    def compile_one(text: str, variables: bool) -> Test:
-        wanted = _number(text)
-        if wanted is None:
-            raise BadCondition(f"{text!r} is no number")
-
-        def test(value: str, resolve: Resolve) -> bool:
-            number = _number(value)
-            return number is not None and compare(number, wanted)
-
-        return test
-
-    return compile_one
-
-
 def moment_of(text: str) -> Decimal | None:
     """Seconds since the epoch of an ISO 8601 date or time, or of such a number; else None."""
     text = text.strip()
@@ -91,19 +77,27 @@ def moment_of(text: str) -> Decimal | None:
         return None
 
 
-def _date(compare: Callable[[Any, Any], bool]) -> Callable[[str, bool], Test]:
+def _ordered(
+    read: Callable[[str], Decimal | None], noun: str, compare: Callable[[Any, Any], bool]
+) -> Callable[[str, bool], Test]:
+    """A test that compares what ``read`` makes of the two texts; it makes None of what is none."""
+
     def compile_one(text: str, variables: bool) -> Test:
-        wanted = moment_of(text)
+        wanted = read(text)
         if wanted is None:
-            raise BadCondition(f"{text!r} is no date")
+            raise BadCondition(f"{text!r} is no {noun}")
 
         def test(value: str, resolve: Resolve) -> bool:
-            moment = moment_of(value)
-            return moment is not None and compare(moment, wanted)
+            found = read(value)
+            return found is not None and compare(found, wanted)
 
         return test
 
     return compile_one
+
+
+_numeric: Final = partial(_ordered, _number, "number")
+_date: Final = partial(_ordered, moment_of, "date")
 
 
 def _truth(text: str) -> bool | None:
