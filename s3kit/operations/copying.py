@@ -38,7 +38,7 @@ from .multipart import part_number_of
 from .multipart import upload_of
 from .objects import attributes_of
 from .objects import new_version_headers
-from .objects import refuse_unbuilt_headers
+from .objects import refuse_append
 from .objects import write_conditions
 
 ANNOTATION_DIRECTIVE = "x-amz-object-annotation-directive"
@@ -290,7 +290,7 @@ def store_copy(call: Call) -> tuple[ObjectVersion, list[tuple[str, str]]]:
 def upload_part_copy(call: Call) -> Response:
     """Copy an object, or a range of it, into a part."""
     number = part_number_of(call)
-    refuse_unbuilt_headers(call)
+    refuse_append(call)
     upload = upload_of(call)
     customer_key = customer_key_of(call)
     call.store.encryptions.open_upload(upload.encryption, customer_key)

@@ -39,7 +39,7 @@ from .listing import text_of
 from .objects import attributes_of
 from .objects import checksum_header
 from .objects import new_version_headers
-from .objects import refuse_unbuilt_headers
+from .objects import refuse_append
 from .objects import write_conditions
 from .service import Owner
 from .service import owner_of
@@ -239,7 +239,7 @@ def create_multipart_upload(call: Call) -> Response:
 def upload_part(call: Call) -> Response:
     """Store one part."""
     number = part_number_of(call)
-    refuse_unbuilt_headers(call)
+    refuse_append(call)
     upload = upload_of(call)
     customer_key = customer_key_of(call)
     call.store.encryptions.open_upload(upload.encryption, customer_key)
@@ -272,7 +272,7 @@ def complete_multipart_upload(call: Call) -> Response:
     """Make one object of the parts; a repeat with the same parts answers the same."""
     key = call.object_key
     upload_id = upload_id_of(call)
-    refuse_unbuilt_headers(call)
+    refuse_append(call)
     conditions = write_conditions(call)
     size_text = call.header("x-amz-mp-object-size")
     size = None

@@ -70,7 +70,6 @@ SAID_AT_THE_BEGINNING = (
     "HTTP_X_AMZ_TAGGING",
     "HTTP_X_AMZ_WEBSITE_REDIRECT_LOCATION",
 )
-UNBUILT = ("HTTP_X_AMZ_WRITE_OFFSET_BYTES",)
 
 
 def checksum_header(checksum: Checksum) -> tuple[str, str]:
@@ -99,14 +98,15 @@ def new_version_headers(version: ObjectVersion) -> list[tuple[str, str]]:
     return [] if version_id == NULL_VERSION else [("x-amz-version-id", version_id)]
 
 
-def refuse_unbuilt_headers(call: Call) -> None:
-    """Refuse what would be silently ignored, yet promises something.
+def refuse_append(call: Call) -> None:
+    """Refuse a write offset where it would be silently ignored.
 
-    :raises InvalidRequest: the request asks for what this endpoint does not have.
+    :raises InvalidRequest: the operation is not PutObject.
     """
-    for name in call.environ:
-        if name.startswith(UNBUILT) and call.operation.name != "PutObject":
-            raise InvalidRequest("Only PutObject can append to an object.")
+    if call.operation.name != "PutObject" and any(
+        name.startswith(WRITE_OFFSET) for name in call.environ
+    ):
+        raise InvalidRequest("Only PutObject can append to an object.")
 
 
 def storage_class_of(call: Call) -> str:
@@ -134,7 +134,7 @@ def tags_of(call: Call) -> tuple[tuple[str, str], ...]:
 
 def attributes_of(call: Call) -> Attributes:
     """What a write stores beside the bytes, all of it from the request's headers."""
-    refuse_unbuilt_headers(call)
+    refuse_append(call)
     bucket = call.bucket
     owner, acl = owner_and_acl(call, bucket)
     tags = tags_of(call)
