@@ -20,12 +20,37 @@ class Account:
     """An owner of buckets. ``id`` is the canonical user id that ACLs and listings show.
 
     ``number`` is the account id of 12 digits that ARNs may name it by, "" where it has none.
+    ``plan`` names what it may use, see the configuration's ``plans``; "" for the profile's own.
     """
 
     id: str
     display_name: str = ""
     email: str = ""
     number: str = ""
+    plan: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """What a key is narrowed to, as data: each part that is set must hold (IU-01 to IU-11).
+
+    ``paths`` are pairs of a bucket's name and a prefix of whole segments, ``b""`` or ending in a
+    slash; with none the key may go everywhere. ``actions`` are IAM actions (``s3:GetObject``,
+    wildcards allowed), None for all. ``read_only`` allows nothing that changes anything.
+    ``manage_buckets`` False refuses what is done to buckets themselves and ListBuckets, ``deletes``
+    False the removal of objects. ``expires`` is in milliseconds since the epoch, 0 for never.
+    ``networks`` are addresses or networks such as ``10.0.0.0/8`` that requests must come from.
+    ``byte_budget`` is how many bytes the key may store in its life, None for any number.
+    """
+
+    paths: tuple[tuple[str, bytes], ...] = ()
+    actions: tuple[str, ...] | None = None
+    read_only: bool = False
+    manage_buckets: bool = True
+    deletes: bool = True
+    expires: int = 0
+    networks: tuple[str, ...] = ()
+    byte_budget: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,21 +64,6 @@ class Session:
     bucket_id: int
     read_only: bool
     expires: int
-
-
-@dataclass(frozen=True, slots=True)
-class Key:
-    """An access key with its secret and the account that it acts for.
-
-    ``user`` is the account's user whose key it is, "" for the account itself.
-    """
-
-    access_key: str
-    secret_key: str = field(repr=False)
-    account: Account
-    session_token: str | None = field(default=None, repr=False)
-    session: Session | None = None
-    user: str = ""
 
 
 class Rules(Protocol):
@@ -75,6 +85,28 @@ class Ruling(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Key:
+    """An access key with its secret and the account that it acts for.
+
+    ``user`` is the account's user whose key it is, "" for the account itself; ``principal`` is the
+    end of the ARN of somebody who is neither: ``assumed-role/reader/alice``. ``policies`` are those
+    of the user or role, None for whoever may do all that the account may; ``session_policy`` and
+    ``scope`` narrow that.
+    """
+
+    access_key: str
+    secret_key: str = field(repr=False)
+    account: Account
+    session_token: str | None = field(default=None, repr=False)
+    session: Session | None = None
+    user: str = ""
+    principal: str = ""
+    policies: tuple[Rules, ...] | None = field(default=None, repr=False)
+    session_policy: Rules | None = field(default=None, repr=False)
+    scope: Scope | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Caller:
     """Who sent a request. ``account`` is None for an anonymous one.
 
@@ -82,7 +114,7 @@ class Caller:
     ``principal`` is the end of its ARN where it is not the account itself: ``user/alice``;
     ``service`` names a service that acts by itself, ``logging.s3.amazonaws.com``. ``policies`` are
     what a user was given, None for one that may do all that its account may; ``session_policy`` is
-    what its session was narrowed to.
+    what its session was narrowed to, ``scope`` what its key was.
     """
 
     account: Account | None = None
@@ -92,6 +124,7 @@ class Caller:
     service: str = ""
     policies: tuple[Rules, ...] | None = field(default=None, repr=False)
     session_policy: Rules | None = field(default=None, repr=False)
+    scope: Scope | None = None
 
     @property
     def anonymous(self) -> bool:
@@ -178,6 +211,8 @@ class Setting:
     ABAC: Final = 4096
     TAGGING: Final = 8192
     ACCELERATE: Final = 16384
+    LIMITED: Final = 32768
+    """No document: the bytes of its account are limited, so that each write is counted."""
 
 
 SETTING_BITS: Mapping[str, int] = MappingProxyType(

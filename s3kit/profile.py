@@ -30,6 +30,12 @@ class Profile:
     """Names of operations that are switched off; they answer NotImplemented (FB-07)."""
     always_versioned: bool = False
     """Every bucket keeps all versions from the start, and nobody can switch that off (BB-07)."""
+    key_prefix: str = "AKIA"
+    """What new access keys begin with (CS-04)."""
+    most_keys: int | None = None
+    most_buckets: int | None = None
+    most_bytes: int | None = None
+    """What an account may have where its plan does not say (CS-03, CS-07); None for any number."""
 
 
 AWS = Profile()

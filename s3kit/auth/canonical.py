@@ -155,7 +155,10 @@ class SigningKey:
             key.account,
             key.access_key if session is None else session.parent,
             session,
-            f"user/{key.user}" if key.user else "",
+            key.principal or (f"user/{key.user}" if key.user else ""),
+            policies=key.policies,
+            session_policy=key.session_policy,
+            scope=key.scope,
         )
         secret = hmac.digest(f"AWS4{key.secret_key}".encode(), _bytes(credential.date), "sha256")
         for word in (credential.region, credential.service, credential.terminator):

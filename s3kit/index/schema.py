@@ -48,7 +48,7 @@ from s3kit.model import Permission
 if TYPE_CHECKING:
     from s3kit.index.session import Index
 
-REVISIONS = ("0001", "0002", "0003")
+REVISIONS = ("0001", "0002", "0003", "0004")
 """Every revision of the schema, oldest first; the last is what this s3kit works with."""
 
 metadata = MetaData()
@@ -317,6 +317,78 @@ restores = _table(
     "restores",
     Column("seq", BigInteger, primary_key=True, autoincrement=False),
     Column("until", BigInteger, nullable=False, index=True),
+)
+
+# Who may sign. Accounts of the configuration have no row here unless a key of theirs lies here.
+accounts = _table(
+    "accounts",
+    # The canonical user id.
+    Column("id", _name(), primary_key=True),
+    # 12 digits, as in ARNs.
+    Column("number", _word(12), nullable=False, unique=True),
+    Column("display_name", _name(), nullable=False),
+    Column("email", _name(), nullable=False),
+    # active, suspended, closing (read-only until delete_at) or closed
+    Column("status", _word(16), nullable=False),
+    Column("plan", _word(64), nullable=False),
+    # What is its own and not its plan's: {"keys", "buckets", "bytes"}.
+    Column("limits", _document(), nullable=False),
+    Column("created", BigInteger, nullable=False),
+    # When all that it has is deleted, 0 for never.
+    Column("delete_at", BigInteger, nullable=False, index=True),
+)
+
+users = _table(
+    "users",
+    Column("account", ForeignKey("s3kit_accounts.id", ondelete="CASCADE"), primary_key=True),
+    Column("name", _word(64), primary_key=True),
+    Column("created", BigInteger, nullable=False),
+    # {name: policy}
+    Column("policies", _document(), nullable=False),
+)
+
+access_keys = _table(
+    "access_keys",
+    Column("access_key", _word(128), primary_key=True),
+    Column(
+        "account", ForeignKey("s3kit_accounts.id", ondelete="CASCADE"), nullable=False, index=True
+    ),
+    # "" for the account itself
+    Column("user_name", _word(64), nullable=False),
+    # What its owner calls it.
+    Column("label", _name(), nullable=False),
+    # Sealed by the master key of that id.
+    Column("secret", _document(), nullable=False),
+    Column("master", _word(64), nullable=False),
+    # active or disabled
+    Column("status", _word(16), nullable=False),
+    Column("created", BigInteger, nullable=False),
+    Column("last_used", BigInteger, nullable=False),
+    # See s3kit.model.Scope, as JSON; "" for none.
+    Column("scope", _document(), nullable=False),
+    # How much of its byte budget is used.
+    Column("bytes_used", BigInteger, nullable=False),
+)
+
+roles = _table(
+    "roles",
+    Column("account", ForeignKey("s3kit_accounts.id", ondelete="CASCADE"), primary_key=True),
+    Column("name", _word(64), primary_key=True),
+    Column("created", BigInteger, nullable=False),
+    # Random: sessions of a role that was deleted and made anew are not the new one's.
+    Column("epoch", _word(64), nullable=False),
+    # Who may assume it.
+    Column("trust", _document(), nullable=False),
+    # {name: policy}
+    Column("policies", _document(), nullable=False),
+    Column("most_seconds", Integer, nullable=False),
+)
+
+# What the accounts whose bytes are limited have stored; others have no row.
+usage = _table(
+    "usage",
+    Column("account", _name(), primary_key=True),
+    Column("bytes", BigInteger, nullable=False),
 )
 
 # One row: which index this is. It is also written into each storage that the index uses.
