@@ -25,6 +25,7 @@ from .auth.access import Access
 from .auth.access import BucketAccess
 from .auth.keyring import DictKeyRing
 from .auth.keyring import KeyRing
+from .auth.scope import ScopedAccess
 from .auth.session import SessionAccess
 from .auth.session import Sessions
 from .auth.sigv4 import Request
@@ -62,6 +63,7 @@ from .model import Bucket
 from .model import Caller
 from .model import Key
 from .model import Question
+from .model import Scope
 from .model import Setting
 from .operations.bucket_properties import PAID_BY_REQUESTER
 from .operations.bucket_properties import agree_to_pay
@@ -332,7 +334,7 @@ class S3App:
         self._site = Site(
             store=self.store,
             key_ring=self._key_ring,
-            access=SessionAccess(access),
+            access=SessionAccess(ScopedAccess(access)),
             profile=self.store.profile,
             region=config.region,
             pinned_region=self._pinned_region,
@@ -392,9 +394,12 @@ class S3App:
         """What all requests share: store, key ring, access, profile."""
         return self._site
 
-    def client(self, account: str = DEFAULT_ACCOUNT) -> Client:
-        """A client in this process that acts as one account, without HTTP or signatures."""
-        return Client(self, account)
+    def client(self, account: str = DEFAULT_ACCOUNT, *, scope: Scope | None = None) -> Client:
+        """A client in this process that acts as one account, without HTTP or signatures.
+
+        :param scope: what it is narrowed to; see :class:`~s3kit.model.Scope`.
+        """
+        return Client(self, account, scope=scope)
 
     def close(self) -> None:
         """Close the database connections and the storages."""

@@ -21,6 +21,7 @@ from typing import Any
 from typing import Literal
 from urllib.parse import urlsplit
 
+from .auth.scope import read_scope
 from .blobs.registry import FIELDS as STORAGE_FIELDS
 from .blobs.registry import location
 from .blobs.registry import urls
@@ -376,6 +377,7 @@ class Config:
                     account,
                     key.get("session_token"),
                     user=key.get("user", ""),
+                    scope=read_scope(key["scope"]) if "scope" in key else None,
                 )
                 for key in entry.get("keys", ())
             )
@@ -548,6 +550,9 @@ def _is_read_only(spec: StorageSpec) -> bool:
 _USER = re.compile(r"([A-Za-z0-9_+=,.@-]+/)*[A-Za-z0-9_+=,.@-]{1,64}")
 
 
+KEY_FIELDS = ("access_key", "secret_key", "session_token", "user", "scope")
+
+
 def _check_accounts(accounts: Sequence[Any], keys: Mapping[str, Any]) -> None:
     for secret in keys.values():
         if not isinstance(secret, str) or not secret:
@@ -573,9 +578,7 @@ def _check_accounts(accounts: Sequence[Any], keys: Mapping[str, Any]) -> None:
                 raise ConfigError(f'{where}: the number "{number_text}" is there twice.')
             ids.add(number_text)
         for key in entry.get("keys", ()):
-            _check_names(
-                f"{where}, keys", key, ("access_key", "secret_key", "session_token", "user")
-            )
+            _check_names(f"{where}, keys", key, KEY_FIELDS)
             user = key.get("user", "")
             if not isinstance(user, str) or (user and not _USER.fullmatch(user)):
                 raise ConfigError(f'{where}: "{user}" can be no user in an ARN, such as alice.')
@@ -585,6 +588,19 @@ def _check_accounts(accounts: Sequence[Any], keys: Mapping[str, Any]) -> None:
             if access in seen:
                 raise ConfigError(f'{where}: the access key "{access}" is there twice.')
             seen.add(access)
+            if "scope" in key:
+                _check_scope(f"{where}, {access}, scope", key["scope"])
+
+
+def _check_scope(where: str, document: Any) -> None:
+    try:
+        scope = read_scope(document)
+    except ValueError as error:
+        raise ConfigError(f"{where}: {error}.") from None
+    if scope.byte_budget is not None:
+        raise ConfigError(
+            f"{where}: byte_budget is counted for keys in the database only; see s3kit keys create."
+        )
 
 
 def _check_keys(setting: str, keys: Iterable[tuple[object, Any]]) -> None:
