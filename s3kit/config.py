@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import importlib
 import ipaddress
 import json
 import os
@@ -10,6 +11,7 @@ import re
 import tomllib
 import types
 import typing
+from collections.abc import Callable
 from collections.abc import Iterable
 from collections.abc import Mapping
 from collections.abc import Sequence
@@ -148,6 +150,8 @@ class Config:
     :param notifications: what the ARNs of buckets' notification configurations stand for:
         ``module:function``, a function, or the name of a blinker signal; ``eventbridge`` names
         what stands for Amazon EventBridge.
+    :param authorize: the host's own word beside the policies, ``module:function``: called with an
+        :class:`~s3kit.auth.hook.AuthorizationRequest` for each decision.
     :param relay: deliver events in a thread of each process that stores objects; without it only
         ``s3kit worker`` does.
     :param delivery_attempts: after so many an event is given up; with the pauses between them,
@@ -191,6 +195,7 @@ class Config:
     plugins: tuple[str, ...] = ()
     outbox: tuple[str, ...] = ()
     notifications: Mapping[str, Any] = field(default_factory=dict)
+    authorize: str = ""
     relay: bool = True
     delivery_attempts: int = 16
     storage_classes: Mapping[str, str] = field(default_factory=dict)
@@ -239,6 +244,8 @@ class Config:
     def _check_targets(self) -> None:
         for name in self.outbox:
             _check_target("outbox", name)
+        if self.authorize:
+            check_function("authorize", self.authorize)
         for arn, target in self.notifications.items():
             where = f'notifications["{arn}"]'
             if arn != "eventbridge" and not _ARN.fullmatch(arn):
@@ -522,6 +529,34 @@ def _check_target(where: str, target: Any) -> None:
         raise ConfigError(
             f'{where}: {target!r} is neither "module:function" nor the name of a signal.'
         )
+
+
+def check_function(where: str, name: str) -> None:
+    """Refuse what is not written as a function in a module.
+
+    :raises ConfigError:
+    """
+    if not _TARGET.fullmatch(name) or ":" not in name:
+        raise ConfigError(f'{where}: {name!r} must be written "module:function".')
+
+
+def load_function(where: str, name: str) -> Callable[..., Any]:
+    """The function that a setting names.
+
+    :raises ConfigError: there is none.
+    """
+    check_function(where, name)
+    module, _, path = name.partition(":")
+    try:
+        found: Any = importlib.import_module(module)
+        for part in path.split("."):
+            found = getattr(found, part)
+    except (ImportError, AttributeError) as error:
+        raise ConfigError(f"{where}: {name} cannot be imported ({error}).") from error
+    if not callable(found):
+        raise ConfigError(f"{where}: {name} is a {type(found).__name__}, not a function.")
+    function: Callable[..., Any] = found
+    return function
 
 
 _TARGET_NEEDS = ("endpoint", "bucket", "access_key", "secret_key")
