@@ -413,6 +413,19 @@ class Annotation:
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class Step:
+    """Something that Access looked at on its way to a decision.
+
+    ``rule`` is a word of ``Decision.by``; ``says`` is ``allow``, ``deny`` or "" where it decides
+    nothing; ``text`` tells a person what was found.
+    """
+
+    rule: str
+    says: str
+    text: str
+
+
 # Not frozen: one is made for every request, and that takes five times as long.
 @dataclass(slots=True)
 class Question:
@@ -422,7 +435,8 @@ class Question:
     (or named) version when a decision needs its ACL; None for bucket-level questions. ``acls`` is
     False in a bucket whose owner has switched ACLs off. ``settle`` asks for a decision that is not
     provisional. ``conditions`` is what the request says under each condition key of policies; a
-    lookup may do work. ``bucket_name`` is of a bucket that is not there yet.
+    lookup may do work. ``bucket_name`` is of a bucket that is not there yet. ``trace`` is a list
+    to which each rule that is looked at adds its :class:`Step`; None where nobody asks why.
     """
 
     caller: Caller
@@ -435,6 +449,7 @@ class Question:
     acls: bool = True
     settle: bool = False
     bucket_name: str = ""
+    trace: list[Step] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -444,7 +459,10 @@ class Decision:
     ``by_acl``: nothing but a grant in an ACL allows it. ``by_policy``: a policy's statement decided
     it. A ``provisional`` one holds for an object that is there and is the bucket owner's; for any
     other, ask again with ``settle``. ``final``: it is refused not for want of a grant but by
-    somebody's word, so that no grant could change it.
+    somebody's word, so that no grant could change it. ``by`` is the kind of rule that decided:
+    ``session``, ``scope``, ``session policy``, ``user policy``, ``bucket policy``, ``public access
+    block``, ``owner``, ``ownership``, ``bucket acl``, ``object acl``, ``object owner``, ``absence``
+    (of the key), ``account``, ``authorize hook``.
     """
 
     allowed: bool
@@ -453,3 +471,4 @@ class Decision:
     provisional: bool = False
     by_policy: bool = False
     final: bool = False
+    by: str = ""

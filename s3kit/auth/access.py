@@ -11,21 +11,31 @@ from collections.abc import Iterator
 from collections.abc import Mapping
 from dataclasses import dataclass
 from dataclasses import replace
+from functools import lru_cache
 from typing import Final
+from typing import Literal
 from typing import Protocol
 
+from ..model import Acl
 from ..model import Bucket
-from ..model import Caller
 from ..model import Decision
+from ..model import Grant
 from ..model import ObjectVersion
 from ..model import Permission
 from ..model import Question
 from ..model import Ruling
 from ..model import Setting
+from ..model import Step
+from .acl import find_grant
 from .acl import permits
 from .policy import Policy
 from .public_access import NO_BLOCK
 from .public_access import PublicAccessBlock
+from .trace import in_words
+from .trace import note_acl
+from .trace import note_owner
+from .trace import note_policy
+from .trace import note_rules
 
 
 class Access(Protocol):
@@ -97,27 +107,46 @@ class BucketRules:
 
 NO_RULES: Final = BucketRules()
 
-_OWNER: Final = Decision(True, "the caller's account owns the bucket")
+_OWNER: Final = Decision(True, "the caller's account owns the bucket", by="owner")
 _OWNER_SO_FAR: Final = replace(_OWNER, provisional=True)
-_SIGNED: Final = Decision(True, "any account may do this")
-_OBJECT_OWNER: Final = Decision(True, "the caller's account owns the object")
-_BUCKET_ACL: Final = Decision(True, "the bucket's ACL grants it", by_acl=True)
-_OBJECT_ACL: Final = Decision(True, "the object's ACL grants it", by_acl=True)
-_NOTHING_THERE: Final = Decision(True, "the caller may list the bucket, and the key is not there")
-_ANONYMOUS: Final = Decision(False, "the request is anonymous", final=True)
-_NO_GRANT: Final = Decision(False, "the bucket belongs to another account and no ACL grants it")
-_NO_ACLS: Final = Decision(False, "the bucket's owner has switched ACLs off")
-_NO_BUCKET: Final = Decision(False, "there is no bucket whose owner could allow it", final=True)
+_SIGNED: Final = Decision(True, "any account may do this", by="account")
+_OBJECT_OWNER: Final = Decision(True, "the caller's account owns the object", by="object owner")
+_NOTHING_THERE: Final = Decision(
+    True, "the caller may list the bucket, and the key is not there", by="absence"
+)
+_NOT_TO_KNOW: Final = Decision(
+    False, "the key is not there, and the caller may not list the bucket", by="absence"
+)
+_ANONYMOUS: Final = Decision(False, "the request is anonymous", by="account", final=True)
+_NO_GRANT: Final = Decision(
+    False, "the bucket belongs to another account and no ACL grants it", by="owner"
+)
+_NO_ACLS: Final = Decision(
+    False, "the bucket belongs to another account, which has switched ACLs off", by="ownership"
+)
+_NO_BUCKET: Final = Decision(
+    False, "there is no bucket whose owner could allow it", by="owner", final=True
+)
 _ANOTHERS_OBJECT: Final = Decision(
-    False, "the object belongs to another account and no ACL grants it"
+    False, "the object belongs to another account and no ACL grants it", by="object owner"
 )
 _RESTRICTED: Final = Decision(
     False,
     "RestrictPublicBuckets: the bucket's policy is public, the caller of another account",
+    by="public access block",
     final=True,
 )
-_NO_USER_POLICY: Final = Decision(False, "no policy of the user allows it", final=True)
-_NO_SESSION_POLICY: Final = Decision(False, "the session's policy does not allow it", final=True)
+_PUBLIC_IGNORED: Final = Decision(
+    False,
+    "IgnorePublicAcls: an ACL grants it to everybody, which does not count",
+    by="public access block",
+)
+_NO_USER_POLICY: Final = Decision(
+    False, "no policy of the user allows it", by="user policy", final=True
+)
+_NO_SESSION_POLICY: Final = Decision(
+    False, "the session's policy does not allow it", by="session policy", final=True
+)
 
 
 class BucketAccess:
@@ -139,6 +168,8 @@ class BucketAccess:
             return self._without_bucket(question)
         account = caller.account
         owner = account is not None and account.id == bucket.account
+        if question.trace is not None:
+            note_owner(question, bucket)
         ruled = bucket.present & RULED and self._rules_of is not None
         if not ruled and caller.policies is None and caller.session_policy is None:
             if not owner:
@@ -166,13 +197,22 @@ class BucketAccess:
         caller = question.caller
         policy = rules.policy
         ruling = None if policy is None else policy.decide(question)
+        if question.trace is not None:
+            note_rules(question, rules)
         if ruling is not None and ruling.deny:
             root = owner and not caller.principal and caller.session_policy is None
             if not (root and question.action in ROOT_ACTIONS):
                 return Decision(
-                    False, f"the bucket's policy, {ruling.label}", by_policy=True, final=True
+                    False,
+                    f"the bucket's policy, {ruling.label}",
+                    by_policy=True,
+                    by="bucket policy",
+                    final=True,
                 )
             ruling = None
+            if question.trace is not None:
+                text = "but no policy keeps the owner's account from the bucket's policy"
+                question.trace.append(Step("bucket policy", "", text))
         outside = not owner and not caller.service
         if (
             outside
@@ -190,9 +230,13 @@ class BucketAccess:
         if owner and caller.policies is None:
             return self._of_object(question, bucket, rules, _OWNER, _OWNER_SO_FAR)
         if owner and own is not None:
-            allowed = Decision(True, f"a policy of the user, {own.label}", by_policy=True)
+            allowed = Decision(
+                True, f"a policy of the user, {own.label}", by_policy=True, by="user policy"
+            )
         elif ruling is not None:
-            allowed = Decision(True, f"the bucket's policy, {ruling.label}", by_policy=True)
+            allowed = Decision(
+                True, f"the bucket's policy, {ruling.label}", by_policy=True, by="bucket policy"
+            )
         else:
             return self._by_grant(question, bucket, rules)
         return self._of_object(question, bucket, rules, allowed, replace(allowed, provisional=True))
@@ -216,7 +260,7 @@ class BucketAccess:
             return self._of_absence(question)
         if not question.acls or version.owner == bucket.account:
             return allowed
-        return self._by_object_acl(question.caller, version, OBJECT_ACTIONS[action], rules)
+        return self._by_object_acl(question, version, OBJECT_ACTIONS[action], rules)
 
     def _of_absence(self, question: Question) -> Decision:
         # Only who may list the bucket may learn that a key is not there.
@@ -228,11 +272,13 @@ class BucketAccess:
             load=None,
             conditions=_Listing(question),
         )
-        return _NOTHING_THERE if self.decide(listing).allowed else _NO_GRANT
+        if question.trace is not None:
+            text = "the key is not there; who may list the bucket is told so, by s3:ListBucket:"
+            question.trace.append(Step("absence", "", text))
+        return _NOTHING_THERE if self.decide(listing).allowed else _NOT_TO_KNOW
 
     def _by_grant(self, question: Question, bucket: Bucket, rules: BucketRules) -> Decision:
         action = question.action
-        caller = question.caller
         permission = OBJECT_ACTIONS.get(action)
         if permission is None:
             permission = BUCKET_ACTIONS.get(action)
@@ -240,27 +286,52 @@ class BucketAccess:
                 return _NO_GRANT
             if not question.acls:
                 return _NO_ACLS
-            public = not rules.block.ignore_public_acls
-            return (
-                _BUCKET_ACL if permits(bucket.acl, caller, permission, public=public) else _NO_GRANT
-            )
+            return _by_acl(question, "bucket", bucket.acl, permission, rules) or _NO_GRANT
         version = None if question.load is None else question.load()
         if version is None or version.delete_marker:
             return self._of_absence(question)
         if not question.acls:
             return _NO_ACLS
-        decision = self._by_object_acl(caller, version, permission, rules)
+        decision = self._by_object_acl(question, version, permission, rules)
         return _NO_GRANT if decision is _ANOTHERS_OBJECT else decision
 
     def _by_object_acl(
-        self, caller: Caller, version: ObjectVersion, permission: Permission, rules: BucketRules
+        self, question: Question, version: ObjectVersion, permission: Permission, rules: BucketRules
     ) -> Decision:
-        if caller.account is not None and caller.account.id == version.owner:
+        account = question.caller.account
+        if question.trace is not None:
+            question.trace.append(
+                Step("object owner", "", f"the object belongs to {version.owner}")
+            )
+        if account is not None and account.id == version.owner:
             return _OBJECT_OWNER
-        public = not rules.block.ignore_public_acls
-        if permits(version.acl, caller, permission, public=public):
-            return _OBJECT_ACL
-        return _ANOTHERS_OBJECT
+        return _by_acl(question, "object", version.acl, permission, rules) or _ANOTHERS_OBJECT
+
+
+def _by_acl(
+    question: Question,
+    noun: Literal["bucket", "object"],
+    acl: Acl | None,
+    permission: Permission,
+    rules: BucketRules,
+) -> Decision | None:
+    """What an ACL says, None where it says nothing of this."""
+    caller = question.caller
+    if question.trace is not None:
+        note_acl(question.trace, noun, acl, permission)
+    if not rules.block.ignore_public_acls:
+        grant = find_grant(acl, caller, permission)
+        return None if grant is None else _granted(noun, grant)
+    grant = find_grant(acl, caller, permission, public=False)
+    if grant is not None:
+        return _granted(noun, grant)
+    return _PUBLIC_IGNORED if permits(acl, caller, permission) else None
+
+
+@lru_cache(maxsize=256)
+def _granted(noun: str, grant: Grant) -> Decision:
+    reason = f"the {noun}'s ACL grants {in_words(grant)}"
+    return Decision(True, reason, by_acl=True, by=f"{noun} acl")
 
 
 def narrowed(question: Question) -> tuple[Decision | None, Ruling | None]:
@@ -271,19 +342,26 @@ def narrowed(question: Question) -> tuple[Decision | None, Ruling | None]:
     caller = question.caller
     session = caller.session_policy
     if session is not None:
+        if question.trace is not None:
+            note_policy(question, "session policy", "", session)
         ruling = session.decide(question)
-        if ruling is None or ruling.deny:
+        if ruling is None:
             return _NO_SESSION_POLICY, None
+        if ruling.deny:
+            reason = f"the session's policy, {ruling.label}"
+            return Decision(False, reason, by_policy=True, by="session policy"), None
     if caller.policies is None:
         return None, None
     allowing: Ruling | None = None
-    for policy in caller.policies:
+    for number, policy in enumerate(caller.policies, 1):
+        if question.trace is not None:
+            note_policy(question, "user policy", f"policy {number}", policy)
         ruling = policy.decide(question)
         if ruling is None:
             continue
         if ruling.deny:
             reason = f"a policy of the user, {ruling.label}"
-            return Decision(False, reason, by_policy=True, final=True), None
+            return Decision(False, reason, by_policy=True, by="user policy", final=True), None
         allowing = ruling
     return (_NO_USER_POLICY if allowing is None else None), allowing
 

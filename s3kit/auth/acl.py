@@ -64,23 +64,30 @@ def canned(name: str, owner: str, bucket_owner: str) -> Acl:
 def permits(
     acl: Acl | None, caller: Caller, permission: Permission, *, public: bool = True
 ) -> bool:
-    """Whether a grant gives the caller this permission. None (private) permits nothing.
+    """Whether a grant gives the caller this permission; parameters as for :func:`find_grant`."""
+    return find_grant(acl, caller, permission, public=public) is not None
+
+
+def find_grant(
+    acl: Acl | None, caller: Caller, permission: Permission, *, public: bool = True
+) -> Grant | None:
+    """The grant that gives the caller this permission. None (private) permits nothing.
 
     The owner has no privilege here beyond the grants; :mod:`.access` adds the owner's rights.
 
     :param public: whether grants to everybody count.
     """
     if acl is None:
-        return False
+        return None
     account = caller.account
     for grant in acl.grants:
         if grant.permission is not permission and grant.permission is not Permission.FULL_CONTROL:
             continue
         grantee = grant.grantee
         if account is not None and grantee == account.id:
-            return True
+            return grant
         if not public:
             continue
         if grantee == ALL_USERS or (account is not None and grantee == AUTHENTICATED_USERS):
-            return True
-    return False
+            return grant
+    return None

@@ -12,6 +12,7 @@ import json
 import re
 from collections.abc import Callable
 from collections.abc import Iterable
+from collections.abc import Iterator
 from collections.abc import Mapping
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -29,6 +30,7 @@ from .conditions import ALL
 from .conditions import OPERATORS
 from .conditions import BadCondition
 from .conditions import Condition
+from .conditions import Context
 from .conditions import condition
 from .conditions import network_of
 from .patterns import BadVariable
@@ -128,19 +130,21 @@ class Statement:
         found = any(each.matches(action, _nothing) for each in self.actions)
         return found is not self.not_action
 
-    def applies(self, question: Question, resource: str, resolve: Resolve) -> bool:
-        """Whether it speaks of this caller and resource, and its conditions hold."""
+    def obstacle(
+        self, question: Question, resource: str, resolve: Resolve
+    ) -> Literal["caller", "resource"] | Condition | None:
+        """What keeps it from applying: its principals, its resources, or a condition; else None."""
         principals = self.principals
         if principals is not None and principals.covers(question.caller) is self.not_principal:
-            return False
+            return "caller"
         if not self._covers(resource, resolve):
-            return False
+            return "resource"
         conditions = question.conditions
         # Plain loops: a policy's every statement comes by here in every request.
-        for each in self.conditions:  # noqa: SIM110
+        for each in self.conditions:
             if not each.holds(conditions, resolve):
-                return False
-        return True
+                return each
+        return None
 
     def _covers(self, resource: str, resolve: Resolve) -> bool:
         if not self.not_resource:
@@ -197,19 +201,55 @@ class Policy:
             self._by_action[action] = statements
         if not statements:
             return None
-        conditions = question.conditions
-
-        def resolve(name: str) -> str | None:
-            value = conditions.get(name)
-            if isinstance(value, tuple):
-                return value[0] if len(value) == 1 else None
-            return value
-
+        resolve = _resolver(question.conditions)
         resource = resource_of(question)
         for statement in statements:
-            if statement.applies(question, resource, resolve):
+            if statement.obstacle(question, resource, resolve) is None:
                 return statement
         return None
+
+    def examine(self, question: Question) -> Iterator[tuple[Statement, str]]:
+        """Each statement in its written order, and in words what keeps it from applying.
+
+        The words are "" where it applies.
+        """
+        resolve = _resolver(question.conditions)
+        resource = resource_of(question)
+        lower = question.action.lower()
+        for statement in sorted(self.statements, key=lambda each: each.number):
+            if not statement.names(lower):
+                yield statement, f"it is not about {question.action}"
+                continue
+            found = statement.obstacle(question, resource, resolve)
+            if found is None:
+                yield statement, ""
+            elif found == "caller":
+                yield statement, "it is not about this caller"
+            elif found == "resource":
+                yield statement, f"it is not about {resource or 'no bucket'}"
+            elif isinstance(found, Condition):
+                yield statement, _unmet(found, question.conditions)
+
+
+def _resolver(conditions: Context) -> Resolve:
+    """Finds the values of variables in what a request says."""
+
+    def resolve(name: str) -> str | None:
+        value = conditions.get(name)
+        if isinstance(value, tuple):
+            return value[0] if len(value) == 1 else None
+        return value
+
+    return resolve
+
+
+def _unmet(one: Condition, conditions: Context) -> str:
+    """Which condition does not hold, and what the request has in its place."""
+    found = conditions.get(one.key)
+    values = () if found is None else (found,) if isinstance(found, str) else found
+    has = ", ".join(f'"{value}"' for value in values) or "none"
+    wanted = ", ".join(f'"{text}"' for text in one.texts)
+    return f"its condition {one.operator} {one.key} {wanted} does not hold: the request has {has}"
 
 
 def resource_of(question: Question) -> str:

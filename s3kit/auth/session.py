@@ -25,6 +25,7 @@ from ..model import Decision
 from ..model import Key
 from ..model import Question
 from ..model import Session
+from ..model import Step
 from ..wire.names import zone_of
 from .access import Access
 from .keyring import KeyRing
@@ -163,7 +164,9 @@ def _read(payload: str) -> Session | None:
     return Session(parent, bucket_id, bool(read_only), expires)
 
 
-_NOT_IN_SESSION: Final = Decision(False, "the session is not for this")
+_OTHER_BUCKET: Final = Decision(False, "the session is for another bucket", by="session")
+_READ_ONLY: Final = Decision(False, "the session is read only", by="session")
+_NOT_OF_OBJECTS: Final = Decision(False, "a session is for objects alone", by="session")
 
 
 class SessionAccess:
@@ -180,9 +183,12 @@ class SessionAccess:
         if session is not None:
             bucket = question.bucket
             if bucket is None or bucket.id != session.bucket_id:
-                return _NOT_IN_SESSION
+                return _OTHER_BUCKET
             if not may_in_session(session, bucket, question.action):
-                return _NOT_IN_SESSION
+                return _READ_ONLY if session.read_only else _NOT_OF_OBJECTS
+            if question.trace is not None:
+                kind = "read only" if session.read_only else "for reading and writing"
+                question.trace.append(Step("session", "", f"it is for this bucket, {kind}"))
         return self._decide(question)
 
 
