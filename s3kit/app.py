@@ -61,6 +61,9 @@ from .index.objects import ContentGone
 from .index.schema import check_schema
 from .index.schema import create_schema
 from .index.session import Index
+from .middleware.audit import audit
+from .middleware.audit import is_wanted as is_audited
+from .middleware.audit import logger as audit_log
 from .middleware.server_logs import Answered
 from .middleware.server_logs import observed
 from .model import Account
@@ -75,9 +78,12 @@ from .operations.bucket_properties import agree_to_pay
 from .operations.bucket_rules import RULE_DOCUMENTS
 from .operations.bucket_rules import rules_of as access_rules_of
 from .operations.cors import rules_of
+from .operations.explaining import EXPLAIN
+from .operations.explaining import decision_headers
 from .operations.replication import read_rules
 from .profile import PROFILES
 from .profile import Profile
+from .signals import request_audited
 from .store import Store
 from .store.encryption import Encryptions
 from .store.key_provider import KeyProvider
@@ -343,6 +349,9 @@ class S3App:
         let_decide(self.store, access, self._key_ring.account)
         if authorize is not None:
             access = HookedAccess(access, authorize, self._surroundings)
+        # For requests that nobody further out has audited.
+        self._audited = audit(self, trusted_proxies=self._trusted)
+        self._explain = config.explain
         self._host_id = f"{random.getrandbits(256):064x}"
         # Nobody but who can read the index knows its id.
         self._sessions = Sessions(lambda: self.store.index.read(get_index_id), self._key_ring)
@@ -365,6 +374,12 @@ class S3App:
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         # Only there when somebody asks what is known of this request.
         record: RequestRecord | None = environ.get("s3kit.request")
+        if (
+            (request_audited.receivers or audit_log.level)
+            and is_audited()
+            and (record is None or not record.audited)
+        ):
+            return self._audited(environ, start_response)
         if record is None or not record.request_id:
             request_id = f"{random.getrandbits(64):016X}"
         else:
@@ -392,6 +407,8 @@ class S3App:
             headers += self._cors_headers(environ, method)
         headers.append(("x-amz-request-id", request_id))
         headers.append(("x-amz-id-2", self._host_id))
+        if self._explain and EXPLAIN in environ and calls:
+            headers += decision_headers(calls[0])
         start_response(STATUS_LINES[response.status], headers)
         body = response.body
         if method == "HEAD":
@@ -496,6 +513,8 @@ class S3App:
         calls.append(call)
         if "s3kit.request" in environ:
             environ["s3kit.request"].called(call)
+        elif self._explain and EXPLAIN in environ:
+            call.asked = []
         handler = operation.handler
         assert handler is not None, "resolve() refuses what is not built"
         response = self.perform(call, handler)

@@ -48,6 +48,8 @@ from .errors import NoSuchBucket
 from .errors import NoSuchKey
 from .errors import PreconditionFailed
 from .index.objects import ContentGone
+from .middleware.audit import audited
+from .middleware.audit import is_wanted as is_audited
 from .model import Account
 from .model import Bucket
 from .model import Caller
@@ -683,6 +685,8 @@ class Client:
             bucket,
             None if key is None else _key(key),
         )
+        if is_audited():
+            return audited(call, lambda: self._s3.perform(call, work))
         return self._s3.perform(call, work)
 
 

@@ -51,6 +51,7 @@ SERVE_NAMES = frozenset(
     {
         "access_key",
         "access_log",
+        "audit_log",
         "certfile",
         "config",
         "data",
@@ -137,6 +138,8 @@ class Config:
         bucket's default asks to encrypt, as Amazon S3 does.
     :param customer_keys: where a client may send its own key (SSE-C): ``https``, ``loopback``
         (https, or from this machine) or ``any``.
+    :param explain: answer the bucket owner's account itself, where it sends
+        ``x-s3kit-explain: true``, with ``x-s3kit-decision``: which rule decided.
     :param max_object_size: bytes, or None for the profile's limit.
     :param bucket_log_seconds: how long the lines of a bucket's server access log are gathered
         before they are stored in its target bucket; at least 1.
@@ -189,6 +192,7 @@ class Config:
     kms_keys: Mapping[str, str] = field(default_factory=dict, repr=False)
     default_encryption: Literal["none", "AES256"] = "none"
     customer_keys: Literal["https", "loopback", "any"] = "loopback"
+    explain: bool = False
     max_object_size: int | None = None
     bucket_log_seconds: int = 60
     replication_targets: Mapping[str, Mapping[str, str]] = field(default_factory=dict, repr=False)

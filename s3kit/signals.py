@@ -2,7 +2,8 @@
 
 ``before_*`` run after the body is verified and before the transaction opens; a receiver that
 raises :class:`Veto` makes the request an AccessDenied. The others run after the commit, in the
-request's thread; a receiver that raises is logged and never fails the request.
+request's thread; a receiver that raises is logged and never fails the request. ``request_audited``
+tells of every request, also of those that were refused, when its answer has ended.
 
 The sender is the bucket's name, so ``object_created.connect_via("photos")`` hears one bucket and
 ``object_created.connect`` hears all. Receivers are held weakly: keep a reference to a lambda or a
@@ -44,6 +45,8 @@ object_retention_changed = Signal("A version's retention or event hold was set."
 object_legal_hold_changed = Signal("A version's legal hold was placed or released.")
 object_restored = Signal("An archived object can be read for some days, or no longer.")
 object_transitioned = Signal("Lifecycle has given an object another storage class.")
+
+request_audited = Signal("A request has ended: who, what, decision, bytes, duration.")
 
 
 class Veto(Exception):
@@ -120,6 +123,82 @@ def emit(signal: Signal, event: Event) -> None:
             receiver(event.bucket, event=event)
         except Exception:
             logger.exception("A receiver of %s for bucket %r failed.", event.name, event.bucket)
+
+
+# Audit.
+
+
+@dataclass(frozen=True, slots=True)
+class AuditRecord:
+    """What is known of a request that has ended. No secret, signature, token or query is in it.
+
+    Texts that a client chose are cut to some length, and secrets in them show as ``***``.
+
+    :param time: of its begin, in milliseconds since the epoch.
+    :param request_id: that of the answer; "" for :class:`~s3kit.client.Client`.
+    :param account: the caller's, by a verified signature; None for everybody else.
+    :param principal: who of the account it was, such as ``user/alice``; "" for the account itself.
+    :param access_key: that signed, or that opened the session that did; also of a signature that
+        was wrong.
+    :param session: the key that opened the session that signed; "" without one.
+    :param signed: where the signature stood: ``header``, ``query``, ``form``; ``anonymous``
+        without one, ``python`` for :class:`~s3kit.client.Client`, "" where nobody got as far.
+    :param source_ip: of the client, behind trusted proxies too; "" for Python code.
+    :param tls: whether it came over TLS; None for Python code.
+    :param operation: S3's name of it; "" where it was none.
+    :param actions: what Access was asked about, by the names that policies have for it.
+    :param key: None where the request was about no key.
+    :param path: what was asked for, where that is no bucket.
+    :param decision: ``allow``; ``deny``; ``partial`` for some of the keys of a DeleteObjects; ""
+        where the request failed before, or needed no leave.
+    :param decided_by: the kind of rule, see :class:`~s3kit.model.Decision`; ``signature`` for who
+        could not prove who it is.
+    :param reason: the rule, or what is wrong with the signature.
+    :param error: S3's code; "" where it went well.
+    :param received: bytes of the request's body, ``sent`` of the answer's.
+    :param milliseconds: to the end of the answer.
+    :param aborted: the body that broke off, ``request`` or ``response``.
+    """
+
+    time: int
+    request_id: str = ""
+    account: str | None = None
+    principal: str = ""
+    access_key: str | None = None
+    session: str = ""
+    signed: str = ""
+    source_ip: str = ""
+    user_agent: str = ""
+    tls: bool | None = None
+    method: str = ""
+    operation: str = ""
+    actions: tuple[str, ...] = ()
+    bucket: str | None = None
+    key: str | None = None
+    version_id: str | None = None
+    path: str = ""
+    decision: str = ""
+    decided_by: str = ""
+    reason: str = ""
+    status: int = 0
+    error: str = ""
+    received: int = 0
+    sent: int = 0
+    milliseconds: float = 0.0
+    aborted: str = ""
+    trace_id: str = ""
+
+
+def announce(record: AuditRecord) -> None:
+    """Tell every receiver of ``request_audited``; one that raises is logged, the rest hear it."""
+    if not request_audited.receivers:
+        return
+    sender = record.bucket or ""
+    for receiver in request_audited.receivers_for(sender):
+        try:
+            receiver(sender, record=record)
+        except Exception:
+            logger.exception("A receiver of request %s failed.", record.request_id)
 
 
 # Durable receivers.
