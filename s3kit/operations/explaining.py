@@ -67,5 +67,8 @@ def _line(asked: Asked) -> str:
 
 def _quoted(text: str) -> str:
     """A text fit for a quoted string of a header; it may quote what somebody wrote in a policy."""
-    safe = ascii(text[:_LONGEST])[1:-1] if not (text.isascii() and text.isprintable()) else text
-    return safe[:_LONGEST].replace("\\", "\\\\").replace('"', '\\"')
+    plain = "".join(
+        each if each.isascii() and each.isprintable() else ascii(each)[1:-1]
+        for each in text[:_LONGEST]
+    )
+    return plain[:_LONGEST].replace("\\", "\\\\").replace('"', '\\"')
