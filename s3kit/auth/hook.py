@@ -20,6 +20,7 @@ from typing import Final
 from ..model import Caller
 from ..model import Decision
 from ..model import Question
+from ..model import Step
 from .access import Access
 
 logger = logging.getLogger("s3kit.auth")
@@ -85,9 +86,13 @@ Authorize = Callable[[AuthorizationRequest], "bool | str | Decision | None"]
 REFUSED: Final = "the authorize hook refuses it"
 ALLOWED: Final = "the authorize hook allows it"
 
-_FAILED: Final = Decision(False, "the authorize hook failed", final=True)
+_HOOK: Final = "authorize hook"
+_FAILED: Final = Decision(False, "the authorize hook failed", final=True, by=_HOOK)
 _CROSS_SITE: Final = Decision(
-    False, "the authorize hook allows it, but a page of another site may be asking", final=True
+    False,
+    "the authorize hook allows it, but a page of another site may be asking",
+    final=True,
+    by=_HOOK,
 )
 
 
@@ -116,6 +121,10 @@ class HookedAccess:
         decision = self._decide(question)
         if not decision.allowed and (decision.final or decision.by_policy):
             return decision
+        if question.trace is not None:
+            says = "allow" if decision.allowed else "deny"
+            question.trace.append(Step(decision.by, says, decision.reason))
+            question.trace.append(Step(_HOOK, "", "it is asked"))
         try:
             found = self._surroundings(question)
             answer = self._authorize(_request(question, decision, found))
@@ -175,12 +184,13 @@ def _turned(
             "are its answers."
         )
     if not allowed:
-        return Decision(False, f"{REFUSED}: {reason}" if reason else REFUSED, final=True)
+        reason = f"{REFUSED}: {reason}" if reason else REFUSED
+        return Decision(False, reason, final=True, by=_HOOK)
     reason = f"{ALLOWED}: {reason}" if reason else ALLOWED
     if decision.allowed:
         # Whoever owns the object, the host has allowed it, and not an ACL alone.
-        return replace(decision, reason=reason, provisional=False, by_acl=False)
+        return replace(decision, reason=reason, provisional=False, by_acl=False, by=_HOOK)
     if question.caller.anonymous and surroundings.cross_site:
         # All that speaks for an anonymous caller is what its browser sends along by itself.
         return _CROSS_SITE
-    return Decision(True, reason)
+    return Decision(True, reason, by=_HOOK)
