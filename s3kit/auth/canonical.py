@@ -630,7 +630,10 @@ def _places(request: Request) -> Iterator[tuple[str, list[tuple[str, str]]]]:
 def mismatch(
     key: Key, to_sign: str, signature: str, canonical: str | None = None
 ) -> SignatureDoesNotMatch:
-    """The error for a wrong signature; it shows all that was compared but never the right one."""
+    """The error for a wrong signature; it shows all that was compared but never the right one.
+
+    Tokens and customers' keys show as ``***``: clients write errors into their logs.
+    """
     error = SignatureDoesNotMatch(
         aws_access_key_id=key.access_key,
         string_to_sign=to_sign,
@@ -638,9 +641,24 @@ def mismatch(
         string_to_sign_bytes=_bytes(to_sign).hex(" "),
     )
     if canonical is not None and len(canonical) <= _LONGEST_REQUEST:
+        canonical = masked(canonical)
         error.details["canonical_request"] = canonical
         error.details["canonical_request_bytes"] = _bytes(canonical).hex(" ")
     return error
+
+
+_MASKED: Final = re.compile(
+    r"(x-amz-(?:security-token|s3session-token"
+    r"|(?:copy-source-)?server-side-encryption-customer-key)(?:=|%3D)"
+    r"|^(?:authorization|cookie|proxy-authorization|x-amz-security-token|x-amz-s3session-token"
+    r"|x-amz-(?:copy-source-)?server-side-encryption-customer-key):)[^&\n]*",
+    re.IGNORECASE | re.MULTILINE,
+)
+
+
+def masked(canonical: str) -> str:
+    """A canonical request with ``***`` for tokens, cookies and customers' keys."""
+    return _MASKED.sub(r"\1***", canonical)
 
 
 def client_request(

@@ -109,7 +109,11 @@ def check_form(
     signature = fields["x-amz-signature"]
     expected = signing.sign(text.encode("utf-8", "surrogatepass"))
     if not (signature.isascii() and hmac.compare_digest(expected, signature)):
-        raise mismatch(key, text, signature)
+        error = mismatch(key, text, signature)
+        if "x-amz-security-token" in fields:
+            # What was signed, the policy, has a condition on the token: clients log errors.
+            del error.details["string_to_sign"], error.details["string_to_sign_bytes"]
+        raise error
     keep_signing_key(signing)
     check_session_token(key, fields.get("x-amz-security-token"))
     policy = parse_policy(text)
