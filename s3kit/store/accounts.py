@@ -137,19 +137,21 @@ class Accounts:
         display_name: str = "",
         email: str = "",
         plan: str = "",
-        bucket: str = "",
-        label: str = "",
         id: str = "",
         number: str = "",
+        limits: Mapping[str, int | None] | None = None,
+        bucket: str = "",
+        label: str = "",
     ) -> SignUp:
         """Make an account with its first key and a bucket (CS-01): all of it, or nothing.
 
+        :param label: the key's.
         :param bucket: its name; by default ``default-`` and ten random hex digits.
         :raises S3Error: as :meth:`create`, :meth:`AccessKeys.create
             <s3kit.store.access_keys.AccessKeys.create>` and :meth:`Buckets.create
             <s3kit.store.buckets.Buckets.create>`.
         """
-        wanted = self._new(display_name, email, plan, id, number, None)
+        wanted = self._new(display_name, email, plan, id, number, limits)
         ask(before_account_created, self._event(wanted))
         name = bucket or f"default-{secrets.token_hex(5)}"
         key = self.keys.begin(self.keys.new(wanted.id, label), wanted)
@@ -184,13 +186,14 @@ class Accounts:
         """Let none of the account's keys be used, until it is resumed.
 
         :raises NoSuchEntity: there is no such account.
-        :raises InvalidRequest: the configuration has it, whose keys would go on.
+        :raises InvalidRequest: the configuration has it, whose keys would go on; or it is to be
+            deleted.
         """
         if account_id in self._rows.configured:
             raise InvalidRequest(
                 f"The configuration gives the account {account_id} its keys: take them out there."
             )
-        self._change(account_id, lambda found: replace(found, status=SUSPENDED, delete_at=0))
+        self._change(account_id, _suspended)
 
     def resume(self, account_id: str) -> None:
         """Make a suspended account active again, or one that was to be deleted.
@@ -338,6 +341,12 @@ class Accounts:
     def list(self, *, after: str = "", limit: int = 1000) -> tuple[StoredAccount, ...]:
         """Up to ``limit`` accounts in order of their ids, ids above ``after``."""
         return tuple(self._backing.index.read(lambda c: rows.page(c, after, limit)))
+
+
+def _suspended(found: StoredAccount) -> StoredAccount:
+    if found.status not in (ACTIVE, SUSPENDED):
+        raise InvalidRequest(f"The account {found.id} is {found.status}.")
+    return replace(found, status=SUSPENDED)
 
 
 def _no_account(account_id: str) -> NoSuchEntity:

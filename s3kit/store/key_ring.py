@@ -135,10 +135,10 @@ class SqlKeyRing:
         """A request was signed with this key. It is written down later, in the background."""
         if access_key is None or not self._remembered.has(access_key):
             return
-        used = self._used
-        if not used:
+        first = not self._used
+        self._used[access_key] = self._now()
+        if first:
             self._chore.go_on()
-        used[access_key] = self._now()
 
     def flush(self) -> None:
         """Write down when keys were last used."""

@@ -165,3 +165,6 @@ def _read(name: str, document: Document) -> str:
     data = document.encode() if isinstance(document, str) else document
     parse_policy(data, kind="user")
     return data.decode()
+
+
+__all__ = ["StoredUser", "Users"]
