@@ -26,6 +26,10 @@ from .auth.access import BucketAccess
 from .auth.hook import Authorize
 from .auth.hook import HookedAccess
 from .auth.hook import Surroundings
+from .auth.identity_provider import USUAL_ALGORITHMS
+from .auth.identity_provider import IdentityProvider
+from .auth.identity_provider import MissingJoserfc
+from .auth.identity_provider import need_joserfc
 from .auth.keyring import DictKeyRing
 from .auth.keyring import KeyRing
 from .auth.keyring import KeyRings
@@ -51,6 +55,7 @@ from .errors import AccessDenied
 from .errors import AccessForbidden
 from .errors import BadRequest
 from .errors import InternalError
+from .errors import InternalFailure
 from .errors import InvalidBucketName
 from .errors import NoSuchBucket
 from .errors import NoSuchKey
@@ -74,6 +79,7 @@ from .model import Key
 from .model import Question
 from .model import Scope
 from .model import Setting
+from .operations import sts
 from .operations.bucket_properties import PAID_BY_REQUESTER
 from .operations.bucket_properties import agree_to_pay
 from .operations.bucket_rules import RULE_DOCUMENTS
@@ -128,6 +134,8 @@ from .wire.routing import resolve
 from .wire.server_log import PREFLIGHT
 from .wire.server_log import operation_name
 from .wire.service_model import Level
+from .wire.sts import is_sts_request
+from .wire.sts import sts_refusal
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse
@@ -238,6 +246,9 @@ def open_store_of(config: Config, key_provider: KeyProvider | None = None) -> St
     store.server_logs.seconds = config.bucket_log_seconds
     store.server_logs.region = config.region
     store.accounts.configure(config.known_accounts().values(), config.plans, config.key_prefix)
+    store.roles.numbers = {
+        entry["number"]: entry["id"] for entry in config.accounts if entry.get("number")
+    }
     access = BucketAccess(partial(access_rules_of, store))
     account = key_ring_of(config, store).account
     store.replicate(read_rules, replication_permit(access, account), remote_buckets(config))
@@ -248,6 +259,33 @@ def open_store_of(config: Config, key_provider: KeyProvider | None = None) -> St
 def key_ring_of(config: Config, store: Store) -> KeyRings:
     """The keys of the configuration, then those in the index."""
     return KeyRings(DictKeyRing(config.signing_keys()), store.key_ring)
+
+
+def identity_providers(config: Config, has_master_key: bool) -> dict[str, IdentityProvider]:
+    """The OpenID Connect providers whose tokens open sessions, by issuer.
+
+    :raises ConfigError: what reads tokens is not installed, or there is nothing to seal sessions.
+    """
+    if not config.identity_providers:
+        return {}
+    try:
+        need_joserfc()
+    except MissingJoserfc as error:
+        raise ConfigError(str(error)) from None
+    if not has_master_key:
+        raise ConfigError(
+            "identity_providers needs master_key_file or master_keys: they seal the tokens of "
+            "sessions that no access key has opened."
+        )
+    return {
+        issuer: IdentityProvider(
+            issuer,
+            tuple(spec["audiences"]),
+            jwks_url=spec.get("jwks_url", ""),
+            algorithms=tuple(spec.get("algorithms", USUAL_ALGORITHMS)),
+        )
+        for issuer, spec in config.identity_providers.items()
+    }
 
 
 FindAccount = Callable[[str], Account | None]
@@ -363,7 +401,12 @@ class S3App:
         self._explain = config.explain
         self._host_id = f"{random.getrandbits(256):064x}"
         # Nobody but who can read the index knows its id.
-        self._sessions = Sessions(lambda: self.store.index.read(get_index_id), self._key_ring)
+        self._sessions = Sessions(
+            lambda: self.store.index.read(get_index_id),
+            self._key_ring,
+            self.store.roles,
+            self.store.encryptions.masters,
+        )
         self._site = Site(
             store=self.store,
             key_ring=self._key_ring,
@@ -378,6 +421,7 @@ class S3App:
             host_id=self._host_id,
             customer_keys=config.customer_keys,
             hooked=authorize is not None,
+            providers=identity_providers(config, self.store.encryptions.masters is not None),
         )
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
@@ -492,6 +536,11 @@ class S3App:
         if method == "OPTIONS":
             return self._preflight(environ, address)
         query = parse_query(target.query)
+        if address.bucket is None and is_sts_request(method, environ, query):
+            asked = sts.Asked(
+                environ, method, body, request_id, address.canonical, query, scheme, host, now
+            )
+            return self._answer_sts(asked)
         # Where the path is not sure, nothing may be concluded from it before the signature is.
         sure = not target.alternatives
         operation = self._operation(method, address, query, environ) if sure else None
@@ -532,6 +581,24 @@ class S3App:
         if call.charged:
             response.headers.append(("x-amz-request-charged", "requester"))
         return response
+
+    def _answer_sts(self, asked: sts.Asked) -> Response:
+        """Answer a request for temporary keys, errors too in STS's own form."""
+        record: RequestRecord | None = asked.environ.get("s3kit.request")
+        if record is not None:
+            record.addressed(None, None, None)
+        try:
+            return sts.serve(self._site, asked, self.perform)
+        except S3Error as error:
+            if record is not None:
+                record.refused(error)
+            return sts_refusal(error, asked.request_id)
+        except Exception:
+            logger.exception("Request %s failed.", asked.request_id)
+            failure = InternalFailure()
+            if record is not None:
+                record.refused(failure)
+            return sts_refusal(failure, asked.request_id)
 
     def _visit(
         self, environ: WSGIEnvironment, name: str, request_id: str, body: Input, target: Target

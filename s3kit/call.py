@@ -6,11 +6,13 @@ import time
 from collections.abc import Iterable
 from collections.abc import Mapping
 from dataclasses import dataclass
+from dataclasses import field
 from dataclasses import replace
 from typing import TYPE_CHECKING
 from typing import TypeVar
 
 from .auth.access import Access
+from .auth.identity_provider import IdentityProvider
 from .auth.keyring import KeyRing
 from .auth.session import Sessions
 from .auth.sigv4 import Identity
@@ -86,6 +88,7 @@ class Site:
     customer_keys: str = "loopback"
     hooked: bool = False
     """Whether a host's function has a say in each decision."""
+    providers: Mapping[str, IdentityProvider] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

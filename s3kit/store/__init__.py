@@ -45,6 +45,7 @@ from .replication import Permits
 from .replication import Replication
 from .replication import Rule
 from .restoring import Restoring
+from .roles import Roles
 from .server_logs import ServerLogs
 
 if TYPE_CHECKING:
@@ -112,7 +113,11 @@ class Store:
         self.accounts = Accounts(self._backing, self.buckets)
         self.encryptions = self._backing.encryptions
         self.encryptions.attach(self.buckets)
+<<<<<<< HEAD
         self.key_ring = SqlKeyRing(self._backing)
+=======
+        self.roles = Roles(self._backing)
+>>>>>>> 3a2f563721d25bc48a87994fd79a05bf5f608f8b
         self.objects = Objects(self._backing)
         self.notifications = Notifications(self._backing, self.buckets, self.outbox)
         self.annotations = Annotations(self._backing, self.objects)
