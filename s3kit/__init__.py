@@ -8,6 +8,7 @@ from typing import Any
 
 if TYPE_CHECKING:
     from .app import S3App
+    from .auth.hook import AuthorizationRequest
     from .client import Client
     from .config import Config
     from .config import ConfigError
@@ -15,12 +16,22 @@ if TYPE_CHECKING:
     from .presigning import presign
     from .presigning import presign_post
 
-__all__ = ["Client", "Config", "ConfigError", "S3App", "mount", "presign", "presign_post"]
+__all__ = [
+    "AuthorizationRequest",
+    "Client",
+    "Config",
+    "ConfigError",
+    "S3App",
+    "mount",
+    "presign",
+    "presign_post",
+]
 __version__ = "0.1.0"
 
 # Found at first use: pytest imports s3kit in every project that has it installed, and should not
 # load SQLAlchemy there.
 _WHERE = {
+    "AuthorizationRequest": ".auth.hook",
     "Client": ".client",
     "Config": ".config",
     "ConfigError": ".config",

@@ -23,8 +23,12 @@ from . import operations
 from .auth.access import VERSION_ACTIONS
 from .auth.access import Access
 from .auth.access import BucketAccess
+from .auth.hook import Authorize
+from .auth.hook import HookedAccess
+from .auth.hook import Surroundings
 from .auth.keyring import DictKeyRing
 from .auth.keyring import KeyRing
+from .auth.scope import ScopedAccess
 from .auth.session import SessionAccess
 from .auth.session import Sessions
 from .auth.sigv4 import Request
@@ -40,6 +44,8 @@ from .config import DEFAULT_ACCOUNT
 from .config import Config
 from .config import ConfigError
 from .config import is_memory
+from .config import load_function
+from .context import RequestContext
 from .errors import AccessDenied
 from .errors import AccessForbidden
 from .errors import BadRequest
@@ -62,6 +68,7 @@ from .model import Bucket
 from .model import Caller
 from .model import Key
 from .model import Question
+from .model import Scope
 from .model import Setting
 from .operations.bucket_properties import PAID_BY_REQUESTER
 from .operations.bucket_properties import agree_to_pay
@@ -89,6 +96,7 @@ from .wire.cors import METHODS
 from .wire.cors import VARY
 from .wire.cors import cors_headers
 from .wire.cors import find_rule
+from .wire.cors import may_be_of_another_site
 from .wire.cors import requested_headers
 from .wire.environ import Input
 from .wire.environ import Target
@@ -301,6 +309,9 @@ class S3App:
     :param key_ring: where access keys come from; the configuration's keys by default.
     :param access: who may do what; owners, policies and ACLs by default.
     :param key_provider: where the keys of aws:kms come from; the configuration's by default.
+    :param authorize: the host's own word beside ``access``; the configuration's by default. See
+        :class:`~s3kit.auth.hook.AuthorizationRequest`.
+    :raises ConfigError: the settings cannot work.
     """
 
     def __init__(
@@ -310,10 +321,13 @@ class S3App:
         key_ring: KeyRing | None = None,
         access: Access | None = None,
         key_provider: KeyProvider | None = None,
+        authorize: Authorize | None = None,
     ) -> None:
         config = Config() if config is None else config
         for plugin in config.plugins:
             importlib.import_module(plugin)
+        if authorize is None and config.authorize:
+            authorize = load_function("authorize", config.authorize)
         self.config = config
         self.store = open_store_of(config, key_provider)
         self._key_ring = DictKeyRing(config.signing_keys()) if key_ring is None else key_ring
@@ -325,14 +339,17 @@ class S3App:
         self._pinned_region = config.region if config.pin_region else None
         if access is None:
             access = BucketAccess(partial(access_rules_of, self.store))
+        # Without the hook: what s3kit does by itself is part of no request.
         let_decide(self.store, access, self._key_ring.account)
+        if authorize is not None:
+            access = HookedAccess(access, authorize, self._surroundings)
         self._host_id = f"{random.getrandbits(256):064x}"
         # Nobody but who can read the index knows its id.
         self._sessions = Sessions(lambda: self.store.index.read(get_index_id), self._key_ring)
         self._site = Site(
             store=self.store,
             key_ring=self._key_ring,
-            access=SessionAccess(access),
+            access=SessionAccess(ScopedAccess(access)),
             profile=self.store.profile,
             region=config.region,
             pinned_region=self._pinned_region,
@@ -342,6 +359,7 @@ class S3App:
             public_prefix=self._public_prefix,
             host_id=self._host_id,
             customer_keys=config.customer_keys,
+            hooked=authorize is not None,
         )
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
@@ -392,13 +410,28 @@ class S3App:
         """What all requests share: store, key ring, access, profile."""
         return self._site
 
-    def client(self, account: str = DEFAULT_ACCOUNT) -> Client:
-        """A client in this process that acts as one account, without HTTP or signatures."""
-        return Client(self, account)
+    def client(self, account: str = DEFAULT_ACCOUNT, *, scope: Scope | None = None) -> Client:
+        """A client in this process that acts as one account, without HTTP or signatures.
+
+        :param scope: what it is narrowed to; see :class:`~s3kit.model.Scope`.
+        """
+        return Client(self, account, scope=scope)
 
     def close(self) -> None:
         """Close the database connections and the storages."""
         self.store.close()
+
+    def _surroundings(self, question: Question) -> Surroundings:
+        """The request that a question is part of, for the authorize hook."""
+        context = question.conditions
+        if not isinstance(context, RequestContext):
+            return Surroundings({}, "", cross_site=False)
+        call = context.call
+        environ = call.environ
+        cross_site = question.caller.anonymous and may_be_of_another_site(
+            environ, public_url_parts(environ, self._trusted)[1]
+        )
+        return Surroundings(environ, call.identity.kind, cross_site)
 
     # -- the steps, in their order
 

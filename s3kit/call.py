@@ -84,6 +84,8 @@ class Site:
     public_prefix: str
     host_id: str = ""
     customer_keys: str = "loopback"
+    hooked: bool = False
+    """Whether a host's function has a say in each decision."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -53,6 +53,7 @@ from .model import Bucket
 from .model import Caller
 from .model import Checksum
 from .model import ObjectVersion
+from .model import Scope
 from .operations.buckets import CreateBucketConfiguration
 from .operations.copying import store_copy
 from .operations.listing import MAX_KEYS
@@ -187,13 +188,16 @@ class Client:
     ``AccessDenied`` where the bucket is another account's, ``SlowDown`` ...
 
     :param account: the account's id; whether it has an access key does not matter here.
+    :param scope: what the client is narrowed to, as a key may be; what needs an address is refused.
     """
 
     __slots__ = ("_caller", "_identity", "_s3")
 
-    def __init__(self, s3: S3App, account: str = DEFAULT_ACCOUNT) -> None:
+    def __init__(
+        self, s3: S3App, account: str = DEFAULT_ACCOUNT, *, scope: Scope | None = None
+    ) -> None:
         self._s3 = s3
-        self._caller = Caller(s3.site.key_ring.account(account) or Account(account))
+        self._caller = Caller(s3.site.key_ring.account(account) or Account(account), scope=scope)
         self._identity = Identity(self._caller, "python", UNSIGNED_PAYLOAD)
 
     def __repr__(self) -> str:
@@ -551,7 +555,10 @@ class Client:
                     limit=limit,
                 )
 
-            page = self._perform("ListObjectsV2", work, bucket)
+            # Scopes and policies may ask for the prefix.
+            page = self._perform(
+                "ListObjectsV2", work, bucket, query=urlencode({"prefix": prefix}) if prefix else ""
+            )
             rows = {row[0]: _entry(row) for row in page.entries}
             rows.update((found, Entry(_text(found), is_prefix=True)) for found in page.prefixes)
             for found in sorted(rows):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import importlib
 import ipaddress
 import json
 import os
@@ -10,6 +11,7 @@ import re
 import tomllib
 import types
 import typing
+from collections.abc import Callable
 from collections.abc import Iterable
 from collections.abc import Mapping
 from collections.abc import Sequence
@@ -21,6 +23,7 @@ from typing import Any
 from typing import Literal
 from urllib.parse import urlsplit
 
+from .auth.scope import read_scope
 from .blobs.registry import FIELDS as STORAGE_FIELDS
 from .blobs.registry import location
 from .blobs.registry import urls
@@ -147,6 +150,8 @@ class Config:
     :param notifications: what the ARNs of buckets' notification configurations stand for:
         ``module:function``, a function, or the name of a blinker signal; ``eventbridge`` names
         what stands for Amazon EventBridge.
+    :param authorize: the host's own word beside the policies, ``module:function``: called with an
+        :class:`~s3kit.auth.hook.AuthorizationRequest` for each decision.
     :param relay: deliver events in a thread of each process that stores objects; without it only
         ``s3kit worker`` does.
     :param delivery_attempts: after so many an event is given up; with the pauses between them,
@@ -190,6 +195,7 @@ class Config:
     plugins: tuple[str, ...] = ()
     outbox: tuple[str, ...] = ()
     notifications: Mapping[str, Any] = field(default_factory=dict)
+    authorize: str = ""
     relay: bool = True
     delivery_attempts: int = 16
     storage_classes: Mapping[str, str] = field(default_factory=dict)
@@ -238,6 +244,8 @@ class Config:
     def _check_targets(self) -> None:
         for name in self.outbox:
             _check_target("outbox", name)
+        if self.authorize:
+            check_function("authorize", self.authorize)
         for arn, target in self.notifications.items():
             where = f'notifications["{arn}"]'
             if arn != "eventbridge" and not _ARN.fullmatch(arn):
@@ -376,6 +384,7 @@ class Config:
                     account,
                     key.get("session_token"),
                     user=key.get("user", ""),
+                    scope=read_scope(key["scope"]) if "scope" in key else None,
                 )
                 for key in entry.get("keys", ())
             )
@@ -522,6 +531,34 @@ def _check_target(where: str, target: Any) -> None:
         )
 
 
+def check_function(where: str, name: str) -> None:
+    """Refuse what is not written as a function in a module.
+
+    :raises ConfigError:
+    """
+    if not _TARGET.fullmatch(name) or ":" not in name:
+        raise ConfigError(f'{where}: {name!r} must be written "module:function".')
+
+
+def load_function(where: str, name: str) -> Callable[..., Any]:
+    """The function that a setting names.
+
+    :raises ConfigError: there is none.
+    """
+    check_function(where, name)
+    module, _, path = name.partition(":")
+    try:
+        found: Any = importlib.import_module(module)
+        for part in path.split("."):
+            found = getattr(found, part)
+    except (ImportError, AttributeError) as error:
+        raise ConfigError(f"{where}: {name} cannot be imported ({error}).") from error
+    if not callable(found):
+        raise ConfigError(f"{where}: {name} is a {type(found).__name__}, not a function.")
+    function: Callable[..., Any] = found
+    return function
+
+
 _TARGET_NEEDS = ("endpoint", "bucket", "access_key", "secret_key")
 _TARGET_TAKES = ("region", "session_token", "encryption")
 
@@ -546,6 +583,9 @@ def _is_read_only(spec: StorageSpec) -> bool:
 
 # Source: IAM User Guide, "IAM and AWS STS quotas": names, and paths before them.
 _USER = re.compile(r"([A-Za-z0-9_+=,.@-]+/)*[A-Za-z0-9_+=,.@-]{1,64}")
+
+
+KEY_FIELDS = ("access_key", "secret_key", "session_token", "user", "scope")
 
 
 def _check_accounts(accounts: Sequence[Any], keys: Mapping[str, Any]) -> None:
@@ -573,9 +613,7 @@ def _check_accounts(accounts: Sequence[Any], keys: Mapping[str, Any]) -> None:
                 raise ConfigError(f'{where}: the number "{number_text}" is there twice.')
             ids.add(number_text)
         for key in entry.get("keys", ()):
-            _check_names(
-                f"{where}, keys", key, ("access_key", "secret_key", "session_token", "user")
-            )
+            _check_names(f"{where}, keys", key, KEY_FIELDS)
             user = key.get("user", "")
             if not isinstance(user, str) or (user and not _USER.fullmatch(user)):
                 raise ConfigError(f'{where}: "{user}" can be no user in an ARN, such as alice.')
@@ -585,6 +623,19 @@ def _check_accounts(accounts: Sequence[Any], keys: Mapping[str, Any]) -> None:
             if access in seen:
                 raise ConfigError(f'{where}: the access key "{access}" is there twice.')
             seen.add(access)
+            if "scope" in key:
+                _check_scope(f"{where}, {access}, scope", key["scope"])
+
+
+def _check_scope(where: str, document: Any) -> None:
+    try:
+        scope = read_scope(document)
+    except ValueError as error:
+        raise ConfigError(f"{where}: {error}.") from None
+    if scope.byte_budget is not None:
+        raise ConfigError(
+            f"{where}: byte_budget is counted for keys in the database only; see s3kit keys create."
+        )
 
 
 def _check_keys(setting: str, keys: Iterable[tuple[object, Any]]) -> None:

@@ -16,6 +16,7 @@ from typing import Final
 from typing import TypeAlias
 from typing import TypeVar
 
+from .auth.actions import LISTINGS
 from .auth.canonical import ALGORITHM
 from .auth.canonical import parse_amz_date
 from .model import Account
@@ -35,10 +36,6 @@ Provider: TypeAlias = "Callable[[RequestContext, str], Value | None]"
 _Provider = TypeVar("_Provider", bound="Provider")
 
 _PROVIDERS: Final[dict[str, Provider]] = {}
-
-LISTING: Final = frozenset(
-    ("s3:ListBucket", "s3:ListBucketVersions", "s3:ListBucketMultipartUploads")
-)
 
 
 def provides(*keys: str) -> Callable[[_Provider], _Provider]:
@@ -174,7 +171,7 @@ def _copy_source(context: RequestContext, key: str) -> str | None:
 
 @provides("s3:prefix", "s3:delimiter", "s3:max-keys")
 def _listing(context: RequestContext, key: str) -> str | None:
-    if context.action not in LISTING or context.call.key is not None:
+    if context.action not in LISTINGS or context.call.key is not None:
         return None
     return context.call.query.get(key.removeprefix("s3:"))
 

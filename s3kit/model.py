@@ -443,7 +443,8 @@ class Decision:
 
     ``by_acl``: nothing but a grant in an ACL allows it. ``by_policy``: a policy's statement decided
     it. A ``provisional`` one holds for an object that is there and is the bucket owner's; for any
-    other, ask again with ``settle``.
+    other, ask again with ``settle``. ``final``: it is refused not for want of a grant but by
+    somebody's word, so that no grant could change it.
     """
 
     allowed: bool
@@ -451,3 +452,4 @@ class Decision:
     by_acl: bool = False
     provisional: bool = False
     by_policy: bool = False
+    final: bool = False

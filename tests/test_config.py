@@ -34,7 +34,7 @@ def test_files_and_databases_are_not_in_memory() -> None:
     [
         ({"storage": {}}, 'Unknown setting "storage". Did you mean "storages"?'),
         ({"base_host": ["a.b"]}, 'Did you mean "base_hosts"?'),
-        ({"zzz": 1}, 'Unknown setting "zzz". Known: accounts, base_hosts,'),
+        ({"zzz": 1}, 'Unknown setting "zzz". Known: accounts, authorize, base_hosts,'),
         ({"region": 5}, "region must be text, not int."),
         ({"pin_region": "yes"}, "pin_region must be true or false, not str."),
         ({"pool_size": True}, "pool_size must be a whole number, not bool."),

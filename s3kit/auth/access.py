@@ -104,18 +104,20 @@ _OBJECT_OWNER: Final = Decision(True, "the caller's account owns the object")
 _BUCKET_ACL: Final = Decision(True, "the bucket's ACL grants it", by_acl=True)
 _OBJECT_ACL: Final = Decision(True, "the object's ACL grants it", by_acl=True)
 _NOTHING_THERE: Final = Decision(True, "the caller may list the bucket, and the key is not there")
-_ANONYMOUS: Final = Decision(False, "the request is anonymous")
+_ANONYMOUS: Final = Decision(False, "the request is anonymous", final=True)
 _NO_GRANT: Final = Decision(False, "the bucket belongs to another account and no ACL grants it")
 _NO_ACLS: Final = Decision(False, "the bucket's owner has switched ACLs off")
-_NO_BUCKET: Final = Decision(False, "there is no bucket whose owner could allow it")
+_NO_BUCKET: Final = Decision(False, "there is no bucket whose owner could allow it", final=True)
 _ANOTHERS_OBJECT: Final = Decision(
     False, "the object belongs to another account and no ACL grants it"
 )
 _RESTRICTED: Final = Decision(
-    False, "RestrictPublicBuckets: the bucket's policy is public, the caller of another account"
+    False,
+    "RestrictPublicBuckets: the bucket's policy is public, the caller of another account",
+    final=True,
 )
-_NO_USER_POLICY: Final = Decision(False, "no policy of the user allows it")
-_NO_SESSION_POLICY: Final = Decision(False, "the session's policy does not allow it")
+_NO_USER_POLICY: Final = Decision(False, "no policy of the user allows it", final=True)
+_NO_SESSION_POLICY: Final = Decision(False, "the session's policy does not allow it", final=True)
 
 
 class BucketAccess:
@@ -167,7 +169,9 @@ class BucketAccess:
         if ruling is not None and ruling.deny:
             root = owner and not caller.principal and caller.session_policy is None
             if not (root and question.action in ROOT_ACTIONS):
-                return Decision(False, f"the bucket's policy, {ruling.label}", by_policy=True)
+                return Decision(
+                    False, f"the bucket's policy, {ruling.label}", by_policy=True, final=True
+                )
             ruling = None
         outside = not owner and not caller.service
         if (
@@ -278,7 +282,8 @@ def narrowed(question: Question) -> tuple[Decision | None, Ruling | None]:
         if ruling is None:
             continue
         if ruling.deny:
-            return Decision(False, f"a policy of the user, {ruling.label}", by_policy=True), None
+            reason = f"a policy of the user, {ruling.label}"
+            return Decision(False, reason, by_policy=True, final=True), None
         allowing = ruling
     return (_NO_USER_POLICY if allowing is None else None), allowing
 

@@ -126,6 +126,11 @@ BUCKET_ACTIONS: Final = frozenset(
 )
 """Actions on a bucket."""
 
+LISTINGS: Final = frozenset(
+    ("s3:ListBucket", "s3:ListBucketVersions", "s3:ListBucketMultipartUploads")
+)
+"""Actions on a bucket that tell of its keys."""
+
 # They are of a whole account, or of things that s3kit does not have; a user's policy may name them.
 OTHER_ACTIONS: Final = frozenset(
     {

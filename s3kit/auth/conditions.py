@@ -130,19 +130,25 @@ def network_of(text: str) -> Network | None:
         return None
 
 
+def address_of(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    """An address as a socket or a proxy tells it; None where it is none."""
+    try:
+        address = ipaddress.ip_address(text.strip().partition("%")[0])
+    except ValueError:
+        return None
+    # A socket that takes both families shows IPv4 so.
+    mapped = getattr(address, "ipv4_mapped", None)
+    return address if mapped is None else mapped
+
+
 def _address(text: str, variables: bool) -> Test:
     network = network_of(text)
     if network is None:
         raise BadCondition(f"{text!r} is no address or network such as 203.0.113.0/24")
 
     def test(value: str, resolve: Resolve) -> bool:
-        try:
-            address = ipaddress.ip_address(value.strip().partition("%")[0])
-        except ValueError:
-            return False
-        # A socket that takes both families shows IPv4 so.
-        mapped = getattr(address, "ipv4_mapped", None)
-        return (address if mapped is None else mapped) in network
+        address = address_of(value)
+        return address is not None and address in network
 
     return test
 

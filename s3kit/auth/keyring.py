@@ -53,7 +53,9 @@ class DictKeyRing:
                 raise ValueError(f"the access key {key.access_key} is given twice")
             self._keys[key.access_key] = key
             self._accounts.setdefault(key.account.id, key.account)
-            self._of_account.setdefault(key.account.id, key)
+            found = self._of_account.setdefault(key.account.id, key)
+            if found.scope is not None and key.scope is None:
+                self._of_account[key.account.id] = key
 
     def lookup(self, access_key: str) -> Key | None:
         """The key of this id."""
@@ -64,5 +66,5 @@ class DictKeyRing:
         return self._accounts.get(account_id)
 
     def key_of(self, account_id: str) -> Key | None:
-        """The account's first key."""
+        """The account's first key, a narrow one only where all are."""
         return self._of_account.get(account_id)

@@ -119,9 +119,9 @@ class DeleteResult:
 @operation("DeleteObjects", "POST", "bucket", "delete", action="", body="document")
 def delete_objects(call: Call) -> Response:
     """Remove up to 1,000 objects; Access is asked about each of them (A059)."""
-    if call.caller.anonymous and not call.bucket.present & Setting.POLICY:
+    if call.caller.anonymous and not call.bucket.present & Setting.POLICY and not call.site.hooked:
         # Nobody knows who sends it: the document is not even read for one who may delete nothing.
-        # A policy may let everybody delete some keys.
+        # A policy, or the host, may let everybody delete some keys.
         call.require("s3:DeleteObject", call.bucket)
     wanted = call.document(Delete, checksum_required=True, limit=DELETE_LIMIT)
     if not wanted.objects or len(wanted.objects) > MAX_KEYS:

@@ -186,7 +186,7 @@ def upload_id_of(call: Call) -> str:
 def upload_of(call: Call) -> Upload:
     """The upload in progress that a request names, for who began it or owns the bucket.
 
-    Others need the bucket's policy, which names them: that an ACL lets them write is not enough.
+    Others need the bucket's policy or the host's word: that an ACL lets them write is not enough.
 
     :raises NoSuchUpload: it never was, or is aborted or complete.
     :raises AccessDenied: it is another's.
@@ -196,7 +196,8 @@ def upload_of(call: Call) -> Upload:
     if call.caller.account_id not in (bucket.account, upload.initiator):
         action = call.operation.actions
         assert isinstance(action, str), "an upload's steps ask for one action each"
-        if not call.decision(action, bucket, call.object_key).by_policy:
+        decision = call.decision(action, bucket, call.object_key)
+        if decision.by_acl or not decision.allowed:
             raise AccessDenied()
     return upload
 

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 from typing import Final
 
 from .environ import TOKEN
@@ -70,6 +72,31 @@ class CorsRule:
             found.append(("Access-Control-Allow-Credentials", "true"))
         found.append(("Vary", VARY))
         return found
+
+
+SAFE_METHODS: Final = frozenset(("GET", "HEAD", "OPTIONS"))
+
+
+def may_be_of_another_site(environ: Mapping[str, Any], host: str) -> bool:
+    """Whether a page of another site may have made a browser send this request.
+
+    Only about requests that change something. One with neither of the two headers by which every
+    browser of today tells is of no browser.
+
+    :param host: as the client sent it.
+
+    Source: Fetch Metadata Request Headers, W3C; Go's net/http, CrossOriginProtection.
+    """
+    if environ["REQUEST_METHOD"] in SAFE_METHODS:
+        return False
+    site = environ.get("HTTP_SEC_FETCH_SITE")
+    if site:
+        return site not in ("same-origin", "none")
+    origin = environ.get("HTTP_ORIGIN")
+    if not origin:
+        return False
+    _, _, name = origin.partition("://")
+    return not name or name.lower() != host.lower()
 
 
 VARY = "Origin, Access-Control-Request-Headers, Access-Control-Request-Method"
