@@ -34,26 +34,32 @@ from tests.client import Signer
 from tests.endpoint import make_app
 
 TABLE = """
-                 owner other alice inside outside sibling read-only expired disabled anonymous session
-service            +     +     -     -       -       -        +        -       -         -        -
-new bucket         +     +     -     -       -       -        -        -       -         -        -
-session            +     -     -     -       -       -        +        -       -         -        -
-bucket             +     -     -     -       -       -        +        -       -         -        -
-bucket change      +     -     -     -       -       -        -        -       -         -        -
-look               +     -     +     +       +       +        +        -       -         -        +
-list               +     -     +     +       -       -        +        -       -         -        +
-list more          +     -     -     +       -       -        +        -       -         -        -
-object             +     -     +     +       -       -        +        -       -         -        +
-object facts       +     -     -     +       -       -        +        -       -         -        -
-object store       +     -     +     +       -       -        -        -       -         -        +
-object change      +     -     -     +       -       -        -        -       -         -        -
+               owner other alice inside outside sibling read-only expired disabled anonymous session
+service          +     +     -     -       -       -        +        -       -         -        -
+new bucket       +     +     -     -       -       -        -        -       -         -        -
+session          +     -     -     +       +       +        +        -       -         -        -
+bucket           +     -     -     -       -       -        +        -       -         -        -
+bucket change    +     -     -     -       -       -        -        -       -         -        -
+place            +     -     -     +       +       +        +        -       -         -        -
+look             +     -     +     -       -       -        +        -       -         -        +
+list             +     -     +     +       -       -        +        -       -         -        +
+list more        +     -     -     +       -       -        +        -       -         -        -
+object           +     -     +     +       -       -        +        -       -         -        +
+object facts     +     -     -     +       -       -        +        -       -         -        -
+object store     +     -     +     +       -       -        -        -       -         -        +
+object change    +     -     -     +       -       -        -        -       -         -        -
 """
-"""A plus where the operation's answer is what it is for the owner, a minus where it is 403."""
+"""A plus where the operation's answer is what it is for the owner, a minus where it is 403.
+
+The key of inside, outside and sibling is bound to a folder; what it is told of the bucket itself is
+where it lies, and a session, to which the same bounds hold.
+"""
 
 KINDS = {
     "service": "ListBuckets",
     "new bucket": "CreateBucket",
     "session": "CreateSession",
+    "place": "GetBucketLocation",
     "look": "HeadBucket",
     "list": "ListObjects ListObjectsV2",
     "list more": "ListMultipartUploads ListObjectVersions",
@@ -84,7 +90,7 @@ def cells() -> dict[str, dict[str, bool]]:
     callers = head.split()
     found = {}
     for row in rows:
-        kind, *marks = row[:18].strip(), *row[18:].split()
+        kind, *marks = row[:15].strip(), *row[15:].split()
         assert len(marks) == len(callers)
         found[kind] = {caller: mark == "+" for caller, mark in zip(callers, marks, strict=True)}
     return found
@@ -146,6 +152,7 @@ def request_of(name: str) -> Request:
     """The operation's request, about things in ``{folder}``."""
     found = MADE_HERE.get(name) or REQUESTS[name]
     path = found.path.replace("{bucket}/", "{bucket}/{folder}/")
+    path = path.replace("{locked}/", "{locked}/{folder}/")
     query, headers = found.query, found.headers
     if name.startswith(("ListObject", "ListMultipart")):
         query = f"{query}&prefix={{folder}}/".strip("&")
