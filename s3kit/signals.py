@@ -49,15 +49,12 @@ object_legal_hold_changed = Signal("A version's legal hold was placed or release
 object_restored = Signal("An archived object can be read for some days, or no longer.")
 object_transitioned = Signal("Lifecycle has given an object another storage class.")
 
-<<<<<<< HEAD
 request_audited = Signal("A request has ended: who, what, decision, bytes, duration.")
-=======
 before_account_created = Signal("An account is about to be made; Veto forbids it.")
 before_key_created = Signal("An access key is about to be made; Veto forbids it.")
 account_created = Signal("An account was made.")
 key_created = Signal("An access key was made.")
 key_revoked = Signal("An access key was disabled or deleted, or its secret was replaced.")
->>>>>>> e03eeee9d0c91f7a4b3e22494eb1720efc3ce38c
 
 
 class Veto(Exception):

@@ -113,11 +113,8 @@ class Store:
         self.accounts = Accounts(self._backing, self.buckets)
         self.encryptions = self._backing.encryptions
         self.encryptions.attach(self.buckets)
-<<<<<<< HEAD
         self.key_ring = SqlKeyRing(self._backing)
-=======
         self.roles = Roles(self._backing)
->>>>>>> 3a2f563721d25bc48a87994fd79a05bf5f608f8b
         self.objects = Objects(self._backing)
         self.notifications = Notifications(self._backing, self.buckets, self.outbox)
         self.annotations = Annotations(self._backing, self.objects)
