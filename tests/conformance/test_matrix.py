@@ -6,20 +6,21 @@ Every cell that says no must also change nothing: not a row of the index differs
 from __future__ import annotations
 
 import dataclasses
+import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import select
 
 from s3kit.app import S3App
-from s3kit.auth.keyring import DictKeyRing
-from s3kit.auth.policy import parse_policy
 from s3kit.auth.post_policy import sign_form
 from s3kit.index.schema import metadata
-from s3kit.model import Account
 from s3kit.model import Key
 from s3kit.model import Scope
+from s3kit.model import Session
 from s3kit.wire.routing import operations
 from tests.attacks.handmade import post_form
 from tests.attacks.test_accounts import HOLD
@@ -108,9 +109,9 @@ def test_every_operation_is_in_the_table() -> None:
     assert set(OPERATIONS.values()) == CELLS.keys()
 
 
-OWNER = Account("owner-id", "Olive", number="111111111111")
-OTHER = Account("other-id", "Otto", number="222222222222")
-SESSION = b"""{"Statement": {"Effect": "Allow", "Resource": "*",
+OWNER = "owner-id"
+OTHER = "other-id"
+SESSION = """{"Statement": {"Effect": "Allow", "Resource": "*",
     "Action": ["s3:ListBucket", "s3:GetObject", "s3:PutObject"]}}"""
 # What alice herself was given; the bucket's policy gives her the rest.
 ALICE = b"""{"Statement": {"Effect": "Allow", "Resource": "*",
@@ -119,33 +120,52 @@ BUCKET = b"""{"Statement": {"Effect": "Allow", "Action": "s3:PutObject",
     "Principal": {"AWS": "arn:aws:iam::111111111111:user/alice"},
     "Resource": "arn:aws:s3:::matrix/*"}}"""
 TEAM = Scope(paths=(("matrix", b"team/"), ("locked", b"team/")))
-KEYS = {
-    "owner": Key("AKOWNER", "s", OWNER),
-    "other": Key("AKOTHER", "s", OTHER),
-    "alice": Key("AKALICE", "s", OWNER, user="alice", policies=(parse_policy(ALICE, kind="user"),)),
-    "inside": Key("AKTEAM", "s", OWNER, scope=TEAM),
-    "read-only": Key("AKREAD", "s", OWNER, scope=Scope(read_only=True)),
-    "expired": Key("AKLATE", "s", OWNER, scope=Scope(expires=1)),
-    "session": Key(
-        "ASIASESSION", "s", OWNER, "token", session_policy=parse_policy(SESSION, kind="user")
-    ),
+SCOPES = {
+    "inside": Scope(paths=(("matrix", b"team/"), ("locked", b"team/"))),
+    "read-only": Scope(read_only=True),
+    "expired": Scope(expires=1),
 }
-KEYS["outside"] = KEYS["sibling"] = KEYS["inside"]
-SIGNERS = {
-    caller: Signer(key.access_key, key.secret_key, key.session_token)
-    for caller, key in KEYS.items()
-}
-SIGNERS["disabled"] = Signer("AKDISABLED", "s")
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """An app whose accounts, users and keys lie in SQL, and the callers' keys."""
+
+    app: S3App
+    keys: dict[str, Key]
+
+    def client(self, caller: str) -> Client:
+        key = self.keys.get(caller)
+        if key is None:
+            return Client(self.app, None)
+        return Client(self.app, Signer(key.access_key, key.secret_key, key.session_token))
 
 
 @pytest.fixture
-def app(tmp_path: Path) -> Iterator[S3App]:
-    made = make_app("memory", tmp_path)
-    made.close()
-    ring = DictKeyRing(dict.fromkeys(KEYS.values()))
-    made = S3App(made.config, key_ring=ring)
-    yield made
-    made.close()
+def endpoint(tmp_path: Path) -> Iterator[Endpoint]:
+    app = make_app("memory", tmp_path, accounts=())
+    accounts = app.store.accounts
+    for name, number in ((OWNER, "111111111111"), (OTHER, "222222222222")):
+        accounts.create(id=name, number=number)
+    accounts.create_user(OWNER, "alice", {"reading": ALICE})
+    ring = app.store.key_ring
+
+    def make(account: str = OWNER, user: str = "", scope: Scope | None = None) -> Key:
+        found = ring.lookup(accounts.create_key(account, user=user, scope=scope).access_key)
+        assert found is not None
+        return found
+
+    keys = {"owner": make(), "other": make(OTHER), "alice": make(user="alice")}
+    keys |= {caller: make(scope=scope) for caller, scope in SCOPES.items()}
+    keys["outside"] = keys["sibling"] = keys["inside"]
+    keys["disabled"] = make()
+    accounts.disable_key(keys["disabled"].access_key)
+    now = int(time.time())
+    keys["session"] = app.site.sessions.open(
+        Session(keys["owner"].access_key, expires=now + 900, issued=now, policy=SESSION)
+    )
+    yield Endpoint(app, keys)
+    app.close()
 
 
 def request_of(name: str) -> Request:
@@ -192,20 +212,27 @@ def prepare(owner: Client, request: Request, folder: str, number: int) -> dict[s
 
 
 def rows(app: S3App) -> dict[str, list[Any]]:
-    """All that is written anywhere."""
+    """All that is written anywhere but when a key was used last."""
     with app.store.index.engine.connect() as connection:
         return {
-            table.name: sorted(map(repr, connection.execute(table.select())))
+            table.name: sorted(map(repr, connection.execute(select(*_but(table.c, "last_used")))))
             for table in metadata.sorted_tables
         }
 
 
-def send(app: S3App, name: str, caller: str, request: Request, values: dict[str, Any]) -> Answer:
-    client = Client(app, SIGNERS.get(caller))
+def _but(columns: Any, name: str) -> list[Any]:
+    return [column for column in columns if column.name != name]
+
+
+def send(
+    endpoint: Endpoint, name: str, caller: str, request: Request, values: dict[str, Any]
+) -> Answer:
+    client = endpoint.client(caller)
+    keys = endpoint.keys
     if name == "PostObject":
         fields = {"key": f"{values['folder']}/posted"}
-        if caller in KEYS:
-            fields = sign_form(fields, [{"bucket": "matrix"}, fields], KEYS[caller], expires=60)
+        if caller in keys:
+            fields = sign_form(fields, [{"bucket": "matrix"}, fields], keys[caller], expires=60)
         return post_form(client, values["bucket"], fields, b"x")
     if name == "DeleteObjects":
         body = delete_document(f"{values['folder']}/private")
@@ -224,9 +251,9 @@ def is_denied(answer: Answer) -> bool:
 
 
 @pytest.mark.parametrize("name", OPERATIONS)
-def test_the_matrix(app: S3App, name: str) -> None:
+def test_the_matrix(endpoint: Endpoint, name: str) -> None:
     """IU-01 to IU-04, IU-11: what each caller may do, and that what it may not has no effect."""
-    owner = Client(app, SIGNERS["owner"])
+    app, owner = endpoint.app, endpoint.client("owner")
     assert owner.put("/matrix").status == 200
     assert owner.put("/locked", x_amz_bucket_object_lock_enabled="true").status == 200
     assert owner.put("/matrix", BUCKET, "policy").status == 204
@@ -239,7 +266,7 @@ def test_the_matrix(app: S3App, name: str) -> None:
     before = rows(app)
     wrong = {}
     for caller in [each for each in may if not may[each]]:
-        answer = send(app, name, caller, request, shared[folders[caller]])
+        answer = send(endpoint, name, caller, request, shared[folders[caller]])
         if not is_denied(answer):
             wrong[caller] = answer
     assert not wrong
@@ -247,7 +274,7 @@ def test_the_matrix(app: S3App, name: str) -> None:
     statuses: dict[str, int] = {}
     for number, caller in enumerate([each for each in may if may[each]], 1):
         folder = f"{folders[caller]}/{number}"
-        answer = send(app, name, caller, request, prepare(owner, request, folder, number))
+        answer = send(endpoint, name, caller, request, prepare(owner, request, folder, number))
         if is_denied(answer) or answer.status != statuses.setdefault(name, answer.status):
             wrong[caller] = answer
     assert not wrong
