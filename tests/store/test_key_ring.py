@@ -98,16 +98,16 @@ def test_every_way_of_revoking_a_key_counts_at_once_here_and_within_a_second_els
     account = accounts.create()
     user = accounts.create_user(account.id, "bob", {"all": POLICY})
     for revoke in (
-        lambda: accounts.disable_key(key.access_key),
-        lambda: accounts.delete_key(key.access_key),
-        lambda: accounts.suspend(account.id),
-        lambda: accounts.reset_keys(account.id),
-        lambda: accounts.delete_user(account.id, "bob"),
+        accounts.disable_key,
+        accounts.delete_key,
+        lambda access_key: accounts.suspend(account.id),
+        lambda access_key: accounts.reset_keys(account.id),
+        lambda access_key: accounts.delete_user(account.id, "bob"),
     ):
         key = accounts.create_key(account.id, user=user.name)
         clock.now += 1
         assert listing(app, key).status == listing(other, key).status == 200
-        revoke()
+        revoke(key.access_key)
         answer = listing(app, key)
         assert (answer.status, answer.code) == (403, "InvalidAccessKeyId")
         clock.now += 0.999
