@@ -330,12 +330,12 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 def _is_signed(token: str, key: Mapping[str, Any], algorithm: str) -> bool:
     from joserfc import jws
     from joserfc.errors import JoseError
-    from joserfc.jwk import import_key
+    from joserfc.jwk import JWKRegistry
 
     if key.get("alg", algorithm) != algorithm:
         return False
     try:
-        public = import_key(dict(key))
+        public = JWKRegistry.import_key(dict(key))
         jws.deserialize_compact(token, public, algorithms=[algorithm])
     except (JoseError, ValueError, TypeError, KeyError):
         return False

@@ -395,7 +395,7 @@ class _Bounds:
         return (
             self.refused_action(question.action)
             or self._refused_place(question)
-            or self._refused_address(question)
+            or self.refused_address(question)
         )
 
     def refused_action(self, action: str) -> Decision | None:
@@ -436,7 +436,8 @@ class _Bounds:
             key = asked.encode("utf-8", "surrogateescape")
         return None if key.startswith(prefixes) else _OUTSIDE
 
-    def _refused_address(self, question: Question) -> Decision | None:
+    def refused_address(self, question: Question) -> Decision | None:
+        """Why it may not come from there."""
         if not self._networks:
             return None
         text = question.conditions.get("aws:sourceip")
@@ -495,6 +496,22 @@ class ScopedAccess:
         return decision
 
 
+def refusal_of_anything(question: Question, now: float) -> Decision | None:
+    """Why the caller's key may do nothing at all now or from there, None where it may.
+
+    For what is no action of S3, of which a scope's other parts know nothing.
+
+    :param now: seconds since the epoch.
+    """
+    scope = question.caller.scope
+    if scope is None:
+        return None
+    bounds = _bounds_of(scope)
+    if bounds.expires and now >= bounds.expires:
+        return _EXPIRED
+    return bounds.refused_address(question)
+
+
 __all__ = [
     "FIELDS",
     "ScopedAccess",
@@ -502,5 +519,6 @@ __all__ = [
     "narrow",
     "read_path",
     "read_scope",
+    "refusal_of_anything",
     "write_scope",
 ]

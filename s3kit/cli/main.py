@@ -23,6 +23,7 @@ from .keys import keys
 from .migrate_storage import migrate_storage
 from .outbox import outbox
 from .outbox import worker
+from .roles import roles
 from .rotate_master_key import rotate_master_key
 from .scrub import scrub
 from .serve import serve
@@ -75,3 +76,4 @@ cli.add_command(restore)
 cli.add_command(migrate_storage)
 cli.add_command(rotate_master_key)
 cli.add_command(upgrade_index)
+cli.add_command(roles)

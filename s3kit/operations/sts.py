@@ -27,6 +27,7 @@ from ..auth.identity_provider import read_token
 from ..auth.patterns import normal_key
 from ..auth.policy import FEDERATED
 from ..auth.policy import provider_name
+from ..auth.scope import refusal_of_anything
 from ..auth.session import packed_percentage
 from ..auth.session import session_rules
 from ..auth.sigv4 import ANONYMOUS_IDENTITY
@@ -466,6 +467,9 @@ def _signed(call: Call) -> Caller:
     caller = call.caller
     if caller.account is None:
         raise errors.MissingAuthenticationToken()
+    question = call.question(f"sts:{call.operation.name}", None)
+    if refusal_of_anything(question, call.now) is not None:
+        raise errors.AccessDenied()
     return caller
 
 

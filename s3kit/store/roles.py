@@ -172,6 +172,13 @@ class Roles:
             ),
         )
 
+    def set_most_seconds(self, account: str, name: str, most_seconds: int) -> None:
+        """Say anew how long a session may be asked for, 900 to 43,200; open ones go on.
+
+        :raises NoSuchRole: ValueError:
+        """
+        self._change(account, name, lambda row: replace(row, most_seconds=most_seconds))
+
     def delete(self, account: str, name: str) -> None:
         """Remove a role; its sessions end.
 
