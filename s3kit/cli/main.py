@@ -15,6 +15,7 @@ from ..index.schema import SchemaMismatch
 from .backup import backup
 from .backup import restore
 from .conformance import conformance
+from .explain import explain
 from .find_request import find_request
 from .gc import gc
 from .janitor import janitor
@@ -61,6 +62,7 @@ cli.add_command(serve)
 cli.add_command(worker)
 cli.add_command(outbox)
 cli.add_command(find_request)
+cli.add_command(explain)
 cli.add_command(gc)
 cli.add_command(janitor)
 cli.add_command(scrub)
