@@ -16,6 +16,7 @@ from .accounts import accounts
 from .backup import backup
 from .backup import restore
 from .conformance import conformance
+from .explain import explain
 from .find_request import find_request
 from .gc import gc
 from .janitor import janitor
@@ -68,6 +69,7 @@ cli.add_command(accounts)
 cli.add_command(users)
 cli.add_command(keys)
 cli.add_command(find_request)
+cli.add_command(explain)
 cli.add_command(gc)
 cli.add_command(janitor)
 cli.add_command(scrub)
