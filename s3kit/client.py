@@ -557,7 +557,10 @@ class Client:
 
             # Scopes and policies may ask for the prefix.
             page = self._perform(
-                "ListObjectsV2", work, bucket, query=urlencode({"prefix": prefix}) if prefix else ""
+                "ListObjectsV2",
+                work,
+                bucket,
+                query=urlencode({"prefix": _key(prefix)}) if prefix else "",
             )
             rows = {row[0]: _entry(row) for row in page.entries}
             rows.update((found, Entry(_text(found), is_prefix=True)) for found in page.prefixes)
