@@ -29,6 +29,11 @@ def test_files_and_databases_are_not_in_memory() -> None:
     ).in_memory
 
 
+def scoped(scope: Any) -> dict[str, Any]:
+    """An account with a key of this scope."""
+    return {"id": "x", "keys": [{"access_key": "A", "secret_key": "t", "scope": scope}]}
+
+
 @pytest.mark.parametrize(
     ("values", "message"),
     [
@@ -112,6 +117,18 @@ def test_files_and_databases_are_not_in_memory() -> None:
                 "accounts": [{"id": "x", "keys": [{"access_key": "A", "secret_key": "t"}]}],
             },
             'the access key "A" is there twice',
+        ),
+        (
+            {"accounts": [scoped({"path": ["photos/a/"]})]},
+            'accounts, entry 1, A, scope: a scope has no "path". Did you mean "paths"?',
+        ),
+        (
+            {"accounts": [scoped({"paths": ["Photos"]})]},
+            'the path "Photos" must begin with the name of a bucket',
+        ),
+        (
+            {"accounts": [scoped({"byte_budget": 1000})]},
+            "byte_budget is counted for keys in the database only",
         ),
     ],
 )
