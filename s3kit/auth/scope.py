@@ -20,6 +20,7 @@ from typing import Final
 from ..model import Decision
 from ..model import Question
 from ..model import Scope
+from ..model import Step
 from ..wire.names import MAX_KEY_BYTES
 from ..wire.names import is_bucket_name
 from .access import OBJECT_ACTIONS as JUDGED_ACTIONS
@@ -350,14 +351,19 @@ _REMOVING: Final = frozenset(
 _READING: Final = ("Get", "List", "Describe", "CreateSession")
 """How the names of actions begin that change nothing; a session is as narrow as its key."""
 
-_EXPIRED: Final = Decision(False, "the key's scope: it has expired")
-_ELSEWHERE: Final = Decision(False, "the key's scope: not from this address")
-_OTHER_ACTION: Final = Decision(False, "the key's scope: not this action")
-_READ_ONLY: Final = Decision(False, "the key's scope: it may only read")
-_NO_MANAGING: Final = Decision(False, "the key's scope: it may not manage buckets")
-_NO_REMOVING: Final = Decision(False, "the key's scope: it may not remove objects")
-_OUTSIDE: Final = Decision(False, "the key's scope: outside its paths")
-_UNSEEN: Final = Decision(False, "the key's scope: it may not list, so not learn what is absent")
+
+def _refusal(reason: str) -> Decision:
+    return Decision(False, reason, final=True, by="scope")
+
+
+_EXPIRED: Final = _refusal("the key's scope: it has expired")
+_ELSEWHERE: Final = _refusal("the key's scope: not from this address")
+_OTHER_ACTION: Final = _refusal("the key's scope: not this action")
+_READ_ONLY: Final = _refusal("the key's scope: it may only read")
+_NO_MANAGING: Final = _refusal("the key's scope: it may not manage buckets")
+_NO_REMOVING: Final = _refusal("the key's scope: it may not remove objects")
+_OUTSIDE: Final = _refusal("the key's scope: outside its paths")
+_UNSEEN: Final = _refusal("the key's scope: it may not list, so not learn what is absent")
 
 
 def _shows(scope: Scope, action: str) -> bool:
@@ -471,6 +477,8 @@ class ScopedAccess:
         refusal = bounds.refusal(question)
         if refusal is not None:
             return refusal
+        if question.trace is not None:
+            question.trace.append(Step("scope", "", "the key's scope lets it pass"))
         decision = self._decide(question)
         if (
             decision.allowed
