@@ -353,7 +353,7 @@ _READING: Final = ("Get", "List", "Describe", "CreateSession")
 
 
 def _refusal(reason: str) -> Decision:
-    return Decision(False, reason, by="scope")
+    return Decision(False, reason, final=True, by="scope")
 
 
 _EXPIRED: Final = _refusal("the key's scope: it has expired")

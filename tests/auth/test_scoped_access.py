@@ -20,6 +20,7 @@ from s3kit.auth.scope import ScopedAccess
 from s3kit.auth.scope import narrow
 from s3kit.auth.scope import read_scope
 from s3kit.auth.scope import write_scope
+from s3kit.auth.trace import explained
 from s3kit.config import Config
 from s3kit.errors import AccessDenied
 from s3kit.model import Account
@@ -478,4 +479,9 @@ def test_a_decision_says_why() -> None:
         (Scope(manage_buckets=False), "s3:PutBucketPolicy", "not manage"),
     ):
         question = Question(Caller(Account("a"), scope=scope), action, bucket, b"a/k")
-        assert words in ALL.decide(question).reason
+        decision = ALL.decide(question)
+        assert words in decision.reason
+        assert (decision.by, decision.final) == ("scope", True)
+    question = Question(Caller(Account("a"), scope=Scope(read_only=True)), "s3:GetObject", bucket)
+    _, steps = explained(ALL, question)
+    assert "lets it pass" in repr(steps[0])
