@@ -20,6 +20,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from dataclasses import field
 from fnmatch import fnmatchcase
+from functools import partial
+from threading import get_ident
 from typing import Any
 from typing import TypeVar
 
@@ -154,6 +156,10 @@ class AccountEvent:
         return f"account {self.account!r}"
 
 
+HOLDERS: dict[int, Callable[[Callable[[], object]], object]] = {}
+"""By thread: takes what is to be told only when somebody else has committed."""
+
+
 def ask(signal: Signal, event: Event | AccountEvent) -> None:
     """Let every receiver of a ``before_*`` signal object.
 
@@ -169,9 +175,21 @@ def ask(signal: Signal, event: Event | AccountEvent) -> None:
 
 
 def emit(signal: Signal, event: Event | AccountEvent) -> None:
-    """Tell every receiver; one that raises is logged and the rest still hear it."""
+    """Tell every receiver; one that raises is logged and the rest still hear it.
+
+    In a thread that has joined a caller's transaction they hear it after that one's commit.
+    """
     if not signal.receivers:
         return
+    if HOLDERS:
+        hold = HOLDERS.get(get_ident())
+        if hold is not None:
+            hold(partial(_tell, signal, event))
+            return
+    _tell(signal, event)
+
+
+def _tell(signal: Signal, event: Event | AccountEvent) -> None:
     for receiver in signal.receivers_for(event.sender):
         try:
             receiver(event.sender, event=event)
