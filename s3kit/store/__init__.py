@@ -36,6 +36,7 @@ from .objects import Attributes
 from .objects import Objects
 from .objects import Removal
 from .outbox import Outbox
+from .quota import Quota
 from .remote import RemoteBucket
 from .renaming import Rename
 from .renaming import Renaming
@@ -106,6 +107,7 @@ class Store:
             small=smallest_transition,
         )
         self.outbox = self._backing.outbox = Outbox(self._backing)
+        self.quota = self._backing.quota = Quota(self._backing)
         self.buckets = Buckets(self._backing)
         self.encryptions = self._backing.encryptions
         self.encryptions.attach(self.buckets)

@@ -42,6 +42,7 @@ from .encryption import Sealing
 
 if TYPE_CHECKING:
     from .outbox import Outbox
+    from .quota import Quota
 
 logger = logging.getLogger("s3kit.store")
 
@@ -91,6 +92,7 @@ class Backing:
         "orphan_seconds",
         "outbox",
         "profile",
+        "quota",
         "small",
         "storage_classes",
         "storages",
@@ -127,6 +129,8 @@ class Backing:
         self._place = tuple(place)
         self.outbox: Outbox
         """Where every change is written down for those who may not miss it; set by the Store."""
+        self.quota: Quota
+        """What accounts and keys may store; set by the Store."""
 
     def now(self) -> int:
         """Milliseconds since the epoch."""

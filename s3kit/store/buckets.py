@@ -33,6 +33,8 @@ from .backing import Backing
 from .events import FROM_PYTHON
 from .events import Origin
 from .events import bucket_event
+from .quota import count_bucket
+from .quota import hold_for_bucket
 from .retention import SETTING
 from .retention import DefaultRetention
 
@@ -108,6 +110,7 @@ class Buckets:
         :raises AccessDenied: a ``before_bucket_created`` receiver vetoed.
         """
         created = self._backing.now()
+        most = self._backing.quota.limit_of(account)
         versioning = Versioning.NEVER
         if object_lock or self._backing.profile.always_versioned:
             versioning = Versioning.ENABLED
@@ -122,6 +125,7 @@ class Buckets:
                 if there.account == account:
                     raise BucketAlreadyOwnedByYou(bucket_name=name)
                 raise BucketAlreadyExists(bucket_name=name)
+            limited = hold_for_bucket(c, account, most)
             made = bucket_rows.insert(
                 c,
                 name=name,
@@ -134,9 +138,11 @@ class Buckets:
             )
             for setting, document in settings.items():
                 setting_rows.put(c, made.id, setting, document)
+            if limited:
+                made = count_bucket(c, made)
             self._backing.outbox.record_bucket(c, "s3:BucketCreated", made, origin, created)
             bits = [SETTING_BITS.get(setting, Setting.NONE) for setting in settings]
-            return replace(made, present=sum(bits)) if bits else made
+            return replace(made, present=sum(bits) | made.present) if bits else made
 
         bucket = self._backing.index.write(work)
         self._forget()
