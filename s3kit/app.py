@@ -28,6 +28,7 @@ from .auth.hook import HookedAccess
 from .auth.hook import Surroundings
 from .auth.keyring import DictKeyRing
 from .auth.keyring import KeyRing
+from .auth.keyring import KeyRings
 from .auth.scope import ScopedAccess
 from .auth.session import SessionAccess
 from .auth.session import Sessions
@@ -230,11 +231,17 @@ def open_store_of(config: Config, key_provider: KeyProvider | None = None) -> St
     store.lifecycle.enabled = config.run_lifecycle
     store.server_logs.seconds = config.bucket_log_seconds
     store.server_logs.region = config.region
+    store.accounts.configure(config.known_accounts().values(), config.plans, config.key_prefix)
     access = BucketAccess(partial(access_rules_of, store))
-    account = DictKeyRing(config.signing_keys()).account
+    account = key_ring_of(config, store).account
     store.replicate(read_rules, replication_permit(access, account), remote_buckets(config))
     let_decide(store, access, account)
     return store
+
+
+def key_ring_of(config: Config, store: Store) -> KeyRings:
+    """The keys of the configuration, then those in the index."""
+    return KeyRings(DictKeyRing(config.signing_keys()), store.key_ring)
 
 
 FindAccount = Callable[[str], Account | None]
@@ -306,7 +313,8 @@ class S3App:
     """A WSGI application that speaks S3.
 
     :param config: everything that is set; see :class:`~s3kit.config.Config`.
-    :param key_ring: where access keys come from; the configuration's keys by default.
+    :param key_ring: where access keys come from; the configuration's keys, then those of
+        ``store.accounts``, by default.
     :param access: who may do what; owners, policies and ACLs by default.
     :param key_provider: where the keys of aws:kms come from; the configuration's by default.
     :param authorize: the host's own word beside ``access``; the configuration's by default. See
@@ -330,7 +338,8 @@ class S3App:
             authorize = load_function("authorize", config.authorize)
         self.config = config
         self.store = open_store_of(config, key_provider)
-        self._key_ring = DictKeyRing(config.signing_keys()) if key_ring is None else key_ring
+        self._key_ring = key_ring_of(config, self.store) if key_ring is None else key_ring
+        self._sql_keys = self.store.key_ring
         self._base_hosts = config.base_hosts
         self._website_hosts = config.website_hosts
         self._trusted = TrustedProxies(config.trusted_proxies)
@@ -383,6 +392,8 @@ class S3App:
             logger.exception("Request %s failed.", request_id)
             code = InternalError.__name__
             response = self._refusal(environ, InternalError(), request_id)
+        if self._sql_keys.in_use and calls:
+            self._sql_keys.used(calls[0].identity.caller.access_key)
         if received and received[0].remaining != 0:
             received[0].drain()
         if record is not None:

@@ -41,6 +41,9 @@ DEFAULT_ACCOUNT = "default"
 MOST_INLINE = 2**20
 """Bytes that may lie in an index row: a request holds them whole, and MariaDB takes no 16 MiB."""
 
+LONGEST_PREFIX = 8
+"""Characters of an access key that need not be random."""
+
 LEAST_GRACE = 60
 """Seconds; an answer that has begun must find the bytes that it began with."""
 
@@ -104,7 +107,12 @@ class Config:
     :param index: where facts lie: an SQLAlchemy URL, or ``memory://``.
     :param keys: access key to secret key, for the account ``default``.
     :param accounts: ``{"id", "name", "email", "keys": [{"access_key", "secret_key"}]}`` each. A
-        ``number`` of 12 digits, and a ``user`` with a key, are what ARNs in policies call them.
+        ``number`` of 12 digits, and a ``user`` with a key, are what ARNs in policies call them;
+        ``plan`` is one of ``plans``.
+    :param plans: what accounts may have, by the plan's name: ``{"free": {"keys": 5, "buckets": 10,
+        "bytes": 1073741824, "s3": true}}``; ``any`` is any number, what is left out is the
+        profile's, and without ``s3`` there may be no keys.
+    :param key_prefix: what new access keys begin with, "" for the profile's.
     :param region: the label shown to clients; any region in a signature is taken unless
         ``pin_region``.
     :param base_hosts: hosts under which ``bucket.host`` names a bucket.
@@ -170,6 +178,8 @@ class Config:
     index: str = field(default="memory://", repr=False)
     keys: Mapping[str, str] = field(default_factory=dict, repr=False)
     accounts: Sequence[Mapping[str, Any]] = field(default=(), repr=False)
+    plans: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    key_prefix: str = ""
     region: str = "us-east-1"
     pin_region: bool = False
     base_hosts: tuple[str, ...] = ()
@@ -209,6 +219,7 @@ class Config:
             object.__setattr__(self, name, _checked(name, getattr(self, name), kind))
         _check_storages(self.storages)
         _check_accounts(self.accounts, self.keys)
+        self._check_plans()
         _check_replication_targets(self.replication_targets)
         self._check_words()
         self._check_targets()
@@ -240,6 +251,23 @@ class Config:
             raise ConfigError("bucket_log_seconds must be at least 1.")
         if self.pool_size < 1:
             raise ConfigError("pool_size must be at least 1.")
+
+    def _check_plans(self) -> None:
+        _check_plans(self.plans)
+        for entry in self.accounts:
+            plan = entry.get("plan", "")
+            if plan and not (isinstance(plan, str) and plan in self.plans):
+                raise ConfigError(
+                    f'accounts: "{entry["id"]}" has the plan "{plan}". '
+                    + (nearest(str(plan), self.plans) if self.plans else "There are no plans.")
+                )
+        if not _KEY_PREFIX.fullmatch(self.key_prefix):
+            raise ConfigError(
+                f'key_prefix "{self.key_prefix}" must be up to {LONGEST_PREFIX} capital letters '
+                "and digits, such as CS."
+            )
+        if self.key_prefix == "ASIA":
+            raise ConfigError("key_prefix must not be ASIA: temporary keys begin so.")
 
     def _check_targets(self) -> None:
         for name in self.outbox:
@@ -366,17 +394,11 @@ class Config:
 
     def signing_keys(self) -> tuple[Key, ...]:
         """Every configured key with its account, ``keys`` (account ``default``) first."""
-        default = Account(DEFAULT_ACCOUNT, DEFAULT_ACCOUNT)
+        known = self.known_accounts()
+        default = known[DEFAULT_ACCOUNT]
         found: list[Key] = []
         for entry in self.accounts:
-            account = Account(
-                entry["id"],
-                entry.get("name", entry["id"]),
-                entry.get("email", ""),
-                entry.get("number", ""),
-            )
-            if account.id == DEFAULT_ACCOUNT:
-                default = account
+            account = known[entry["id"]]
             found.extend(
                 Key(
                     key["access_key"],
@@ -389,6 +411,19 @@ class Config:
                 for key in entry.get("keys", ())
             )
         return (*(Key(access, secret, default) for access, secret in self.keys.items()), *found)
+
+    def known_accounts(self) -> dict[str, Account]:
+        """Every configured account by its id, ``default`` among them."""
+        found = {DEFAULT_ACCOUNT: Account(DEFAULT_ACCOUNT, DEFAULT_ACCOUNT)}
+        for entry in self.accounts:
+            found[entry["id"]] = Account(
+                entry["id"],
+                entry.get("name", entry["id"]),
+                entry.get("email", ""),
+                entry.get("number", ""),
+                entry.get("plan", ""),
+            )
+        return found
 
     def named_keys(self) -> tuple[tuple[str, str], ...]:
         """Every key for aws:kms by its name, those of the accounts included."""
@@ -596,7 +631,7 @@ def _check_accounts(accounts: Sequence[Any], keys: Mapping[str, Any]) -> None:
     seen = set(keys)
     for number, entry in enumerate(accounts, 1):
         where = f"accounts, entry {number}"
-        _check_names(where, entry, ("id", "name", "email", "number", "keys", "kms_keys"))
+        _check_names(where, entry, ("id", "name", "email", "number", "plan", "keys", "kms_keys"))
         if not isinstance(entry.get("kms_keys", {}), Mapping):
             raise ConfigError(f"{where}: kms_keys must be a table of names and keys.")
         account_id = entry.get("id")
@@ -636,6 +671,26 @@ def _check_scope(where: str, document: Any) -> None:
         raise ConfigError(
             f"{where}: byte_budget is counted for keys in the database only; see s3kit keys create."
         )
+
+
+_KEY_PREFIX = re.compile(f"[A-Z0-9]{{0,{LONGEST_PREFIX}}}")
+_PLAN = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+
+
+def _check_plans(plans: Mapping[str, Any]) -> None:
+    for name, plan in plans.items():
+        where = f'plans["{name}"]'
+        if not isinstance(name, str) or not _PLAN.fullmatch(name):
+            raise ConfigError(f"{where}: a plan's name has up to 64 letters, digits, _, . and -.")
+        _check_names(where, plan, ("keys", "buckets", "bytes", "s3"))
+        if not isinstance(plan.get("s3", True), bool):
+            raise ConfigError(f"{where}: s3 must be true or false.")
+        for limit in ("keys", "buckets", "bytes"):
+            value = plan.get(limit)
+            if value is None or value == "any":
+                continue
+            if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 2**63:
+                raise ConfigError(f'{where}: {limit} must be a number, or "any".')
 
 
 def _check_keys(setting: str, keys: Iterable[tuple[object, Any]]) -> None:

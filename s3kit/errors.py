@@ -114,6 +114,12 @@ class ConditionalRequestConflict(S3Error):
     message = "A conflicting operation occurred during the request. Please retry."
 
 
+class DeleteConflict(S3Error):
+    # IAM's, as the other errors about accounts, users and keys.
+    status = 409
+    message = "What is to be deleted still has something."
+
+
 class EncryptionTypeMismatch(S3Error):
     status = 400
     message = "The existing object was created with a different encryption type."
@@ -126,6 +132,11 @@ class CrossLocationLoggingProhibitted(S3Error):
         "Cross S3 location logging not allowed. Buckets in one geographic location cannot log "
         "information to a bucket in another location."
     )
+
+
+class EntityAlreadyExists(S3Error):
+    status = 409
+    message = "There is one of this name already."
 
 
 class EntityTooLarge(S3Error):
@@ -337,6 +348,11 @@ class KMSNotFoundException(S3Error):
         return "KMS.NotFoundException"
 
 
+class LimitExceeded(S3Error):
+    status = 409
+    message = "The request would exceed what the account may have."
+
+
 class MalformedACLError(S3Error):
     status = 400
     message = (
@@ -427,6 +443,11 @@ class NoSuchCORSConfiguration(S3Error):
 class NoSuchConfiguration(S3Error):
     status = 404
     message = "The specified configuration does not exist."
+
+
+class NoSuchEntity(S3Error):
+    status = 404
+    message = "There is no account, user or access key of this name."
 
 
 class NoSuchKey(S3Error):

@@ -1,5 +1,7 @@
 """Storage event signals: hear every stored and removed object, or forbid it beforehand.
 
+Accounts and access keys have their own, with an :class:`AccountEvent`, sent by the account's id.
+
 ``before_*`` run after the body is verified and before the transaction opens; a receiver that
 raises :class:`Veto` makes the request an AccessDenied. The others run after the commit, in the
 request's thread; a receiver that raises is logged and never fails the request.
@@ -25,6 +27,7 @@ from blinker import Signal
 from .errors import AccessDenied
 from .model import ANONYMOUS
 from .model import Caller
+from .model import Scope
 
 logger = logging.getLogger("s3kit.signals")
 
@@ -44,6 +47,12 @@ object_retention_changed = Signal("A version's retention or event hold was set."
 object_legal_hold_changed = Signal("A version's legal hold was placed or released.")
 object_restored = Signal("An archived object can be read for some days, or no longer.")
 object_transitioned = Signal("Lifecycle has given an object another storage class.")
+
+before_account_created = Signal("An account is about to be made; Veto forbids it.")
+before_key_created = Signal("An access key is about to be made; Veto forbids it.")
+account_created = Signal("An account was made.")
+key_created = Signal("An access key was made.")
+key_revoked = Signal("An access key was disabled or deleted, or its secret was replaced.")
 
 
 class Veto(Exception):
@@ -96,8 +105,54 @@ class Event:
     region: str = ""
     details: Mapping[str, Any] = field(default_factory=dict)
 
+    @property
+    def sender(self) -> str:
+        """Whom receivers connect via."""
+        return self.bucket
 
-def ask(signal: Signal, event: Event) -> None:
+    @property
+    def place(self) -> str:
+        """Where it happened, for a log."""
+        return f"bucket {self.bucket!r}"
+
+
+@dataclass(frozen=True, slots=True)
+class AccountEvent:
+    """What happened, or is about to happen, to an account or one of its keys. It has no secret.
+
+    :param name: ``account-created``, ``key-created``, ``key-disabled``, ``key-rotated`` or
+        ``key-deleted``.
+    :param account: its canonical id.
+    :param plan: what it may use, by the name in the configuration's ``plans``.
+    :param user: the account's user whose key it is, "" for the account's own.
+    :param label: what the key's owner calls it.
+    :param scope: what the key is narrowed to, None for nothing.
+    :param time: milliseconds since the epoch.
+    """
+
+    name: str
+    account: str
+    display_name: str = ""
+    email: str = ""
+    plan: str = ""
+    access_key: str = ""
+    user: str = ""
+    label: str = ""
+    scope: Scope | None = None
+    time: int = 0
+
+    @property
+    def sender(self) -> str:
+        """Whom receivers connect via."""
+        return self.account
+
+    @property
+    def place(self) -> str:
+        """Where it happened, for a log."""
+        return f"account {self.account!r}"
+
+
+def ask(signal: Signal, event: Event | AccountEvent) -> None:
     """Let every receiver of a ``before_*`` signal object.
 
     :raises AccessDenied: a receiver raised :class:`Veto`; any other exception passes through.
@@ -105,21 +160,21 @@ def ask(signal: Signal, event: Event) -> None:
     if not signal.receivers:
         return
     try:
-        for receiver in signal.receivers_for(event.bucket):
-            receiver(event.bucket, event=event)
+        for receiver in signal.receivers_for(event.sender):
+            receiver(event.sender, event=event)
     except Veto as veto:
         raise AccessDenied(veto.reason) from None
 
 
-def emit(signal: Signal, event: Event) -> None:
+def emit(signal: Signal, event: Event | AccountEvent) -> None:
     """Tell every receiver; one that raises is logged and the rest still hear it."""
     if not signal.receivers:
         return
-    for receiver in signal.receivers_for(event.bucket):
+    for receiver in signal.receivers_for(event.sender):
         try:
-            receiver(event.bucket, event=event)
+            receiver(event.sender, event=event)
         except Exception:
-            logger.exception("A receiver of %s for bucket %r failed.", event.name, event.bucket)
+            logger.exception("A receiver of %s for %s failed.", event.name, event.place)
 
 
 # Durable receivers.

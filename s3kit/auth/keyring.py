@@ -33,6 +33,38 @@ class SigningKeyRing(KeyRing, Protocol):
         ...
 
 
+class KeyRings:
+    """Several key rings as one: who is found in an earlier one is not looked for in a later."""
+
+    __slots__ = ("_first", "_others", "_rings")
+
+    def __init__(self, first: SigningKeyRing, *others: SigningKeyRing) -> None:
+        self._rings = (first, *others)
+        self._first = first.lookup
+        self._others = others
+
+    def lookup(self, access_key: str) -> Key | None:
+        """The key of this id."""
+        found = self._first(access_key)
+        if found is not None:
+            return found
+        for ring in self._others:
+            found = ring.lookup(access_key)
+            if found is not None:
+                return found
+        return None
+
+    def account(self, account_id: str) -> Account | None:
+        """The account of this id."""
+        found = (ring.account(account_id) for ring in self._rings)
+        return next((each for each in found if each is not None), None)
+
+    def key_of(self, account_id: str) -> Key | None:
+        """The account's first key."""
+        found = (ring.key_of(account_id) for ring in self._rings)
+        return next((each for each in found if each is not None), None)
+
+
 class DictKeyRing:
     """Keys held in memory, fixed when it is made.
 

@@ -33,6 +33,15 @@ def hosted_group(find_config: Callable[[], Config], name: str = "s3kit") -> clic
     return _Hosted(name, callback=begin, help="Look after the S3 endpoint of this app.")
 
 
+def _hosted(command: click.Command) -> click.Command:
+    """The same command without what the host answers."""
+    hosted = copy.copy(command)
+    hosted.params = [each for each in command.params if each.name not in _ANSWERED_BY_THE_HOST]
+    if isinstance(hosted, click.Group):
+        hosted.commands = {name: _hosted(each) for name, each in hosted.commands.items()}
+    return hosted
+
+
 class _Hosted(click.Group):
     # s3kit.cli.main loads every command, so it is imported only when one is asked for.
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -44,11 +53,7 @@ class _Hosted(click.Group):
         from .main import cli
 
         found = None if cmd_name in _NOT_HOSTED else cli.get_command(ctx, cmd_name)
-        if found is None:
-            return None
-        hosted = copy.copy(found)
-        hosted.params = [each for each in found.params if each.name not in _ANSWERED_BY_THE_HOST]
-        return hosted
+        return None if found is None else _hosted(found)
 
     def invoke(self, ctx: click.Context) -> Any:
         from .main import refusing

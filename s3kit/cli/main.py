@@ -12,12 +12,14 @@ from .. import __version__
 from ..blobs.registry import StorageError
 from ..config import ConfigError
 from ..index.schema import SchemaMismatch
+from .accounts import accounts
 from .backup import backup
 from .backup import restore
 from .conformance import conformance
 from .find_request import find_request
 from .gc import gc
 from .janitor import janitor
+from .keys import keys
 from .migrate_storage import migrate_storage
 from .outbox import outbox
 from .outbox import worker
@@ -25,6 +27,7 @@ from .rotate_master_key import rotate_master_key
 from .scrub import scrub
 from .serve import serve
 from .upgrade_index import upgrade_index
+from .users import users
 
 
 class _Refusal(click.ClickException):
@@ -60,6 +63,9 @@ cli.add_command(conformance)
 cli.add_command(serve)
 cli.add_command(worker)
 cli.add_command(outbox)
+cli.add_command(accounts)
+cli.add_command(users)
+cli.add_command(keys)
 cli.add_command(find_request)
 cli.add_command(gc)
 cli.add_command(janitor)

@@ -1,4 +1,4 @@
-"""``s3kit rotate-master-key``: a new master key, and every object's key wrapped with it."""
+"""``s3kit rotate-master-key``: a new master key, and all keys and secrets wrapped with it."""
 
 from __future__ import annotations
 
@@ -40,6 +40,8 @@ def rotate_master_key(
     context: click.Context, /, dropping: bool, as_json: bool, **options: Any
 ) -> None:
     """Put a new master key in front of the file's, and wrap every object's own key with it.
+
+    The secrets of access keys in the index are sealed with it too.
 
     The endpoint may run meanwhile, on this machine or others that read the same file. What was
     stopped is finished by the same command, without another new key. The old keys stay in the file
@@ -113,12 +115,15 @@ def _words(done: dict[str, Any]) -> list[str]:
         lines = [f"Dropped {done['dropped']} keys."]
         for key_id, rows in done["in_use"].items():
             lines.append(
-                f"Kept {key_id}: it still wraps the keys of {rows} objects and uploads. Run "
-                "`s3kit rotate-master-key` first."
+                f"Kept {key_id}: it still wraps the keys of {rows} objects, uploads and access "
+                "keys. Run `s3kit rotate-master-key` first."
             )
         return lines
     lines = [f"Made the master key {done['made']}."] if done["made"] else []
-    lines.append(f"Wrapped the keys of {done['wrapped']} objects and uploads with {done['wraps']}.")
+    lines.append(
+        f"Wrapped the keys of {done['wrapped']} objects, uploads and access keys with "
+        f"{done['wraps']}."
+    )
     if done["stuck"]:
         lines.append(
             f"{done['stuck']} cannot be unwrapped: their master key is missing, or their row is "

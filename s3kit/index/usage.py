@@ -134,7 +134,6 @@ _OF_ANNOTATIONS = Statement(
     )
 )
 
-_OWN_LIMITS = Statement(select(accounts.c.limits).where(accounts.c.id == _ACCOUNT))
 _ACCOUNTS = Statement(
     select(accounts.c.id, usage.c.most)
     .select_from(accounts.join(usage, usage.c.account == accounts.c.id))
@@ -272,12 +271,6 @@ def count_all(connection: Connection, account: str, *, counted: bool) -> None:
 def count_bucket(connection: Connection, bucket_id: int) -> None:
     """Have what happens in a bucket that was just made counted."""
     connection.run(_LIMIT, {"this_bucket": bucket_id, "bit": Setting.LIMITED})
-
-
-def own_limits(connection: Connection, account: str) -> str | None:
-    """What an account's row says of its own limits, as JSON; None for one without a row."""
-    row = connection.one(_OWN_LIMITS, {"this_account": account})
-    return None if row is None else str(row[0])
 
 
 def accounts_after(connection: Connection, after: str, limit: int) -> list[tuple[str, int | None]]:

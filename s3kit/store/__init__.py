@@ -18,6 +18,7 @@ from ..model import Bucket
 from ..profile import AWS
 from ..profile import Profile
 from ..wire.lifecycle import SMALL
+from .accounts import Accounts
 from .annotations import Annotations
 from .appending import Appending
 from .backing import Backing
@@ -27,6 +28,7 @@ from .encryption import Encryptions
 from .events import FROM_PYTHON
 from .events import Origin
 from .janitor import Janitor
+from .key_ring import SqlKeyRing
 from .lifecycle import Lifecycles
 from .locks import Locks
 from .multipart import Multipart
@@ -109,8 +111,10 @@ class Store:
         self.outbox = self._backing.outbox = Outbox(self._backing)
         self.quota = self._backing.quota = Quota(self._backing)
         self.buckets = Buckets(self._backing)
+        self.accounts = Accounts(self._backing, self.buckets)
         self.encryptions = self._backing.encryptions
         self.encryptions.attach(self.buckets)
+        self.key_ring = SqlKeyRing(self._backing)
         self.objects = Objects(self._backing)
         self.notifications = Notifications(self._backing, self.buckets, self.outbox)
         self.annotations = Annotations(self._backing, self.objects)
@@ -245,6 +249,7 @@ class Store:
         self.outbox.close()
         self.janitor.close()
         self.lifecycle.close()
+        self.key_ring.close()
         self.index.close()
         for storage in self.storages.values():
             storage.close()

@@ -37,6 +37,7 @@ from ..profile import AWS
 from ..profile import Profile
 from ..wire.encryption import CustomerKey
 from ..wire.lifecycle import SMALL
+from .account_rows import AccountRows
 from .encryption import Encryptions
 from .encryption import Sealing
 
@@ -83,6 +84,7 @@ class Backing:
 
     __slots__ = (
         "_place",
+        "accounts",
         "clock",
         "day",
         "encryptions",
@@ -127,6 +129,7 @@ class Backing:
         """Milliseconds of lifecycle's day."""
         self.small = small
         self._place = tuple(place)
+        self.accounts = AccountRows(index, profile, self.now)
         self.outbox: Outbox
         """Where every change is written down for those who may not miss it; set by the Store."""
         self.quota: Quota

@@ -107,6 +107,7 @@ class Buckets:
         :param object_lock: its versions may be locked; versioning is on then.
         :raises BucketAlreadyOwnedByYou: this account has it already.
         :raises BucketAlreadyExists: another account has it.
+        :raises TooManyBuckets: the account has as many as it may.
         :raises AccessDenied: a ``before_bucket_created`` receiver vetoed.
         """
         created = self._backing.now()
@@ -118,6 +119,11 @@ class Buckets:
         if before_bucket_created.receivers:
             event = bucket_event("s3:BucketCreated", wanted, origin, created)
             ask(before_bucket_created, event)
+        accounts = self._backing.accounts
+        limited = accounts.limits_of(account).buckets is not None
+        if limited:
+            # The row that two who make buckets at once meet at.
+            accounts.ensure(account, unknown=True)
 
         def work(c: Connection) -> Bucket:
             there = bucket_rows.get(c, name)
@@ -125,7 +131,9 @@ class Buckets:
                 if there.account == account:
                     raise BucketAlreadyOwnedByYou(bucket_name=name)
                 raise BucketAlreadyExists(bucket_name=name)
-            limited = hold_for_bucket(c, account, most)
+            if limited:
+                accounts.check_room(c, account)
+            counted = hold_for_bucket(c, account, most)
             made = bucket_rows.insert(
                 c,
                 name=name,
@@ -138,7 +146,7 @@ class Buckets:
             )
             for setting, document in settings.items():
                 setting_rows.put(c, made.id, setting, document)
-            if limited:
+            if counted:
                 made = count_bucket(c, made)
             self._backing.outbox.record_bucket(c, "s3:BucketCreated", made, origin, created)
             bits = [SETTING_BITS.get(setting, Setting.NONE) for setting in settings]

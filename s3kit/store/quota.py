@@ -8,7 +8,6 @@ A key with a byte budget uses it up with what it stores, and gets nothing back.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -34,9 +33,9 @@ PAGE = 500
 class Quota:
     """The limits of a Store's accounts and the budgets of its keys.
 
-    ``limit_of`` finds out how many bytes an account may store, None for any number. It is asked
-    when an account makes its first bucket, and by :meth:`follow`; what counts meanwhile is what
-    was written down then.
+    ``limit_of`` finds out how many bytes an account may store, None for any number: by itself, by
+    its plan, or by the profile. It is asked when an account makes its first bucket, and by
+    :meth:`follow`; what counts meanwhile is what was written down then.
     """
 
     __slots__ = ("_backing", "limit_of")
@@ -46,9 +45,7 @@ class Quota:
         self.limit_of: Callable[[str], int | None] = self._limit_of
 
     def _limit_of(self, account: str) -> int | None:
-        text = self._backing.index.read(lambda c: usage.own_limits(c, account))
-        most: int | None = json.loads(text).get("bytes") if text else None
-        return self._backing.profile.most_bytes if most is None else most
+        return self._backing.accounts.limits_of(account).bytes
 
     # -- for whoever keeps accounts
 

@@ -1,7 +1,8 @@
-"""Wrapping every data key with the master key that is first by now, while requests run.
+"""Wrapping every data key, and sealing every secret, with the master key that is first by now.
 
 Nothing is written down of how far it has come: what is left to do is what the rows still name. So
-a run that was stopped is simply begun again. No byte of any object is read or written.
+a run that was stopped is simply begun again, and requests run meanwhile. No byte of any object is
+read or written.
 """
 
 from __future__ import annotations
@@ -12,10 +13,13 @@ from collections.abc import Callable
 from collections.abc import Iterator
 
 from ..blobs.sealed import SealBroken
+from ..index import access_keys
 from ..index import wrapping
+from ..index.access_keys import SealedSecret
 from ..index.session import Connection
 from ..model import Encryption
 from .backing import Backing
+from .sealed_secrets import rewrap
 
 logger = logging.getLogger("s3kit.store")
 
@@ -23,11 +27,11 @@ PAGE = 500
 MOST_PASSES = 10
 """A process that has not seen the new key yet goes on wrapping with the old one for a second."""
 
-Page = list[tuple[int, Encryption]] | list[tuple[str, Encryption]]
+Page = list[tuple[int, Encryption]] | list[tuple[str, Encryption]] | list[tuple[str, SealedSecret]]
 
 
 class Rotation:
-    """One run over all rows that hold a wrapped key.
+    """One run over all rows that hold a wrapped key or a sealed secret.
 
     :param advance: told how many rows have been looked at, the first time.
     """
@@ -45,7 +49,7 @@ class Rotation:
 
     def count(self) -> int:
         """How many rows there are to look at."""
-        return self._index.read(wrapping.count)
+        return self._index.read(lambda c: wrapping.count(c) + access_keys.count(c))
 
     def used(self) -> Counter[str]:
         """How many rows each master key has wrapped, by the key's id."""
@@ -83,12 +87,18 @@ class Rotation:
         ):
             name = uploads[-1][0]
             yield uploads, wrapping.wrap_upload
+        access_key = ""
+        while secrets := self._index.read(
+            lambda c, a=access_key: access_keys.sealed_page(c, a, PAGE)  # type: ignore[misc]
+        ):
+            access_key = secrets[-1][0]
+            yield secrets, access_keys.wrap
 
     def _wrap(self, page: Page, put: Callable[..., bool]) -> None:
         changes = []
         for this, old in page:
             try:
-                new = self._encryptions.rewrap(old)
+                new = self._wrapped(this, old)
             except SealBroken as error:
                 self.stuck += 1
                 logger.warning("Row %s keeps the key that wraps it: %s.", this, error)
@@ -101,6 +111,13 @@ class Rotation:
 
         if changes:
             self.wrapped += self._index.write(work)
+
+    def _wrapped(
+        self, this: int | str, old: Encryption | SealedSecret
+    ) -> Encryption | SealedSecret | None:
+        if isinstance(old, SealedSecret):
+            return rewrap(self._encryptions.masters, str(this), old)
+        return self._encryptions.rewrap(old)
 
 
 def _ignore(rows: int) -> None:

@@ -15,18 +15,13 @@ from typing import Any
 import pytest
 
 from s3kit.app import S3App
-from s3kit.auth.keyring import DictKeyRing
 from s3kit.config import Config
 from s3kit.index import objects
 from s3kit.index import uploads
 from s3kit.index import usage
 from s3kit.index.connections import Connection
-from s3kit.index.schema import access_keys
-from s3kit.index.schema import accounts
 from s3kit.model import Account
 from s3kit.model import Caller
-from s3kit.model import Key
-from s3kit.model import Scope
 from s3kit.model import Setting
 from s3kit.profile import PROFILES
 from s3kit.profile import Profile
@@ -39,6 +34,7 @@ from tests.client import Signer
 from tests.databases import KINDS
 from tests.databases import fresh_database
 from tests.endpoint import ACCOUNTS
+from tests.endpoint import MASTER_KEY
 from tests.endpoint import OTHER
 from tests.endpoint import OTHER_ID
 from tests.endpoint import OWNER
@@ -50,7 +46,6 @@ BUCKET = "/quota"
 ENABLED = b"<VersioningConfiguration><Status>Enabled</Status></VersioningConfiguration>"
 SUSPENDED = ENABLED.replace(b"Enabled", b"Suspended")
 TINY_PARTS = "quota-test"
-BUDGET = Signer("AKBUDGET", "budget-secret")
 MOST = 100
 
 
@@ -59,20 +54,18 @@ def tiny_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(PROFILES, TINY_PARTS, Profile(name=TINY_PARTS, min_part=0))
 
 
-def app_on(index: str, folder: Path, *, budget: int | None = None, profile: str = "") -> S3App:
-    config = Config(
-        accounts=ACCOUNTS,
-        index=index,
-        storages={"default": str(folder / "blobs"), "cold": "memory://"},
-        storage_classes={"GLACIER_IR": "cold"},
-        inline_threshold=12,
-        durability="relaxed",
-        profile=profile or TINY_PARTS,
+def app_on(index: str, folder: Path, *, profile: str = TINY_PARTS) -> S3App:
+    return S3App(
+        Config(
+            accounts=ACCOUNTS,
+            master_keys=(MASTER_KEY,),
+            index=index,
+            storages={"default": str(folder / "blobs")},
+            inline_threshold=12,
+            durability="relaxed",
+            profile=profile,
+        )
     )
-    keys = list(config.signing_keys())
-    scope = Scope(byte_budget=budget)
-    keys.append(Key(BUDGET.access_key, BUDGET.secret_key, Account(OWNER_ID), scope=scope))
-    return S3App(config, key_ring=DictKeyRing(keys))
 
 
 @pytest.fixture
@@ -348,7 +341,9 @@ def test_the_profiles_limit_is_that_of_all(tmp_path: Path, monkeypatch: Any) -> 
     s3.put(BUCKET)
     assert s3.put(f"{BUCKET}/k", b"12345").status == 200
     assert is_refused(s3.put(f"{BUCKET}/k", b"123456"))
-    insert_account(app, '{"bytes":7}')
+    app.store.accounts.set(OWNER_ID, limits={"bytes": 7})
+    app.store.quota.set_limit(OWNER_ID, 3)
+    assert is_refused(s3.put(f"{BUCKET}/k", b"1234567"))
     app.store.quota.follow_all()
     assert s3.put(f"{BUCKET}/k", b"1234567").status == 200
     assert is_refused(s3.put(f"{BUCKET}/k", b"12345678"))
@@ -476,63 +471,29 @@ def test_a_limit_waits_for_whoever_is_writing(
 # -- the budget of a key
 
 
-def insert_account(app: S3App, limits: str = "") -> None:
-    with app.store.index.engine.begin() as connection:
-        values = {
-            "id": OWNER_ID,
-            "number": "123456789012",
-            "display_name": "",
-            "email": "",
-            "status": "active",
-            "plan": "",
-            "limits": limits,
-            "created": 0,
-            "delete_at": 0,
-        }
-        connection.execute(accounts.insert().values(values))
-
-
-def insert_key(app: S3App) -> None:
-    with app.store.index.engine.begin() as connection:
-        values = {
-            "access_key": BUDGET.access_key,
-            "account": OWNER_ID,
-            "user_name": "",
-            "label": "",
-            "secret": "",
-            "master": "",
-            "status": "active",
-            "created": 0,
-            "last_used": 0,
-            "scope": "",
-            "bytes_used": 0,
-        }
-        connection.execute(access_keys.insert().values(values))
-
-
-def spent(app: S3App) -> int | None:
-    return app.store.index.read(lambda c: usage.key_used(c, BUDGET.access_key))
-
-
 @pytest.fixture
-def keyed(tmp_path: Path) -> Iterator[S3App]:
-    made = app_on("memory://", tmp_path, budget=MOST)
-    insert_account(made)
-    insert_key(made)
-    Client(made, OWNER).put(BUCKET)
-    yield made
-    made.close()
+def keyed(app: S3App) -> Signer:
+    """A key that may store 100 bytes in its life, of an account that may store any number."""
+    Client(app, OWNER).put(BUCKET)
+    made = app.store.accounts.create_key(OWNER_ID, scope={"byte_budget": MOST})
+    return Signer(made.access_key, made.secret_key)
 
 
-def test_a_key_uses_its_budget_up(keyed: S3App) -> None:
+def spending(app: S3App, key: Signer) -> Callable[[], int]:
+    """What the key has used of its budget."""
+    return lambda: app.store.accounts.get_key(key.access_key).bytes_used
+
+
+def test_a_key_uses_its_budget_up(app: S3App, keyed: Signer) -> None:
     """IU-01 to IU-11 beside it: nothing comes back, reading and deleting are free."""
-    s3 = Client(keyed, BUDGET)
+    spent = spending(app, keyed)
+    s3 = Client(app, keyed)
     assert s3.put(f"{BUCKET}/k", b"x" * 40).status == 200
     assert s3.put(f"{BUCKET}/k", b"x" * 10).status == 200
-    assert spent(keyed) == 50
+    assert spent() == 50
     assert s3.get(f"{BUCKET}/k").body == b"x" * 10
     assert s3.delete(f"{BUCKET}/k").status == 204
-    assert spent(keyed) == 50
+    assert spent() == 50
     refused = s3.put(f"{BUCKET}/k", b"x" * 51)
     assert is_refused(refused)
     assert "100 bytes" in (refused.text("Message") or "")
@@ -540,53 +501,55 @@ def test_a_key_uses_its_budget_up(keyed: S3App) -> None:
     # What fails for another reason costs nothing.
     assert s3.put(f"{BUCKET}/k", b"x" * 50, If_Match='"none"').status in (404, 412)
     assert s3.put(f"{BUCKET}/k", b"x" * 50, Content_MD5="AAAAAAAAAAAAAAAAAAAAAA==").status == 400
-    assert spent(keyed) == 50
+    assert spent() == 50
     # The owner's other keys know nothing of it.
-    assert Client(keyed, OWNER).put(f"{BUCKET}/large", b"x" * 500).status == 200
+    assert Client(app, OWNER).put(f"{BUCKET}/large", b"x" * 500).status == 200
     assert is_refused(s3.put(f"{BUCKET}/copy", x_amz_copy_source=f"{BUCKET}/large"))
     assert s3.put(f"{BUCKET}/rest", b"x" * 50).status == 200
     assert is_refused(s3.put(f"{BUCKET}/one", b"x"))
     assert s3.put(f"{BUCKET}/none", b"").status == 200
-    assert spent(keyed) == MOST
+    assert spent() == MOST
 
 
-def test_parts_and_what_else_stores_are_charged(keyed: S3App) -> None:
-    s3, key = Client(keyed, BUDGET), f"{BUCKET}/k"
+def test_parts_and_what_else_stores_are_charged(app: S3App, keyed: Signer) -> None:
+    spent = spending(app, keyed)
+    s3, key = Client(app, keyed), f"{BUCKET}/k"
     upload = s3.post(key, query="uploads").text("UploadId")
     query = f"partNumber=1&uploadId={upload}"
     s3.put(key, b"x" * 20, query)
     etag = s3.put(key, b"x" * 20, query).headers["etag"]
-    assert spent(keyed) == 40
+    assert spent() == 40
     listed = f"<Part><PartNumber>1</PartNumber><ETag>{etag}</ETag></Part>"
     document = f"<CompleteMultipartUpload>{listed}</CompleteMultipartUpload>".encode()
     assert s3.post(key, document, f"uploadId={upload}").status == 200
-    assert spent(keyed) == 40
+    assert spent() == 40
     assert s3.put(key, b"x" * 10, x_amz_write_offset_bytes="20").status == 200
     assert s3.put(f"{BUCKET}/copy", x_amz_copy_source=key).status == 200
-    assert spent(keyed) == 80
+    assert spent() == 80
     again = s3.post(key, query="uploads").text("UploadId")
     query = f"partNumber=1&uploadId={again}"
     assert is_refused(s3.put(key, query=query, x_amz_copy_source=key))
     ranged = {"x_amz_copy_source": key, "x_amz_copy_source_range": "bytes=0-9"}
     assert s3.put(key, query=query, **ranged).status == 200
-    assert spent(keyed) == 90
+    assert spent() == 90
     assert is_refused(s3.put(key, b"x" * 11, query))
-    signed = signing_client(BUDGET).generate_presigned_post("quota", "form")
-    anonymous = Client(keyed, None)
+    signed = signing_client(keyed).generate_presigned_post("quota", "form")
+    anonymous = Client(app, None)
     kind, body = multipart(signed["fields"], b"x" * 11)
     assert is_refused(anonymous.post(BUCKET, body, Content_Type=kind))
     kind, body = multipart(signed["fields"], b"x" * 10)
     assert anonymous.post(BUCKET, body, Content_Type=kind).status == 204
-    assert spent(keyed) == MOST
+    assert spent() == MOST
 
 
-def test_a_session_is_charged_to_the_key_that_opened_it(keyed: S3App) -> None:
-    answer = Client(keyed, BUDGET).get(BUCKET, "session")
+def test_a_session_is_charged_to_the_key_that_opened_it(app: S3App, keyed: Signer) -> None:
+    spent = spending(app, keyed)
+    answer = Client(app, keyed).get(BUCKET, "session")
     pair = [answer.text(f"Credentials/{each}") for each in ("AccessKeyId", "SecretAccessKey")]
     token = answer.text("Credentials/SessionToken")
-    session = Client(keyed, Signer(pair[0] or "", pair[1] or "", token))
+    session = Client(app, Signer(pair[0] or "", pair[1] or "", token))
     assert session.put(f"{BUCKET}/k", b"x" * 60, x_amz_s3session_token=token or "").status == 200
-    assert spent(keyed) == 60
+    assert spent() == 60
     assert is_refused(session.put(f"{BUCKET}/l", b"x" * 41, x_amz_s3session_token=token or ""))
 
 
