@@ -528,6 +528,14 @@ class PreconditionFailed(S3Error):
     message = "At least one of the pre-conditions you specified did not hold"
 
 
+class QuotaExceeded(S3Error):
+    # Not of AWS, which has no quotas: CloudStorage's code and text (CS-20).
+    status = 403
+    message = (
+        "Upload would exceed your plan's storage quota. Upgrade your plan or delete existing data."
+    )
+
+
 class ReplicationConfigurationNotFoundError(S3Error):
     status = 404
     message = "The replication configuration was not found"

@@ -17,6 +17,7 @@ from s3kit.errors import BucketAlreadyExists
 from s3kit.errors import BucketNotEmpty
 from s3kit.errors import InvalidBucketState
 from s3kit.errors import NoSuchBucket
+from s3kit.index import usage
 from s3kit.index.connections import Connection
 from s3kit.index.schema import buckets
 from s3kit.index.schema import current
@@ -32,6 +33,7 @@ from s3kit.index.statements import Row
 from s3kit.index.statements import Statement
 from s3kit.model import Acl
 from s3kit.model import Bucket
+from s3kit.model import Setting
 from s3kit.model import Versioning
 
 _BUCKET = select(
@@ -55,7 +57,7 @@ _INSERT = Statement(
     postgresql=sql_insert(buckets).values(_NEW_VALUES).inline().returning(buckets.c.id),
 )
 _THIS: BindParameter[int] = bindparam("this_bucket")
-_LOCK = Statement(select(buckets.c.id).where(buckets.c.id == _THIS).with_for_update())
+_LOCK = Statement(select(buckets.c.present).where(buckets.c.id == _THIS).with_for_update())
 _ANY_VERSION = Statement(select(versions.c.seq).where(versions.c.bucket_id == _THIS).limit(1))
 _OPEN_UPLOADS = select(uploads.c.id).where(uploads.c.bucket_id == _THIS, uploads.c.completed == 0)
 _LOCK_UPLOADS = Statement(_OPEN_UPLOADS.with_for_update())
@@ -88,11 +90,12 @@ _LOCK_OBJECTS = Statement(
     .where(buckets.c.id == _THIS, buckets.c.versioning == bindparam("enabled"))
     .values(object_lock=1)
 )
-_GET_STATE = Statement(
-    select(buckets.c.versioning, buckets.c.object_lock, buckets.c.present).where(
-        buckets.c.id == _THIS
-    )
-)
+_STATE = select(
+    buckets.c.versioning, buckets.c.object_lock, buckets.c.present, buckets.c.account
+).where(buckets.c.id == _THIS)
+_GET_STATE = Statement(_STATE)
+# As its foreign keys hold it, only that the writer holds it already when it looks at it.
+_HOLD_STATE = Statement(_STATE.with_for_update(read=True, key_share=True))
 _PAGE = Statement(
     _BUCKET.where(
         buckets.c.account == bindparam("this_account"),
@@ -169,12 +172,15 @@ def delete(connection: Connection, bucket: Bucket, now: int) -> None:
     """
     this = {"this_bucket": bucket.id}
     # Writers hold the row shared through their foreign keys: from here on none can begin.
-    if connection.one(_LOCK, this) is None:
+    locked = connection.one(_LOCK, this)
+    if locked is None:
         raise NoSuchBucket(bucket_name=bucket.name)
     if connection.one(_ANY_VERSION, this) is not None:
         raise BucketNotEmpty(bucket_name=bucket.name)
     # A part on its way holds its upload: it is in when the parts are counted, or refused after.
     connection.all(_LOCK_UPLOADS, this)
+    if locked[0] & Setting.LIMITED:
+        usage.count(connection, bucket.account, -usage.of_uploads(connection, bucket.id))
     connection.run(_PARTS_TO_GARBAGE, {**this, "since": now})
     connection.run(_DELETE_PARTS, this)
     for statement in (_DELETE_UPLOADS, _DELETE_SETTINGS, _DELETE_PLACES, _DELETE):
@@ -194,24 +200,36 @@ class State:
     versioning: Versioning
     object_lock: bool
     present: int
+    account: str
 
 
-_STATES: dict[tuple[str, int, int], State] = {}
+_STATES: dict[tuple[str, int, int, str], State] = {}
 """As many as there are combinations in use: a write makes none anew."""
 
 
 def get_state(connection: Connection, bucket_id: int) -> State:
     """The bucket's versioning, lock and documents at this moment. Raises NoSuchBucket."""
-    row = connection.one(_GET_STATE, {"this_bucket": bucket_id})
+    return _read_state(connection.one(_GET_STATE, {"this_bucket": bucket_id}))
+
+
+def hold_state(connection: Connection, bucket_id: int) -> State:
+    """The same for a write: until its end nobody removes the bucket or limits its account.
+
+    Settings may change meanwhile. Raises NoSuchBucket.
+    """
+    return _read_state(connection.one(_HOLD_STATE, {"this_bucket": bucket_id}))
+
+
+def _read_state(row: Row | None) -> State:
     if row is None:
         raise NoSuchBucket()
-    versioning, object_lock, present = row
-    state = _STATES.get((versioning, object_lock, present))
+    state = _STATES.get(row)
     if state is None:
-        state = State(Versioning(versioning), object_lock != 0, present)
+        versioning, object_lock, present, account = row
+        state = State(Versioning(versioning), object_lock != 0, present, account)
         if len(_STATES) >= 1024:
             _STATES.clear()
-        _STATES[versioning, object_lock, present] = state
+        _STATES[row] = state
     return state
 
 

@@ -35,7 +35,7 @@ class Retry(Exception):
 class Connection:
     """What a work gets: runs statements on one DBAPI connection."""
 
-    __slots__ = ("before_commit", "family", "raw", "written")
+    __slots__ = ("before_commit", "charges", "family", "raw", "written")
 
     def __init__(self, raw: Any, family: Family) -> None:
         self.raw = raw
@@ -44,6 +44,8 @@ class Connection:
         """Statements still to be run when the work has returned, by a name that can cancel them."""
         self.written: set[tuple[int, bytes]] = set()
         """The keys (bucket id, key) that the transaction may change."""
+        self.charges: dict[tuple[str, str], tuple[int, int]] = {}
+        """What is to be counted when the work has returned, see :mod:`s3kit.index.usage`."""
 
     def one(self, statement: Statement, parameters: Parameters) -> Row | None:
         """The first row, or None."""

@@ -385,11 +385,14 @@ roles = _table(
     Column("most_seconds", Integer, nullable=False),
 )
 
-# What the accounts whose bytes are limited have stored; others have no row.
+# How many bytes an account may store, and how many it has stored where that is limited. An account
+# without a row has made no bucket yet; who makes one, or changes the limit, holds the row.
 usage = _table(
     "usage",
     Column("account", _name(), primary_key=True),
     Column("bytes", BigInteger, nullable=False),
+    # NULL for any number: then nothing is counted.
+    Column("most", BigInteger),
 )
 
 # One row: which index this is. It is also written into each storage that the index uses.

@@ -20,9 +20,11 @@ from sqlalchemy import update
 from s3kit.errors import NoSuchBucket
 from s3kit.errors import NoSuchUpload
 from s3kit.index import garbage
+from s3kit.index import usage
 from s3kit.index.connections import Connection
 from s3kit.index.connections import Retry
 from s3kit.index.objects import part_page
+from s3kit.index.schema import buckets
 from s3kit.index.schema import garbage as garbage_table
 from s3kit.index.schema import is_word
 from s3kit.index.schema import parts as parts_table
@@ -42,6 +44,7 @@ from s3kit.index.statements import Row
 from s3kit.index.statements import Statement
 from s3kit.model import Content
 from s3kit.model import Part
+from s3kit.model import Setting
 from s3kit.model import Upload
 
 _UPLOAD: BindParameter[str] = bindparam("this_upload")
@@ -77,12 +80,16 @@ _GET = Statement(
 _LOCK = Statement(
     select(*(uploads.c[name] for name in _COLUMNS)).where(uploads.c.id == _UPLOAD).with_for_update()
 )
-# Many parts arrive at once: shared among them, refused to a Complete or Abort until they are in.
+# Many parts arrive at once: shared among them, refused to a Complete or Abort until they are in,
+# as it is to whoever begins to limit the bucket's account.
 _SHARE = Statement(
-    select(uploads.c.completed).where(uploads.c.id == _UPLOAD).with_for_update(read=True)
+    select(uploads.c.completed, buckets.c.present, buckets.c.account)
+    .select_from(uploads.join(buckets, buckets.c.id == uploads.c.bucket_id))
+    .where(uploads.c.id == _UPLOAD)
+    .with_for_update(read=True, key_share=True)
 )
 _OLD_PART = Statement(
-    select(parts_table.c.storage, parts_table.c.blob)
+    select(parts_table.c.storage, parts_table.c.blob, parts_table.c.size)
     .where(parts_table.c.upload_id == _UPLOAD, parts_table.c.number == _NUMBER)
     .with_for_update()
 )
@@ -260,6 +267,8 @@ def put_part(connection: Connection, upload_id: str, part: Part) -> None:
         raise NoSuchUpload(upload_id=upload_id)
     parameters = _values(upload_id, part)
     old = connection.one(_OLD_PART, {"this_upload": upload_id, "this_number": part.number})
+    if open_upload[1] & Setting.LIMITED:
+        usage.count(connection, open_upload[2], part.size - (0 if old is None else old[2]))
     if old is not None:
         garbage.add(connection, old[0], old[1], part.modified)
         connection.run(_REPLACE_PART, parameters)
@@ -316,6 +325,9 @@ def complete(
 def abort(connection: Connection, upload_id: str, now: int) -> None:
     """End a locked upload: it is gone, and its parts go on the garbage list."""
     this = {"this_upload": upload_id}
+    row = connection.one(_SHARE, this)
+    if row is not None and row[1] & Setting.LIMITED:
+        usage.count(connection, row[2], -usage.of_upload(connection, upload_id))
     connection.run(_PARTS_TO_GARBAGE, {**this, "since": now})
     connection.run(_DELETE_PARTS, this)
     connection.run(_DELETE, this)

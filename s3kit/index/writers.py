@@ -24,6 +24,7 @@ from s3kit.index.connections import Pool
 from s3kit.index.connections import ServerConnection
 from s3kit.index.connections import SqliteConnection
 from s3kit.index.recent import RecentRows
+from s3kit.index.usage import settle
 
 try:
     import fcntl
@@ -216,7 +217,10 @@ class SqliteWriter:
                 execute("SAVEPOINT work")
             try:
                 ticket.result = ticket.work(connection)
+                if connection.charges:
+                    settle(connection)
             except Exception as error:
+                connection.charges.clear()
                 ticket.error = error
                 if not raw.in_transaction:
                     # Disk full, I/O error: SQLite has undone the whole transaction by itself.
@@ -349,9 +353,13 @@ class ServerWriter:
             committing = False
             connection.before_commit.clear()
             connection.written.clear()
+            connection.charges.clear()
             try:
                 connection.begin()
                 result = work(connection)
+                if connection.charges:
+                    # Last of all: until the commit, nobody else of that account can store.
+                    settle(connection)
                 for statement, parameters in connection.before_commit.values():
                     connection.run(statement, parameters)
                 committing = True

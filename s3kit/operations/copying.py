@@ -313,6 +313,7 @@ def upload_part_copy(call: Call) -> Response:
         number,
         source_key=source_key,
         customer_key=customer_key,
+        origin=call.origin,
     )
     return xml_response(
         CopyPartResult(iso8601(part.modified), f'"{part.etag}"', **checksum_field(part.checksum)),

@@ -257,7 +257,7 @@ def upload_part(call: Call) -> Response:
         compute=algorithm or default_checksum_algorithm(),
     )
     part = call.store.multipart.put_part(
-        call.bucket, upload, number, body, customer_key=customer_key
+        call.bucket, upload, number, body, customer_key=customer_key, origin=call.origin
     )
     headers = [("ETag", f'"{part.etag}"'), ("Content-Length", "0")]
     headers += encryption_headers(upload.encryption, customer_key)

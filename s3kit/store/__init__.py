@@ -38,6 +38,7 @@ from .objects import Attributes
 from .objects import Objects
 from .objects import Removal
 from .outbox import Outbox
+from .quota import Quota
 from .remote import RemoteBucket
 from .renaming import Rename
 from .renaming import Renaming
@@ -109,6 +110,7 @@ class Store:
             small=smallest_transition,
         )
         self.outbox = self._backing.outbox = Outbox(self._backing)
+        self.quota = self._backing.quota = Quota(self._backing)
         self.buckets = Buckets(self._backing)
         self.accounts = Accounts(self._backing, self.buckets)
         self.encryptions = self._backing.encryptions

@@ -336,7 +336,9 @@ class Accounts:
             )
         given = {"display_name": display_name, "email": email, "plan": plan, "limits": limits}
         new: Any = {name: value for name, value in given.items() if value is not None}
-        return self._change(account_id, lambda found: replace(found, **new))
+        changed = self._change(account_id, lambda found: replace(found, **new))
+        self._backing.quota.follow(account_id)
+        return changed
 
     def list(self, *, after: str = "", limit: int = 1000) -> tuple[StoredAccount, ...]:
         """Up to ``limit`` accounts in order of their ids, ids above ``after``."""

@@ -33,6 +33,7 @@ from ..signals import object_annotated
 from ..wire import checksums
 from ..wire.encryption import CUSTOMER
 from ..wire.encryption import Wanted
+from . import quota
 from .backing import Backing
 from .encryption import Sealing
 from .events import FROM_PYTHON
@@ -113,10 +114,12 @@ class Annotations:
         :raises AnnotationLimitExceeded: the version has 1,000 others.
         :raises InvalidRequest: it is encrypted with a customer's key.
         :raises PreconditionFailed: the object has another ETag.
+        :raises QuotaExceeded: the bucket's account, or the caller's key, may not store so much.
         :raises VersionChanged: another version is there.
         """
         stored, sealing = self._seal(self._keys(version.encryption), text)
         annotation = Annotation(name, len(text), etag, self._backing.now(), checksum, sealing)
+        outbox = self._backing.outbox
 
         def work(c: Connection) -> None:
             found = self._lock(c, bucket, version, version_id, if_match)
@@ -124,8 +127,11 @@ class Annotations:
                 self._check_unprotected(found, bypass)
             elif annotation_rows.count(c, version.seq) >= MOST:
                 raise AnnotationLimitExceeded(limit=MOST)
-            annotation_rows.put(c, version.seq, annotation, stored)
-            self._record(c, PUT, bucket, version, origin)
+            state = bucket_rows.hold_state(c, bucket.id)
+            with quota.counting_annotations(c, state, version.seq):
+                annotation_rows.put(c, version.seq, annotation, stored)
+            quota.charge(c, origin, annotation.size)
+            outbox.record(c, PUT, bucket, version, origin, state.present)
 
         self._backing.index.write(work)
         emit_object(object_annotated, PUT, bucket, version, origin)
@@ -149,14 +155,17 @@ class Annotations:
         :raises PreconditionFailed: VersionChanged: as :meth:`put`.
         """
         removed = False
+        outbox = self._backing.outbox
 
         def work(c: Connection) -> None:
             nonlocal removed
             found = self._lock(c, bucket, version, version_id, if_match)
             self._check_unprotected(found, bypass)
-            removed = annotation_rows.delete(c, version.seq, name)
+            state = bucket_rows.hold_state(c, bucket.id)
+            with quota.counting_annotations(c, state, version.seq):
+                removed = annotation_rows.delete(c, version.seq, name)
             if removed:
-                self._record(c, DELETED, bucket, version, origin)
+                outbox.record(c, DELETED, bucket, version, origin, state.present)
 
         self._backing.index.write(work)
         if removed:
@@ -182,12 +191,6 @@ class Annotations:
         """
         now = max(self._backing.now(), version.modified)
         check_unprotected(version.lock, now, bypass=bypass)
-
-    def _record(
-        self, c: Connection, event: str, bucket: Bucket, version: ObjectVersion, origin: Origin
-    ) -> None:
-        present = bucket_rows.get_state(c, bucket.id).present
-        self._backing.outbox.record(c, event, bucket, version, origin, present)
 
     # -- sealing
 

@@ -33,6 +33,7 @@ from ..wire import checksums
 from ..wire.conditions import Conditions
 from ..wire.conditions import check_write
 from ..wire.encryption import CustomerKey
+from . import quota
 from . import versions
 from .backing import Backing
 from .backing import Body
@@ -118,6 +119,7 @@ class Appending:
         :raises InvalidRequest: the bucket keeps versions.
         :raises AccessDenied: the customer's key is another.
         :raises TooManyParts: it has 10,000 parts.
+        :raises QuotaExceeded: the bucket's account, or the caller's key, may not store so much.
         :raises PreconditionFailed: a condition does not hold at the moment of the commit.
         :raises ConditionalRequestConflict: another object of this size has come in between.
         """
@@ -129,6 +131,8 @@ class Appending:
         if length == 0:
             body.read_all()
             return seen
+        if quota.is_concerned(bucket, origin):
+            backing.quota.expect(bucket, None, length, origin)
         storage = backing.storage_for(bucket.name, seen.storage_class)
         sealing = self._sealing(seen, customer_key)
         # What is sealed in the row cannot be sealed anew: one seal is for one text.
@@ -236,6 +240,8 @@ class Appending:
             )
             grown = self._grow(c, current, grown, stored, head)
             appends.grow_version(c, grown)
+            quota.count(c, state, stored.size)
+            quota.charge(c, origin, stored.size)
             old = current.content
             if old is not None and (grown.content is None or grown.content.id != old.id):
                 if head is None:

@@ -44,6 +44,7 @@ from .encryption import Sealing
 
 if TYPE_CHECKING:
     from .outbox import Outbox
+    from .quota import Quota
 
 logger = logging.getLogger("s3kit.store")
 
@@ -94,6 +95,7 @@ class Backing:
         "orphan_seconds",
         "outbox",
         "profile",
+        "quota",
         "small",
         "storage_classes",
         "storages",
@@ -131,6 +133,8 @@ class Backing:
         self.accounts = AccountRows(index, profile, self.now)
         self.outbox: Outbox
         """Where every change is written down for those who may not miss it; set by the Store."""
+        self.quota: Quota
+        """What accounts and keys may store; set by the Store."""
 
     def now(self) -> int:
         """Milliseconds since the epoch."""

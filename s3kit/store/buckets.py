@@ -34,6 +34,8 @@ from .backing import Backing
 from .events import FROM_PYTHON
 from .events import Origin
 from .events import bucket_event
+from .quota import count_bucket
+from .quota import hold_for_bucket
 from .retention import SETTING
 from .retention import DefaultRetention
 
@@ -118,6 +120,7 @@ class Buckets:
         :raises AccessDenied: a ``before_bucket_created`` receiver vetoed.
         """
         created = self._backing.now()
+        most = self._backing.quota.limit_of(account)
         versioning = Versioning.NEVER
         if object_lock or self._backing.profile.always_versioned:
             versioning = Versioning.ENABLED
@@ -139,6 +142,7 @@ class Buckets:
                 raise BucketAlreadyExists(bucket_name=name)
             if limited:
                 accounts.check_room(c, account)
+            counted = hold_for_bucket(c, account, most)
             made = bucket_rows.insert(
                 c,
                 name=name,
@@ -151,9 +155,11 @@ class Buckets:
             )
             for setting, document in settings.items():
                 setting_rows.put(c, made.id, setting, document)
+            if counted:
+                made = count_bucket(c, made)
             self._backing.outbox.record_bucket(c, "s3:BucketCreated", made, origin, created)
             bits = [SETTING_BITS.get(setting, Setting.NONE) for setting in settings]
-            return replace(made, present=sum(bits)) if bits else made
+            return replace(made, present=sum(bits) | made.present) if bits else made
 
         bucket = self._backing.index.write(work)
         self._forget()

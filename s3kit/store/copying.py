@@ -13,6 +13,7 @@ from ..model import ObjectVersion
 from ..wire.checksums import BodyReader
 from ..wire.conditions import Conditions
 from ..wire.encryption import CustomerKey
+from . import quota
 from .backing import Backing
 from .backing import Stored
 from .encryption import has_md5
@@ -70,12 +71,15 @@ class Copying:
         :param checksum_algorithm: compute this checksum over the copy; None keeps the source's.
         :param customer_key: the source's, where it is encrypted with one.
         :raises InvalidRequest: the source is larger than one copy may be.
+        :raises QuotaExceeded: the bucket's account, or the caller's key, may not store so much.
         """
         if source.size > self._backing.profile.max_copy:
             raise InvalidRequest(
                 "The specified copy source is larger than the maximum allowable size for a copy "
                 f"source: {self._backing.profile.max_copy}"
             )
+        if quota.is_concerned(bucket, origin):
+            self._backing.quota.expect(bucket, key, source.size, origin)
         storage = self._backing.storage_for(bucket.name, attributes.storage_class)
         same_checksum = checksum_algorithm is None or (
             source.checksum is not None

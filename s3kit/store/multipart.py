@@ -32,6 +32,7 @@ from ..wire import checksums
 from ..wire.conditions import Conditions
 from ..wire.conditions import check_write
 from ..wire.encryption import CustomerKey
+from . import quota
 from . import versions
 from .backing import Backing
 from .backing import Body
@@ -161,18 +162,22 @@ class Multipart:
         body: Body,
         *,
         customer_key: CustomerKey | None = None,
+        origin: Origin = FROM_PYTHON,
     ) -> Part:
         """Store one part; a part of the same number is replaced.
 
         :param customer_key: that with which the upload was begun, if it was with one.
+        :raises QuotaExceeded: the bucket's account, or the caller's key, may not store so much.
         :raises NoSuchUpload: the upload was aborted or completed meanwhile (FB-06).
         :raises InvalidRequest: the customer's key is missing, another, or not asked for.
         """
+        if quota.is_concerned(bucket, origin):
+            self._backing.quota.expect_part(bucket, upload.id, number, body.length, origin)
         seal = self._seal(upload, customer_key)
         storage = self._backing.storage_for(bucket.name, upload.storage_class)
         md5 = has_md5(upload.encryption)
         stored = self._backing.receive(storage, body, inline=False, seal=seal, md5=md5)
-        return self._commit_part(upload, number, stored)
+        return self._commit_part(upload, number, stored, origin)
 
     def _seal(self, upload: Upload, customer_key: CustomerKey | None) -> Seal | None:
         """How a new part is sealed."""
@@ -195,11 +200,14 @@ class Multipart:
         *,
         source_key: CustomerKey | None = None,
         customer_key: CustomerKey | None = None,
+        origin: Origin = FROM_PYTHON,
     ) -> Part:
         """Store bytes ``start`` to ``end`` (exclusive) of another object as a part.
 
         :param source_key: the customer's key of that object; ``customer_key`` that of the upload.
         """
+        if quota.is_concerned(bucket, origin):
+            self._backing.quota.expect_part(bucket, upload.id, number, end - start, origin)
         seal = self._seal(upload, customer_key)
         stored = self._copying.receive(
             source,
@@ -212,9 +220,9 @@ class Multipart:
             md5=has_md5(upload.encryption),
             customer_key=source_key,
         )
-        return self._commit_part(upload, number, stored)
+        return self._commit_part(upload, number, stored, origin)
 
-    def _commit_part(self, upload: Upload, number: int, stored: Stored) -> Part:
+    def _commit_part(self, upload: Upload, number: int, stored: Stored, origin: Origin) -> Part:
         content = stored.content
         assert content is not None, "a part is never inline"
         part = Part(
@@ -227,8 +235,13 @@ class Multipart:
             checksum=stored.checksum,
             sealing=content.sealing,
         )
+
+        def work(c: Connection) -> None:
+            upload_rows.put_part(c, upload.id, part)
+            quota.charge(c, origin, part.size)
+
         try:
-            self._backing.index.write(lambda c: upload_rows.put_part(c, upload.id, part))
+            self._backing.index.write(work)
         except S3Error:
             self._backing.discard(stored)
             raise
@@ -303,6 +316,8 @@ class Multipart:
             assert content is not None
             upload_rows.complete(c, upload_id, _offsets(parts, wanted), content, version.etag, now)
             state = versions.state_for_write(c, bucket, self._backing.profile)
+            # Until now they were counted as parts, also those that are left out.
+            quota.count(c, state, -sum(part.size for part in parts))
             version = versions.add_version(c, state, version, current, new_content=True)
             self._backing.outbox.record(
                 c, EVENT, bucket, version, origin, state.present, replaced=replaced

@@ -40,6 +40,7 @@ from ..wire.conditions import check_write
 from ..wire.encryption import CustomerKey
 from ..wire.encryption import Wanted
 from ..wire.headers import http_date
+from . import quota
 from . import versions
 from .backing import Backing
 from .backing import Body
@@ -211,8 +212,11 @@ class Objects:
         :raises PreconditionFailed: a condition does not hold at the moment of the commit.
         :raises AccessDenied: a ``before_object_created`` receiver vetoed.
         :raises NoSuchBucket: the bucket was removed meanwhile.
+        :raises QuotaExceeded: the bucket's account, or the caller's key, may not store so much.
         """
         backing = self._backing
+        if quota.is_concerned(bucket, origin):
+            backing.quota.expect(bucket, key, body.length, origin)
         storage = backing.storage_for(bucket.name, attributes.storage_class)
         sealing = backing.encryptions.sealing_for(bucket, attributes.wanted)
         if sealing is None:
@@ -283,6 +287,7 @@ class Objects:
                 new_content=not shared,
                 meanwhile=None if noting is None else lambda seq: noting(c, seq),
             )
+            quota.charge(c, origin, stored.size)
             self._backing.outbox.record(
                 c, event, bucket, added, origin, state.present, replaced=replaced
             )

@@ -10,12 +10,14 @@ from ..errors import IdempotencyParameterMismatch
 from ..errors import PreconditionFailed
 from ..index import objects as object_rows
 from ..index import renames
+from ..index import usage
 from ..index.buckets import State
 from ..index.connections import Connection
 from ..model import NO_LOCK
 from ..model import NULL_VERSION
 from ..model import Bucket
 from ..model import ObjectVersion
+from ..model import Setting
 from ..model import Versioning
 from ..signals import before_object_created
 from ..signals import before_object_removed
@@ -23,6 +25,7 @@ from ..signals import object_created
 from ..signals import object_removed
 from ..wire.conditions import Conditions
 from ..wire.conditions import check_copy_source
+from . import quota
 from . import versions
 from .backing import Backing
 from .events import FROM_PYTHON
@@ -165,6 +168,10 @@ class Renaming:
         )
         made = versions.add_version(c, state, made, target, new_content=False)
         renames.copy_annotations(c, source, key)
+        if state.present & Setting.LIMITED:
+            quota.count(c, state, usage.of_annotations(c, source.seq))
+        # There are two versions by now.
+        quota.charge(c, origin, made.size)
         marker = versions.add_version(c, state, marker, source, new_content=False)
         return made, marker
 

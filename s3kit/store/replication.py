@@ -26,6 +26,7 @@ from ..blobs.sealed import SealedWriter
 from ..blobs.sealed import seal_bytes
 from ..errors import AccessDenied
 from ..errors import NoSuchBucket
+from ..errors import QuotaExceeded
 from ..errors import S3Error
 from ..index import buckets as bucket_rows
 from ..index import object_annotations as annotation_rows
@@ -50,6 +51,7 @@ from ..signals import Event
 from ..signals import before_object_created
 from ..signals import object_created
 from . import ownership
+from . import quota
 from . import versions
 from .backing import Backing
 from .buckets import Buckets
@@ -376,7 +378,7 @@ class Replication:
 
         try:
             stored = self._backing.index.write(work)
-        except (Refused, ContentGone, NoSuchBucket):
+        except (Refused, ContentGone, NoSuchBucket, QuotaExceeded):
             self._discard(copied)
             raise
         # After any other failure the commit may have happened, so the orphan sweep decides.
@@ -456,7 +458,8 @@ class Replication:
         seq = versions.add_replica(c, state, replica, self._backing.now(), new_content=copied.new)
         if not replica.delete_marker:
             # They are sealed, if at all, under the object's keys, which the replica has too.
-            annotation_rows.copy(c, now.seq, seq)
+            with quota.counting_annotations(c, state, seq):
+                annotation_rows.copy(c, now.seq, seq)
         if copied.parts:
             assert copied.content is not None
             upload_rows.insert_parts(c, copied.content.id, copied.parts)
@@ -481,7 +484,9 @@ class Replication:
                 may_lose = True
             except AccessDenied:
                 may_lose = False
-            annotation_rows.follow(c, now.seq, there.seq, may_lose=may_lose)
+            state = bucket_rows.hold_state(c, there.bucket_id)
+            with quota.counting_annotations(c, state, there.seq):
+                annotation_rows.follow(c, now.seq, there.seq, may_lose=may_lose)
         elif name.startswith("s3:ObjectLegalHold:"):
             versions.follow_legal_hold(c, there, now.lock)
         else:

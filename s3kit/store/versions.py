@@ -14,6 +14,7 @@ from ..errors import InvalidRequest
 from ..index import buckets as bucket_rows
 from ..index import objects as object_rows
 from ..index import settings as setting_rows
+from ..index import usage
 from ..index.buckets import State
 from ..index.session import Connection
 from ..model import NO_LOCK
@@ -46,7 +47,7 @@ def state_for_write(c: Connection, bucket: Bucket, profile: Profile) -> State:
 
     :raises NoSuchBucket: the bucket was removed meanwhile.
     """
-    found = bucket_rows.get_state(c, bucket.id)
+    found = bucket_rows.hold_state(c, bucket.id)
     if profile.always_versioned and found.versioning is not Versioning.ENABLED:
         # With another profile later on, the bucket's history must still be one.
         bucket_rows.set_versioning(c, bucket.id, Versioning.ENABLED)
@@ -76,6 +77,8 @@ def add_version(
 
     :raises AccessDenied: the version that it would replace is locked.
     :raises InvalidRequest: it brings a lock, and the bucket has no Object Lock.
+
+    At the end of the transaction its account may turn out to be allowed no more bytes.
     """
     replaced: ObjectVersion | None = None
     versioning = state.versioning
@@ -100,10 +103,21 @@ def add_version(
         )
     if replaced is not None and replaced.lock is not NO_LOCK:
         retention.check_unprotected(replaced.lock, version.modified)
-    object_rows.put_version(
+    limited = state.present & Setting.LIMITED
+    if limited and replaced is not None:
+        usage.count(c, state.account, -_bytes_of(c, replaced))
+    seq = object_rows.put_version(
         c, version, replaces=replaced, new_content=new_content, meanwhile=meanwhile
     )
+    if limited:
+        annotated = 0 if meanwhile is None else usage.of_annotations(c, seq)
+        usage.count(c, state.account, version.size + annotated)
     return version
+
+
+def _bytes_of(c: Connection, version: ObjectVersion) -> int:
+    """What a version, or what goes with it, counts among its account's bytes."""
+    return version.size + usage.of_annotations(c, version.seq)
 
 
 def _with_default(
@@ -140,7 +154,9 @@ def remove_version(
         return add_version(c, state, marker, named, new_content=False)
     if named is not None:
         retention.check_unprotected(named.lock, marker.modified, bypass=bypass)
-        object_rows.remove_version(c, named, marker.modified)
+        size = _bytes_of(c, named) if state.present & Setting.LIMITED else 0
+        if object_rows.remove_version(c, named, marker.modified) and size:
+            usage.count(c, state.account, -size)
     return named
 
 
@@ -156,6 +172,8 @@ def add_replica(
     """
     if state.object_lock and not replica.delete_marker:
         replica = _with_default(c, state, replica, max(now, replica.modified))
+    if state.present & Setting.LIMITED:
+        usage.count(c, state.account, replica.size)
     return object_rows.put_version(c, replica, replaces=None, new_content=new_content)
 
 

@@ -38,6 +38,7 @@ from hypothesis.stateful import run_state_machine_as_test
 
 from s3kit.app import S3App
 from s3kit.config import Config
+from s3kit.errors import NoSuchBucket
 from s3kit.profile import PROFILES
 from s3kit.profile import Profile
 from tests.client import Answer
@@ -608,6 +609,32 @@ class EndpointMachine(RuleBasedStateMachine):
             kept.clear()
         # Who won is chance, and hypothesis must find the same keys each time.
         self.delete(key)
+
+    # -- what the account may store
+
+    @rule(limited=st.booleans())
+    def limit(self, limited: bool) -> None:
+        """Begin to count at any moment, or end it; refusals are for tests/store/test_quota.py."""
+        store = self.app.store
+        account = store.buckets.get(BUCKET).account
+        store.quota.set_limit(account, 1 << 40 if limited else None)
+
+    @invariant()
+    def what_is_stored_is_counted(self) -> None:
+        """Every version and every waiting part, to the byte."""
+        store = self.app.store
+        try:
+            account = store.buckets.get(BUCKET).account
+        except NoSuchBucket:
+            return
+        versions = sum(
+            len(kept.stored.body)
+            for history in self.history.values()
+            for kept in history
+            if kept.stored is not None
+        )
+        parts = sum(len(part) for upload in self.uploads for part in upload.parts.values())
+        assert store.quota.used(account) == versions + parts
 
     # -- readers
 

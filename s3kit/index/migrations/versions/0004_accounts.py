@@ -101,6 +101,7 @@ def upgrade() -> None:
         "usage",
         column("account", NAME, primary_key=True),
         column("bytes", sa.BigInteger),
+        column("most", sa.BigInteger, nullable=True),
     )
 
 
