@@ -76,6 +76,7 @@ from .model import Account
 from .model import Bucket
 from .model import Caller
 from .model import Key
+from .model import ObjectOwnership
 from .model import Question
 from .model import Scope
 from .model import Setting
@@ -160,8 +161,17 @@ ATTEMPTS = 8
 
 
 def profile_of(config: Config) -> Profile:
-    """The vendor's profile, its sizes held to the configured largest object."""
+    """The vendor's profile, with what the configuration says otherwise.
+
+    Its sizes are held to the configured largest object.
+    """
     profile = PROFILES[config.profile]
+    if config.object_ownership:
+        name = config.object_ownership
+        ownership = None if name == "none" else ObjectOwnership(name)
+        profile = replace(profile, new_bucket_ownership=ownership)
+    if config.block_public_access is not None:
+        profile = replace(profile, new_bucket_blocked=config.block_public_access)
     most = config.max_object_size
     if most is None:
         return profile

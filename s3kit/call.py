@@ -280,7 +280,11 @@ class Call:
         acls = (
             bucket is None
             or not bucket.present & Setting.OWNERSHIP
-            or object_ownership(self.store, bucket) is not ObjectOwnership.BUCKET_OWNER_ENFORCED
+            or (
+                not bucket.present & Setting.OWNER_ENFORCED
+                and object_ownership(self.store, bucket)
+                is not ObjectOwnership.BUCKET_OWNER_ENFORCED
+            )
         )
         return Question(
             self.identity.caller,

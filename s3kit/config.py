@@ -76,6 +76,7 @@ SERVE_NAMES = frozenset(
 )
 """What ``s3kit serve`` reads beside the fields of Config: S3KIT_* and the file's [serve] table."""
 
+Ownership = Literal["", "none", "BucketOwnerEnforced", "BucketOwnerPreferred", "ObjectWriter"]
 StorageSpec = str | Mapping[str, Any]
 
 
@@ -126,6 +127,11 @@ class Config:
     :param public_endpoint: the URL under which clients reach this endpoint, a mount's path
         included, e.g. ``https://files.example.com/s3``: presigned URLs and forms point there.
     :param place: bucket name pattern (``backups-*``) to storage name; the first match wins.
+    :param object_ownership: of buckets that are made without one; "" for what the profile has:
+        ``BucketOwnerEnforced`` under ``aws``, with which ACLs are off. With ``none`` new buckets
+        have no such setting: ACLs count, as in AWS's buckets from before April 2023.
+    :param block_public_access: whether new buckets have the four switches against public access
+        on; None for what the profile has: on under ``aws``.
     :param https: what becomes of a request over plain HTTP: ``off`` serves it, ``redirect`` sends
         the client to https on port 443 (FB-04), ``reject`` refuses it (BB-01). Behind a proxy that
         ends TLS, name it in ``trusted_proxies``.
@@ -198,6 +204,8 @@ class Config:
     public_endpoint: str = ""
     place: Mapping[str, str] = field(default_factory=dict)
     profile: str = "aws"
+    object_ownership: Ownership = ""
+    block_public_access: bool | None = None
     https: Https = "off"
     durability: Literal["full", "relaxed"] = "full"
     inline_threshold: int = 65536
@@ -828,7 +836,7 @@ def _from_text(variable: str, text: str, kind: Any) -> Any:
         return tuple(part.strip() for part in text.split(",") if part.strip())
     if kind is str or origin is Literal:
         return text
-    if kind is bool:
+    if kind is bool or bool in typing.get_args(kind):
         word = text.strip().lower()
         if word in ("1", "true", "yes", "on"):
             return True

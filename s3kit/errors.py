@@ -198,6 +198,11 @@ class InvalidArgument(S3Error):
     message = "Invalid Argument"
 
 
+class InvalidBucketAclWithBlockPublicAccessError(S3Error):
+    status = 400
+    message = "Bucket cannot have public ACLs set with BlockPublicAccess enabled"
+
+
 class InvalidBucketAclWithObjectOwnership(S3Error):
     status = 400
     message = "Bucket cannot have ACLs set with ObjectOwnership's BucketOwnerEnforced setting"

@@ -245,6 +245,9 @@ class Setting:
     ACCELERATE: Final = 16384
     LIMITED: Final = 32768
     """No document: the bytes of its account are limited, so that each write is counted."""
+    OWNER_ENFORCED: Final = 65536
+    """No document of its own: that of OWNERSHIP says BucketOwnerEnforced, so that nobody need read
+    it. Where only OWNERSHIP is set it may say so too, as buckets from before this bit do."""
 
 
 SETTING_BITS: Mapping[str, int] = MappingProxyType(
@@ -267,6 +270,20 @@ SETTING_BITS: Mapping[str, int] = MappingProxyType(
     }
 )
 """A settings document's name and its bit; documents of other names have none."""
+
+
+def bits_of(name: str, document: bytes) -> int:
+    """Which bits of ``Bucket.present`` a settings document of this name sets."""
+    bits = SETTING_BITS.get(name, Setting.NONE)
+    if bits == Setting.OWNERSHIP and document == b"BucketOwnerEnforced":
+        bits |= Setting.OWNER_ENFORCED
+    return bits
+
+
+def all_bits_of(name: str) -> int:
+    """Which bits of ``Bucket.present`` go when the settings document of this name does."""
+    bits = SETTING_BITS.get(name, Setting.NONE)
+    return bits | Setting.OWNER_ENFORCED if bits == Setting.OWNERSHIP else bits
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from .model import ObjectOwnership
+
 MIB = 1024 * 1024
 GIB = 1024 * MIB
 TIB = 1024 * GIB
@@ -36,9 +38,14 @@ class Profile:
     most_buckets: int | None = None
     most_bytes: int | None = None
     """What an account may have where its plan does not say (CS-03, CS-07); None for any number."""
+    new_bucket_ownership: ObjectOwnership | None = None
+    """The object ownership of buckets that are made without one; None for none (UC-06)."""
+    new_bucket_blocked: bool = False
+    """New buckets have all four switches against public access on (UC-05)."""
 
 
-AWS = Profile()
+# Source: Amazon S3 User Guide, "Default settings for new S3 buckets": so since April 2023.
+AWS = Profile(new_bucket_ownership=ObjectOwnership.BUCKET_OWNER_ENFORCED, new_bucket_blocked=True)
 
 # Source: Backblaze B2, "S3-Compatible API": all versions are kept; there is no PutBucketVersioning.
 BACKBLAZE = Profile(

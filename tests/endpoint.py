@@ -49,6 +49,9 @@ ACCOUNTS = (
     },
 )
 
+ACLS_COUNT: dict[str, Any] = {"object_ownership": "none", "block_public_access": False}
+"""Settings with which ACLs and public policies count in new buckets; by default none does."""
+
 MASTER_KEY = base64.b64encode(b"master key of the tests, 32 byte").decode()
 KMS_KEYS = {
     "first": base64.b64encode(b"first named key of the tests, 32").decode(),
@@ -64,7 +67,11 @@ def fresh_name(stem: str = "bucket") -> str:
 
 
 def make_app(storage: str, folder: Path, **settings: Any) -> S3App:
-    """An app over ``memory`` or ``file`` storages; the second storage takes ``far-*`` buckets."""
+    """An app over ``memory`` or ``file`` storages; the second storage takes ``far-*`` buckets.
+
+    ACLs count in new buckets, for much of S3 cannot be seen without; ``object_ownership=""`` and
+    ``block_public_access=None`` make them as the profile has it.
+    """
     if storage == "memory":
         storages = {"default": "memory://", "far": "memory://"}
         index = "memory://"
@@ -79,6 +86,7 @@ def make_app(storage: str, folder: Path, **settings: Any) -> S3App:
         "place": {"far-*": "far"},
         "master_keys": (MASTER_KEY,),
         "kms_keys": KMS_KEYS,
+        **ACLS_COUNT,
         **settings,
     }
     return S3App(Config(**values))

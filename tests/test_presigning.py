@@ -31,6 +31,7 @@ from s3kit.model import Account
 from s3kit.model import Key
 from s3kit.presigning import PresignedPost
 from s3kit.testing import LiveServer
+from tests.endpoint import ACLS_COUNT
 
 PREFIX = "/files/s3"
 ACCOUNTS = (
@@ -79,6 +80,7 @@ def s3(request: pytest.FixtureRequest) -> Iterator[Client]:
 
     with LiveServer(serve) as server:
         config = Config(
+            **ACLS_COUNT,
             accounts=ACCOUNTS,
             public_endpoint=server.url + PREFIX + "/",
             public_prefix=PREFIX if proxied else "",

@@ -95,6 +95,7 @@ ROOT_ACTIONS: Final = frozenset(
 )
 
 RULED: Final = Setting.POLICY | Setting.PUBLIC_ACCESS_BLOCK
+BLOCK_ALONE: Final = Setting.PUBLIC_ACCESS_BLOCK
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,18 +169,26 @@ class BucketAccess:
             return self._without_bucket(question)
         account = caller.account
         owner = account is not None and account.id == bucket.account
-        if question.trace is not None:
+        traced = question.trace is not None
+        if traced:
             note_owner(question, bucket)
-        ruled = bucket.present & RULED and self._rules_of is not None
-        if not ruled and caller.policies is None and caller.session_policy is None:
-            if not owner:
-                return self._by_grant(question, bucket, NO_RULES)
+        present = bucket.present & RULED
+        narrowed_caller = caller.policies is not None or caller.session_policy is not None
+        if owner and not narrowed_caller and not present & Setting.POLICY and not traced:
+            # The switches are against others: its own account is spared the look at them.
             if question.key is None or question.action not in OBJECT_ACTIONS:
                 return _OWNER
             if not question.settle and question.load is not None:
                 return _OWNER_SO_FAR
+        rules = NO_RULES
+        # Without a policy they are about ACLs alone.
+        rules_of = self._rules_of
+        if present and rules_of is not None and (present != BLOCK_ALONE or question.acls or traced):
+            rules = rules_of(bucket)
+        if rules is NO_RULES and not narrowed_caller:
+            if not owner:
+                return self._by_grant(question, bucket, NO_RULES)
             return self._of_object(question, bucket, NO_RULES, _OWNER, _OWNER_SO_FAR)
-        rules = self._rules_of(bucket) if ruled and self._rules_of is not None else NO_RULES
         return self._by_rules(question, bucket, rules, owner=owner)
 
     def _without_bucket(self, question: Question) -> Decision:

@@ -78,6 +78,8 @@ _VERSIONED = (
 _LOCK = {"x_amz_bucket_object_lock_enabled": "true"}
 # Amazon's own buckets have no ACLs unless they are made so.
 _ACL = {"x_amz_object_ownership": "ObjectWriter"}
+# Nor do they take public ones; who knows no such switches refuses this, which is no matter.
+_UNBLOCKED = (("DELETE", "publicAccessBlock", "", ""),)
 _LOG_DELIVERY = 'uri="http://acs.amazonaws.com/groups/s3/LogDelivery"'
 _METADATA = (
     "<MetadataConfiguration><JournalTableConfiguration><RecordExpiration>"
@@ -150,6 +152,7 @@ SETTINGS: tuple[Setting, ...] = (
         ("",),
         headers={"x-amz-acl": "authenticated-read"},
         bucket_headers=_ACL,
+        before=_UNBLOCKED,
     ),
     Setting(
         "PutBucketAnalyticsConfiguration",
@@ -433,6 +436,7 @@ SETTINGS: tuple[Setting, ...] = (
         ("",),
         headers={"x-amz-acl": "authenticated-read"},
         bucket_headers=_ACL,
+        before=_UNBLOCKED,
         object=True,
     ),
     Setting(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 from sqlalchemy import BigInteger
@@ -35,6 +37,7 @@ from s3kit.model import Acl
 from s3kit.model import Bucket
 from s3kit.model import Setting
 from s3kit.model import Versioning
+from s3kit.model import bits_of
 
 _BUCKET = select(
     buckets.c.id,
@@ -50,11 +53,25 @@ _BUCKET = select(
 _GET = Statement(_BUCKET.where(buckets.c.name == bindparam("this_name")))
 _NEW_VALUES: dict[str, BindParameter[Any]] = {
     name: bindparam(name)
-    for name in ("name", "account", "created", "region", "acl", "versioning", "object_lock")
+    for name in (
+        "name",
+        "account",
+        "created",
+        "region",
+        "acl",
+        "versioning",
+        "object_lock",
+        "present",
+    )
 }
 _INSERT = Statement(
     sql_insert(buckets).values(_NEW_VALUES).inline(),
     postgresql=sql_insert(buckets).values(_NEW_VALUES).inline().returning(buckets.c.id),
+)
+_INSERT_SETTING = Statement(
+    sql_insert(settings)
+    .values({each: bindparam(each) for each in ("bucket_id", "name", "document")})
+    .inline()
 )
 _THIS: BindParameter[int] = bindparam("this_bucket")
 _LOCK = Statement(select(buckets.c.present).where(buckets.c.id == _THIS).with_for_update())
@@ -141,8 +158,15 @@ def insert(
     acl: Acl | None = None,
     object_lock: bool = False,
     versioning: Versioning = Versioning.NEVER,
+    documents: Mapping[str, bytes] = MappingProxyType({}),
 ) -> Bucket:
-    """Make a bucket. Raises BucketAlreadyExists when the name is taken, by whomever."""
+    """Make a bucket. Raises BucketAlreadyExists when the name is taken, by whomever.
+
+    :param documents: its settings documents by name.
+    """
+    present = Setting.NONE
+    for setting, document in documents.items():
+        present |= bits_of(setting, document)
     try:
         number = connection.insert(
             _INSERT,
@@ -154,13 +178,18 @@ def insert(
                 "acl": write_acl(acl),
                 "versioning": versioning.value,
                 "object_lock": 1 if object_lock else 0,
+                "present": present,
             },
         )
     except Exception as error:
         if connection.is_integrity_error(error):
             raise BucketAlreadyExists(bucket_name=name) from error
         raise
-    return Bucket(number, name, account, created, region, acl, versioning, object_lock)
+    for setting, document in documents.items():
+        connection.run(
+            _INSERT_SETTING, {"bucket_id": number, "name": setting, "document": document}
+        )
+    return Bucket(number, name, account, created, region, acl, versioning, object_lock, present)
 
 
 def delete(connection: Connection, bucket: Bucket, now: int) -> None:

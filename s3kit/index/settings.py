@@ -24,7 +24,8 @@ from s3kit.index.connections import Connection
 from s3kit.index.schema import buckets
 from s3kit.index.schema import settings
 from s3kit.index.statements import Statement
-from s3kit.model import SETTING_BITS
+from s3kit.model import all_bits_of
+from s3kit.model import bits_of
 
 _BUCKET: BindParameter[int] = bindparam("this_bucket")
 _NAME: BindParameter[str] = bindparam("this_name")
@@ -53,12 +54,15 @@ _DELETE = Statement(sql_delete(settings).where(*_THIS))
 _LOCK = Statement(
     select(buckets.c.id).where(buckets.c.id == _BUCKET).with_for_update(key_share=True)
 )
-_BIT: BindParameter[int] = bindparam("bit", type_=BigInteger)
-_SET_BIT = Statement(
-    update(buckets).where(buckets.c.id == _BUCKET).values(present=buckets.c.present.op("|")(_BIT))
+_BITS: BindParameter[int] = bindparam("bits", type_=BigInteger)
+_KEPT: BindParameter[int] = bindparam("kept", type_=BigInteger)
+_SET_BITS = Statement(
+    update(buckets)
+    .where(buckets.c.id == _BUCKET)
+    .values(present=buckets.c.present.op("&")(_KEPT).op("|")(_BITS))
 )
 _KEEP_BITS = Statement(
-    update(buckets).where(buckets.c.id == _BUCKET).values(present=buckets.c.present.op("&")(_BIT))
+    update(buckets).where(buckets.c.id == _BUCKET).values(present=buckets.c.present.op("&")(_KEPT))
 )
 _ALL_BITS = 2**62 - 1
 _AFTER: BindParameter[str] = bindparam("after")
@@ -79,10 +83,11 @@ def get(connection: Connection, bucket_id: int, name: str) -> bytes | None:
 
 def put(connection: Connection, bucket_id: int, name: str, document: bytes) -> None:
     """Store a document in place of the one before. Raises NoSuchBucket."""
-    bit = SETTING_BITS.get(name)
-    if bit is not None:
+    bits = bits_of(name, document)
+    if bits:
         # The bucket's row first: who holds it shared and then wants it alone meets his like.
-        connection.run(_SET_BIT, {"this_bucket": bucket_id, "bit": int(bit)})
+        kept = _ALL_BITS & ~all_bits_of(name)
+        connection.run(_SET_BITS, {"this_bucket": bucket_id, "bits": bits, "kept": kept})
     try:
         connection.run(
             _PUT, {"this_bucket": bucket_id, "this_name": name, "new_document": document}
@@ -95,9 +100,9 @@ def put(connection: Connection, bucket_id: int, name: str, document: bytes) -> N
 
 def delete(connection: Connection, bucket_id: int, name: str) -> bool:
     """Remove a document; False when there was none."""
-    bit = SETTING_BITS.get(name)
-    if bit is not None:
-        connection.run(_KEEP_BITS, {"this_bucket": bucket_id, "bit": _ALL_BITS & ~int(bit)})
+    bits = all_bits_of(name)
+    if bits:
+        connection.run(_KEEP_BITS, {"this_bucket": bucket_id, "kept": _ALL_BITS & ~bits})
     return connection.run(_DELETE, {"this_bucket": bucket_id, "this_name": name}) == 1
 
 

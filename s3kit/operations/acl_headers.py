@@ -137,15 +137,17 @@ def owner_and_acl(
     # An anonymous writer owns nothing: what it stores is the bucket owner's.
     owner = call.caller.account_id or bucket.account
     ownership = object_ownership(call.store, bucket)
-    if silent and ownership is not ObjectOwnership.BUCKET_OWNER_ENFORCED:
-        return owner, None
     if ownership is ObjectOwnership.BUCKET_OWNER_ENFORCED:
         owner = bucket.account
+        if silent:
+            return owner, None
         name = header("x-amz-acl")
         acl = granted_acl(call, owner, header)
         full = (Grant(owner, Permission.FULL_CONTROL),)
         if name not in (None, OWNERS) or (acl is not None and acl.grants != full):
             raise AccessControlListNotSupported()
+        return owner, None
+    if silent:
         return owner, None
     if ownership is ObjectOwnership.BUCKET_OWNER_PREFERRED and header("x-amz-acl") == OWNERS:
         owner = bucket.account

@@ -19,6 +19,7 @@ from ..model import Acl
 from ..model import Bucket
 from ..model import Setting
 from ..store import Store
+from ..store.new_buckets import BLOCK
 from ..store.ownership import SETTING as OWNERSHIP
 from ..wire.xml import document
 from ..wire.xml import from_xml
@@ -26,7 +27,6 @@ from ..wire.xml import from_xml
 logger = logging.getLogger("s3kit")
 
 POLICY: Final = "policy"
-BLOCK: Final = "publicAccessBlock"
 RULE_DOCUMENTS: Final = (POLICY, BLOCK, OWNERSHIP)
 
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass
 
+from ..auth.public_access import is_public
 from ..call import Call
 from ..context import RequestContext
 from ..context import provides
 from ..errors import BucketAlreadyOwnedByYou
 from ..errors import IllegalLocationConstraintException
 from ..errors import InvalidArgument
+from ..errors import InvalidBucketAclWithBlockPublicAccessError
 from ..errors import InvalidBucketName
 from ..errors import InvalidLocationConstraint
 from ..errors import InvalidRequest
@@ -109,6 +111,24 @@ def is_region(name: str) -> bool:
     return not name or (name.isascii() and name.replace("-", "").isalnum() and len(name) <= 64)
 
 
+def asked_ownership(call: Call) -> ObjectOwnership | None:
+    """The object ownership that a new bucket is to have, None where the request does not say.
+
+    :raises InvalidArgument: there is no such.
+    """
+    ownership = call.header("x-amz-object-ownership")
+    if ownership is None:
+        return None
+    try:
+        return ObjectOwnership(ownership)
+    except ValueError:
+        raise InvalidArgument(
+            "Invalid x-amz-object-ownership header: " + ownership,
+            argument_name="x-amz-object-ownership",
+            argument_value=ownership,
+        ) from None
+
+
 @operation("CreateBucket", "PUT", "bucket", action="s3:CreateBucket", body="document")
 def create_bucket(call: Call) -> Response:
     """Make a bucket for the caller's account; in us-east-1 to repeat it is no error."""
@@ -119,18 +139,12 @@ def create_bucket(call: Call) -> Response:
     check_bucket_name(name)
     acl = asked_acl(call, account.id, account.id)
     settings = {}
-    ownership = call.header("x-amz-object-ownership")
+    ownership = asked_ownership(call)
     if ownership is not None:
-        try:
-            wanted = ObjectOwnership(ownership)
-        except ValueError:
-            raise InvalidArgument(
-                "Invalid x-amz-object-ownership header: " + ownership,
-                argument_name="x-amz-object-ownership",
-                argument_value=ownership,
-            ) from None
-        check_acl_fits(acl, account.id, wanted)
-        settings[OWNERSHIP] = wanted.value.encode()
+        settings[OWNERSHIP] = ownership.value.encode()
+    check_acl_fits(acl, account.id, ownership or call.site.profile.new_bucket_ownership)
+    if call.site.profile.new_bucket_blocked and is_public(acl):
+        raise InvalidBucketAclWithBlockPublicAccessError()
     configuration = CreateBucketConfiguration()
     if call.has_body():
         data = call.document_bytes()

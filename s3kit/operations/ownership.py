@@ -37,7 +37,7 @@ class OwnershipControls:
     rules: list[OwnershipControlsRule] = field_xml("Rule", default_factory=list)
 
 
-def check_acl_fits(acl: Acl | None, owner: str, ownership: ObjectOwnership) -> None:
+def check_acl_fits(acl: Acl | None, owner: str, ownership: ObjectOwnership | None) -> None:
     """Refuse to switch ACLs off where one still grants something to others.
 
     :raises InvalidBucketAclWithObjectOwnership:

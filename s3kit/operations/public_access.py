@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from ..call import Call
 from ..errors import NoSuchPublicAccessBlockConfiguration
+from ..store.new_buckets import BLOCK
 from ..wire.response import Response
 from ..wire.response import xml_response
 from ..wire.routing import operation
 from ..wire.xml import from_xml
 from ..wire.xml import to_xml
-from .bucket_rules import BLOCK
 from .bucket_rules import PublicAccessBlockConfiguration
 
 

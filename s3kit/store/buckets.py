@@ -19,10 +19,8 @@ from ..index import buckets as bucket_rows
 from ..index import settings as setting_rows
 from ..index.joined import JOINED
 from ..index.session import Connection
-from ..model import SETTING_BITS
 from ..model import Acl
 from ..model import Bucket
-from ..model import Setting
 from ..model import Versioning
 from ..signals import ask
 from ..signals import before_bucket_created
@@ -34,6 +32,7 @@ from .backing import Backing
 from .events import FROM_PYTHON
 from .events import Origin
 from .events import bucket_event
+from .new_buckets import settings_of_new
 from .quota import count_bucket
 from .quota import hold_for_bucket
 from .retention import SETTING
@@ -113,6 +112,8 @@ class Buckets:
     ) -> Bucket:
         """Make a bucket, with these settings documents in the same moment.
 
+        The profile's object ownership and switches against public access come with them.
+
         :param object_lock: its versions may be locked; versioning is on then.
         :raises BucketAlreadyOwnedByYou: this account has it already.
         :raises BucketAlreadyExists: another account has it.
@@ -124,6 +125,7 @@ class Buckets:
         versioning = Versioning.NEVER
         if object_lock or self._backing.profile.always_versioned:
             versioning = Versioning.ENABLED
+        documents = {**settings_of_new(self._backing.profile), **settings}
         wanted = Bucket(0, name, account, created, region, acl, versioning, object_lock)
         if before_bucket_created.receivers:
             event = bucket_event("s3:BucketCreated", wanted, origin, created)
@@ -152,14 +154,12 @@ class Buckets:
                 acl=acl,
                 object_lock=object_lock,
                 versioning=versioning,
+                documents=documents,
             )
-            for setting, document in settings.items():
-                setting_rows.put(c, made.id, setting, document)
             if counted:
                 made = count_bucket(c, made)
             self._backing.outbox.record_bucket(c, "s3:BucketCreated", made, origin, created)
-            bits = [SETTING_BITS.get(setting, Setting.NONE) for setting in settings]
-            return replace(made, present=sum(bits) | made.present) if bits else made
+            return made
 
         bucket = self._backing.index.write(work)
         self._forget()

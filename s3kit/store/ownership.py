@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from typing import Final
 
+from ..index import settings as setting_rows
+from ..index.connections import Connection
 from ..model import Bucket
 from ..model import ObjectOwnership
 from ..model import Setting
@@ -18,9 +20,23 @@ SETTING: Final = "ownershipControls"
 
 def object_ownership(store: Store, bucket: Bucket) -> ObjectOwnership | None:
     """The bucket's object ownership, at most a second old; None where it was never set."""
-    if not bucket.present & Setting.OWNERSHIP:
+    present = bucket.present
+    if present & Setting.OWNER_ENFORCED:
+        return ObjectOwnership.BUCKET_OWNER_ENFORCED
+    if not present & Setting.OWNERSHIP:
         return None
     return store.buckets.remembered(bucket, SETTING, read_ownership)
+
+
+def owner_enforced(c: Connection, bucket: Bucket, present: int) -> bool:
+    """Whether ACLs are off in the bucket at this moment of a transaction.
+
+    :param present: which documents it has (``State.present``).
+    """
+    if present & Setting.OWNER_ENFORCED or not present & Setting.OWNERSHIP:
+        return present & Setting.OWNER_ENFORCED != 0
+    stored = setting_rows.get(c, bucket.id, SETTING)
+    return stored is not None and read_ownership(stored) is ObjectOwnership.BUCKET_OWNER_ENFORCED
 
 
 def read_ownership(stored: bytes) -> ObjectOwnership:

@@ -42,7 +42,6 @@ from ..model import Bucket
 from ..model import Caller
 from ..model import Content
 from ..model import Encryption
-from ..model import ObjectOwnership
 from ..model import ObjectVersion
 from ..model import Part
 from ..model import Setting
@@ -449,12 +448,8 @@ class Replication:
         if copied.encryption is not None:
             encryption = self._backing.encryptions.newest(copied.encryption)
             replica = replace(replica, encryption=encryption)
-        if state.present & Setting.OWNERSHIP:
-            stored = setting_rows.get(c, target.id, ownership.SETTING)
-            if stored is not None and (
-                ownership.read_ownership(stored) is ObjectOwnership.BUCKET_OWNER_ENFORCED
-            ):
-                replica = replace(replica, owner=target.account, acl=None)
+        if ownership.owner_enforced(c, target, state.present):
+            replica = replace(replica, owner=target.account, acl=None)
         seq = versions.add_replica(c, state, replica, self._backing.now(), new_content=copied.new)
         if not replica.delete_marker:
             # They are sealed, if at all, under the object's keys, which the replica has too.

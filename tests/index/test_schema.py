@@ -155,9 +155,14 @@ def test_an_older_database_is_upgraded_with_its_content(url: str) -> None:
     with index.engine.begin() as connection:
         config.attributes["connection"] = connection
         command.upgrade(config, "0001")
-    index.write(lambda c: buckets.insert(c, "b", "alice", 1))
     index.write(lambda c: garbage.add(c, "default", "old", 1))
     with index.engine.begin() as connection:
+        connection.execute(
+            text(
+                "INSERT INTO s3kit_buckets (name, account, created, region, acl, versioning, "
+                "object_lock) VALUES ('b', 'alice', 1, '', '', '', 0)"
+            )
+        )
         for number in (1, 2, 3):
             connection.execute(
                 text(

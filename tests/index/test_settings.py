@@ -51,6 +51,18 @@ def test_the_bucket_tells_which_documents_it_has(index: Index, bucket: Bucket) -
             index.write(lambda c, n=name: settings.delete(c, bucket.id, n))  # type: ignore[misc]
             assert present() == before & ~bit
     assert present() == Setting.NONE
+    enforced = Setting.OWNERSHIP | Setting.OWNER_ENFORCED
+    for owner, bits in ((b"BucketOwnerEnforced", enforced), (b"ObjectWriter", Setting.OWNERSHIP)):
+        index.write(lambda c, o=owner: settings.put(c, bucket.id, "ownershipControls", o))  # type: ignore[misc]
+        assert present() == bits
+    index.write(lambda c: settings.put(c, bucket.id, "ownershipControls", b"BucketOwnerEnforced"))
+    index.write(lambda c: settings.delete(c, bucket.id, "ownershipControls"))
+    assert present() == Setting.NONE
+    documents = {"ownershipControls": b"BucketOwnerEnforced", "tagging": b"<x/>"}
+    made = index.write(lambda c: buckets.insert(c, "with-documents", "a", 1, documents=documents))
+    assert made.present == enforced | Setting.TAGGING
+    assert index.read(lambda c: buckets.get(c, "with-documents")) == made
+    assert index.read(lambda c: settings.get(c, made.id, "tagging")) == b"<x/>"
 
 
 def test_a_document_of_a_bucket_that_is_gone_is_refused(index: Index, bucket: Bucket) -> None:

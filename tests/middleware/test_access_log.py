@@ -29,6 +29,7 @@ from tests.client import Client
 from tests.client import Signer
 from tests.client import call
 from tests.client import make_environ
+from tests.endpoint import ACLS_COUNT
 
 SECRET = "wJalrXUtnFEMI-K7MDENG-bPxRfiCYEXAMPLEKEY"
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
@@ -73,7 +74,7 @@ def lines() -> Iterator[Lines]:
 
 @pytest.fixture
 def s3() -> Iterator[S3App]:
-    app = S3App(Config(keys={"AKIA": SECRET}))
+    app = S3App(Config(**ACLS_COUNT, keys={"AKIA": SECRET}))
     yield app
     app.close()
 

@@ -31,6 +31,7 @@ from s3kit.store.notifications import takes_event
 from s3kit.store.notifications import write_notification
 from tests.client import Client
 from tests.endpoint import ACCOUNTS
+from tests.endpoint import ACLS_COUNT
 from tests.endpoint import OWNER
 from tests.endpoint import OWNER_ID
 from tests.endpoint import boto_client
@@ -73,6 +74,7 @@ def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3App]:
     folder = tmp_path_factory.mktemp("notifications")
     app = S3App(
         Config(
+            **ACLS_COUNT,
             accounts=ACCOUNTS,
             storages={"default": str(folder / "blobs")},
             relay=False,

@@ -25,6 +25,7 @@ from s3kit import mount
 from s3kit.config import Config as Settings
 from s3kit.testing import boto3_client
 from s3kit.testing import route_to_wsgi
+from tests.endpoint import ACLS_COUNT
 
 KEY = "AKIATRANSPORT"
 SECRET = "a/secret+word"
@@ -47,7 +48,7 @@ class Spy:
 
 @pytest.fixture(scope="module")
 def app() -> Iterator[S3App]:
-    made = S3App(Settings(keys={KEY: SECRET}, base_hosts=("s3.testserver",)))
+    made = S3App(Settings(**ACLS_COUNT, keys={KEY: SECRET}, base_hosts=("s3.testserver",)))
     yield made
     made.close()
 
