@@ -43,6 +43,7 @@ from s3kit.signals import object_created
 from s3kit.signals import object_removed
 from s3kit.signals import object_tagged
 from tests.client import Client as Requests
+from tests.client import Signer
 from tests.databases import KINDS
 from tests.databases import fresh_database
 from tests.endpoint import OWNER
@@ -436,6 +437,21 @@ def test_conditions_hold_against_what_others_commit_meanwhile(host: Host, bucket
             s3.put(bucket, "a", b"3", if_match=etag)
         connection.commit()
     assert host.s3.get(bucket, "a") == b"2"
+
+
+def test_an_account_signs_up_with_the_callers_row_or_not_at_all(host: Host, bucket: str) -> None:
+    """Its key signs in the transaction at once; for all others only after the commit."""
+    accounts = host.app.store.accounts
+    for end, status in (("rollback", 403), ("commit", 200)):
+        with Session(host.engine) as session:
+            with host.s3.joined(session):
+                made = accounts.sign_up(display_name="Nina New")
+                signer = Signer(made.key.access_key, made.key.secret_key)
+                requests = Requests(host.app, signer)
+                assert requests.get("/").status == 200
+            assert requests.get("/").status == 403
+            getattr(session, end)()
+        assert requests.get("/").status == status
 
 
 def test_who_is_killed_before_the_commit_leaves_nothing(tmp_path: Path) -> None:

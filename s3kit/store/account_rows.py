@@ -20,6 +20,7 @@ from ..errors import NoSuchEntity
 from ..errors import TooManyBuckets
 from ..index import accounts as rows
 from ..index.accounts import StoredAccount
+from ..index.joined import JOINED
 from ..index.session import Connection
 from ..index.session import Index
 from ..model import Account
@@ -124,6 +125,12 @@ class AccountRows:
         """The configuration's accounts by their ids; what it says of them counts."""
         self.generation = 0
         """Grows with each change; what was read before one counts no more."""
+        index.after_joined.append(self.forget)
+
+    @property
+    def reading(self) -> int:
+        """The generation of what is read now: none where only a joined transaction sees it."""
+        return -1 if JOINED and self._index.is_joined() else self.generation
 
     @property
     def plans(self) -> Mapping[str, Limits]:
@@ -149,7 +156,7 @@ class AccountRows:
     def stored(self, account_id: str) -> StoredAccount | None:
         """The account's row as it was at most a second ago, None where there is none."""
         # Both taken before the row is read: who changes it meanwhile makes this one old.
-        generation, now = self.generation, self.clock()
+        generation, now = self.reading, self.clock()
         fresh, known = self._remembered.get(account_id, generation, now)
         if fresh:
             return known

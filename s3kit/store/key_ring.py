@@ -72,7 +72,7 @@ class SqlKeyRing:
     def lookup(self, access_key: str) -> Key | None:
         """The key of this id, None where there is none or it may not be used now."""
         # Both taken before the row is read: who changes it meanwhile makes this one old.
-        generation, now = self._rows.generation, self._rows.clock()
+        generation, now = self._rows.reading, self._rows.clock()
         fresh, known = self._remembered.get(access_key, generation, now)
         if not fresh:
             if len(access_key) > key_rows.LONGEST:

@@ -22,6 +22,7 @@ from ..auth.policy import parse_policy
 from ..errors import MalformedPolicy
 from ..index import roles as rows
 from ..index.connections import Connection
+from ..index.joined import JOINED
 from ..index.roles import RoleExists
 from ..index.roles import RoleRow
 from ..model import Role
@@ -58,10 +59,14 @@ class Roles:
         self.numbers: Mapping[str, str] = _NONE
         """The configuration's accounts: number to id."""
         self._cache: dict[tuple[str, str], tuple[float, Role | None]] = {}
+        backing.index.after_joined.append(self.forget)
 
     def find(self, account: str, name: str, /) -> Role | None:
         """The role ready to be asked, None where there is none; up to a second old."""
         cache = self._cache
+        if JOINED and self._backing.index.is_joined():
+            # What only this transaction sees is nothing to remember.
+            cache = {}
         now = time.monotonic()
         cached = cache.get((account, name))
         if cached is not None and cached[0] > now:
