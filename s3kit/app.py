@@ -26,6 +26,10 @@ from .auth.access import BucketAccess
 from .auth.hook import Authorize
 from .auth.hook import HookedAccess
 from .auth.hook import Surroundings
+from .auth.identity_provider import USUAL_ALGORITHMS
+from .auth.identity_provider import IdentityProvider
+from .auth.identity_provider import MissingJoserfc
+from .auth.identity_provider import need_joserfc
 from .auth.keyring import DictKeyRing
 from .auth.keyring import KeyRing
 from .auth.keyring import KeyRings
@@ -51,6 +55,7 @@ from .errors import AccessDenied
 from .errors import AccessForbidden
 from .errors import BadRequest
 from .errors import InternalError
+from .errors import InternalFailure
 from .errors import InvalidBucketName
 from .errors import NoSuchBucket
 from .errors import NoSuchKey
@@ -62,6 +67,9 @@ from .index.objects import ContentGone
 from .index.schema import check_schema
 from .index.schema import create_schema
 from .index.session import Index
+from .middleware.audit import audit
+from .middleware.audit import is_wanted as is_audited
+from .middleware.audit import logger as audit_log
 from .middleware.server_logs import Answered
 from .middleware.server_logs import observed
 from .model import Account
@@ -71,14 +79,18 @@ from .model import Key
 from .model import Question
 from .model import Scope
 from .model import Setting
+from .operations import sts
 from .operations.bucket_properties import PAID_BY_REQUESTER
 from .operations.bucket_properties import agree_to_pay
 from .operations.bucket_rules import RULE_DOCUMENTS
 from .operations.bucket_rules import rules_of as access_rules_of
 from .operations.cors import rules_of
+from .operations.explaining import EXPLAIN
+from .operations.explaining import decision_headers
 from .operations.replication import read_rules
 from .profile import PROFILES
 from .profile import Profile
+from .signals import request_audited
 from .store import Store
 from .store.encryption import Encryptions
 from .store.key_provider import KeyProvider
@@ -122,6 +134,8 @@ from .wire.routing import resolve
 from .wire.server_log import PREFLIGHT
 from .wire.server_log import operation_name
 from .wire.service_model import Level
+from .wire.sts import is_sts_request
+from .wire.sts import sts_refusal
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse
@@ -232,6 +246,9 @@ def open_store_of(config: Config, key_provider: KeyProvider | None = None) -> St
     store.server_logs.seconds = config.bucket_log_seconds
     store.server_logs.region = config.region
     store.accounts.configure(config.known_accounts().values(), config.plans, config.key_prefix)
+    store.roles.numbers = {
+        entry["number"]: entry["id"] for entry in config.accounts if entry.get("number")
+    }
     access = BucketAccess(partial(access_rules_of, store))
     account = key_ring_of(config, store).account
     store.replicate(read_rules, replication_permit(access, account), remote_buckets(config))
@@ -242,6 +259,33 @@ def open_store_of(config: Config, key_provider: KeyProvider | None = None) -> St
 def key_ring_of(config: Config, store: Store) -> KeyRings:
     """The keys of the configuration, then those in the index."""
     return KeyRings(DictKeyRing(config.signing_keys()), store.key_ring)
+
+
+def identity_providers(config: Config, has_master_key: bool) -> dict[str, IdentityProvider]:
+    """The OpenID Connect providers whose tokens open sessions, by issuer.
+
+    :raises ConfigError: what reads tokens is not installed, or there is nothing to seal sessions.
+    """
+    if not config.identity_providers:
+        return {}
+    try:
+        need_joserfc()
+    except MissingJoserfc as error:
+        raise ConfigError(str(error)) from None
+    if not has_master_key:
+        raise ConfigError(
+            "identity_providers needs master_key_file or master_keys: they seal the tokens of "
+            "sessions that no access key has opened."
+        )
+    return {
+        issuer: IdentityProvider(
+            issuer,
+            tuple(spec["audiences"]),
+            jwks_url=spec.get("jwks_url", ""),
+            algorithms=tuple(spec.get("algorithms", USUAL_ALGORITHMS)),
+        )
+        for issuer, spec in config.identity_providers.items()
+    }
 
 
 FindAccount = Callable[[str], Account | None]
@@ -352,9 +396,17 @@ class S3App:
         let_decide(self.store, access, self._key_ring.account)
         if authorize is not None:
             access = HookedAccess(access, authorize, self._surroundings)
+        # For requests that nobody further out has audited.
+        self._audited = audit(self, trusted_proxies=self._trusted)
+        self._explain = config.explain
         self._host_id = f"{random.getrandbits(256):064x}"
         # Nobody but who can read the index knows its id.
-        self._sessions = Sessions(lambda: self.store.index.read(get_index_id), self._key_ring)
+        self._sessions = Sessions(
+            lambda: self.store.index.read(get_index_id),
+            self._key_ring,
+            self.store.roles,
+            self.store.encryptions.masters,
+        )
         self._site = Site(
             store=self.store,
             key_ring=self._key_ring,
@@ -369,11 +421,18 @@ class S3App:
             host_id=self._host_id,
             customer_keys=config.customer_keys,
             hooked=authorize is not None,
+            providers=identity_providers(config, self.store.encryptions.masters is not None),
         )
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         # Only there when somebody asks what is known of this request.
         record: RequestRecord | None = environ.get("s3kit.request")
+        if (
+            (request_audited.receivers or audit_log.level)
+            and is_audited()
+            and (record is None or not record.audited)
+        ):
+            return self._audited(environ, start_response)
         if record is None or not record.request_id:
             request_id = f"{random.getrandbits(64):016X}"
         else:
@@ -403,6 +462,8 @@ class S3App:
             headers += self._cors_headers(environ, method)
         headers.append(("x-amz-request-id", request_id))
         headers.append(("x-amz-id-2", self._host_id))
+        if self._explain and EXPLAIN in environ and calls:
+            headers += decision_headers(calls[0])
         start_response(STATUS_LINES[response.status], headers)
         body = response.body
         if method == "HEAD":
@@ -475,6 +536,11 @@ class S3App:
         if method == "OPTIONS":
             return self._preflight(environ, address)
         query = parse_query(target.query)
+        if address.bucket is None and is_sts_request(method, environ, query):
+            asked = sts.Asked(
+                environ, method, body, request_id, address.canonical, query, scheme, host, now
+            )
+            return self._answer_sts(asked)
         # Where the path is not sure, nothing may be concluded from it before the signature is.
         sure = not target.alternatives
         operation = self._operation(method, address, query, environ) if sure else None
@@ -507,12 +573,32 @@ class S3App:
         calls.append(call)
         if "s3kit.request" in environ:
             environ["s3kit.request"].called(call)
+        elif self._explain and EXPLAIN in environ:
+            call.asked = []
         handler = operation.handler
         assert handler is not None, "resolve() refuses what is not built"
         response = self.perform(call, handler)
         if call.charged:
             response.headers.append(("x-amz-request-charged", "requester"))
         return response
+
+    def _answer_sts(self, asked: sts.Asked) -> Response:
+        """Answer a request for temporary keys, errors too in STS's own form."""
+        record: RequestRecord | None = asked.environ.get("s3kit.request")
+        if record is not None:
+            record.addressed(None, None, None)
+        try:
+            return sts.serve(self._site, asked, self.perform)
+        except S3Error as error:
+            if record is not None:
+                record.refused(error)
+            return sts_refusal(error, asked.request_id)
+        except Exception:
+            logger.exception("Request %s failed.", asked.request_id)
+            failure = InternalFailure()
+            if record is not None:
+                record.refused(failure)
+            return sts_refusal(failure, asked.request_id)
 
     def _visit(
         self, environ: WSGIEnvironment, name: str, request_id: str, body: Input, target: Target

@@ -6,11 +6,13 @@ import time
 from collections.abc import Iterable
 from collections.abc import Mapping
 from dataclasses import dataclass
+from dataclasses import field
 from dataclasses import replace
 from typing import TYPE_CHECKING
 from typing import TypeVar
 
 from .auth.access import Access
+from .auth.identity_provider import IdentityProvider
 from .auth.keyring import KeyRing
 from .auth.session import Sessions
 from .auth.sigv4 import Identity
@@ -86,6 +88,7 @@ class Site:
     customer_keys: str = "loopback"
     hooked: bool = False
     """Whether a host's function has a say in each decision."""
+    providers: Mapping[str, IdentityProvider] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +107,24 @@ class Beside:
     error: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A question that Access was asked, and its answer.
+
+    ``required``: the request was refused unless it was allowed. ``key`` None for a bucket.
+    """
+
+    action: str
+    bucket: Bucket | None
+    key: bytes | None
+    decision: Decision
+    required: bool
+
+
+MOST_ASKED = 64
+"""How many questions of one request are remembered."""
+
+
 class Call:
     """One request. ``bucket`` is set where the operation has one, ``key`` likewise (bytes).
 
@@ -115,6 +136,7 @@ class Call:
         "_judged",
         "_provisional",
         "acl_required",
+        "asked",
         "beside",
         "bucket_name",
         "charged",
@@ -160,6 +182,8 @@ class Call:
         # Whether the answer is to say that its receiver pays for it.
         self.charged = False
         self.acl_required = False
+        # What Access was asked; None where nobody wants to know.
+        self.asked: list[Asked] | None = None
         self.beside: list[Beside] | None = None
         self._document: bytes | None = None
         # The versions that Access has looked at; no other may be shown or changed by its leave.
@@ -289,7 +313,10 @@ class Call:
         version_id: str | None = None,
     ) -> Decision:
         """May the caller do this, and why? A provisional yes is settled by :meth:`version`."""
-        decision = self.site.access.decide(self.question(action, bucket, key, version_id))
+        question = self.question(action, bucket, key, version_id)
+        decision = self.site.access.decide(question)
+        if self.asked is not None:
+            self._note_asked(question, decision)
         if decision.provisional and bucket is not None and key is not None:
             provisional = self._provisional
             if provisional is None:
@@ -308,7 +335,10 @@ class Call:
     ) -> bool:
         """May the caller do this? The last word, for which the object may have to be looked at."""
         question = self.question(action, bucket, key, version_id, settle=True)
-        return self.site.access.decide(question).allowed
+        decision = self.site.access.decide(question)
+        if self.asked is not None:
+            self._note_asked(question, decision, required=False)
+        return decision.allowed
 
     def require(
         self,
@@ -336,7 +366,10 @@ class Call:
         bucket, key = self.bucket, self.object_key
         new = ObjectVersion(bucket.id, key, 0, "", 0, self.caller.account_id or "")
         question = replace(self.question(action, bucket, key), load=lambda: new)
-        if not self.site.access.decide(question).allowed:
+        decision = self.site.access.decide(question)
+        if self.asked is not None:
+            self._note_asked(question, decision)
+        if not decision.allowed:
             raise AccessDenied()
 
     def version(
@@ -387,13 +420,30 @@ class Call:
         for provisional, action in self._provisional:
             if provisional == name:
                 question = self.question(action, bucket, key, version_id, settle=True)
-                if not self.site.access.decide(question).allowed:
+                decision = self.site.access.decide(question)
+                if self.asked is not None:
+                    self._note_asked(question, decision)
+                if not decision.allowed:
                     raise AccessDenied()
 
     def forget_judged(self) -> None:
         """Before Access is asked again."""
         self._judged = None
         self._provisional = None
+        if self.asked is not None:
+            self.asked.clear()
+
+    def _note_asked(self, question: Question, decision: Decision, *, required: bool = True) -> None:
+        asked = self.asked
+        assert asked is not None
+        if len(asked) >= MOST_ASKED:
+            # A multi-delete asks about each of a thousand keys: whether some were refused and some
+            # not must still be seen.
+            first, last = asked[0].decision.allowed, asked[-1].decision.allowed
+            if first != last and decision.allowed == first:
+                return
+            asked.pop()
+        asked.append(Asked(question.action, question.bucket, question.key, decision, required))
 
     def is_logged(self) -> bool:
         """Whether a server access log is to tell of this request."""

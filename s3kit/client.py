@@ -22,6 +22,7 @@ from collections.abc import Iterator
 from collections.abc import Mapping
 from collections.abc import Sequence
 from contextlib import ExitStack
+from contextlib import contextmanager
 from dataclasses import dataclass
 from dataclasses import field
 from datetime import UTC
@@ -48,6 +49,8 @@ from .errors import NoSuchBucket
 from .errors import NoSuchKey
 from .errors import PreconditionFailed
 from .index.objects import ContentGone
+from .middleware.audit import audited
+from .middleware.audit import is_wanted as is_audited
 from .model import Account
 from .model import Bucket
 from .model import Caller
@@ -82,6 +85,10 @@ from .wire.routing import find_operation
 from .wire.xml import to_xml
 
 if TYPE_CHECKING:
+    from sqlalchemy import Connection
+    from sqlalchemy.orm import Session
+    from sqlalchemy.orm import scoped_session
+
     from .app import S3App
 
 BLOCK: Final = 1024 * 1024
@@ -209,6 +216,24 @@ class Client:
         account = self._caller.account
         assert account is not None
         return account
+
+    @contextmanager
+    def joined(
+        self, transaction: Connection | Session | scoped_session[Session]
+    ) -> Iterator[Client]:
+        """Do all that this thread does with the app meanwhile in a transaction of your own.
+
+        It is yours to end, in the block or after it: with your commit everybody sees the objects,
+        and signals are sent; with your rollback, or one to a savepoint, they never were there. The
+        thread itself sees them at once. A refused call undoes only itself.
+
+        :param transaction: an SQLAlchemy connection to the database of the app's index, or a
+            session; pass the session where you have one.
+        :raises CannotJoin: it is to another database, or asynchronous, or commits by itself, or
+            S3's rules would not hold on it (:mod:`s3kit.index.borrowed`); the text says what to do.
+        """
+        with self._s3.store.index.joined(transaction):
+            yield self
 
     # -- buckets
 
@@ -557,7 +582,10 @@ class Client:
 
             # Scopes and policies may ask for the prefix.
             page = self._perform(
-                "ListObjectsV2", work, bucket, query=urlencode({"prefix": prefix}) if prefix else ""
+                "ListObjectsV2",
+                work,
+                bucket,
+                query=urlencode({"prefix": _key(prefix)}) if prefix else "",
             )
             rows = {row[0]: _entry(row) for row in page.entries}
             rows.update((found, Entry(_text(found), is_prefix=True)) for found in page.prefixes)
@@ -683,6 +711,8 @@ class Client:
             bucket,
             None if key is None else _key(key),
         )
+        if is_audited():
+            return audited(call, lambda: self._s3.perform(call, work))
         return self._s3.perform(call, work)
 
 

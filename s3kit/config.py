@@ -23,6 +23,8 @@ from typing import Any
 from typing import Literal
 from urllib.parse import urlsplit
 
+from .auth.identity_provider import ALGORITHMS
+from .auth.identity_provider import is_safe_url
 from .auth.scope import read_scope
 from .blobs.registry import FIELDS as STORAGE_FIELDS
 from .blobs.registry import location
@@ -54,6 +56,7 @@ SERVE_NAMES = frozenset(
     {
         "access_key",
         "access_log",
+        "audit_log",
         "certfile",
         "config",
         "data",
@@ -145,6 +148,8 @@ class Config:
         bucket's default asks to encrypt, as Amazon S3 does.
     :param customer_keys: where a client may send its own key (SSE-C): ``https``, ``loopback``
         (https, or from this machine) or ``any``.
+    :param explain: answer the bucket owner's account itself, where it sends
+        ``x-s3kit-explain: true``, with ``x-s3kit-decision``: which rule decided.
     :param max_object_size: bytes, or None for the profile's limit.
     :param bucket_log_seconds: how long the lines of a bucket's server access log are gathered
         before they are stored in its target bucket; at least 1.
@@ -172,6 +177,10 @@ class Config:
     :param lifecycle_day_seconds: what lifecycle and restores take for a day; fewer are for tests.
     :param smallest_transition: bytes; lifecycle leaves smaller objects in their storage class, as
         AWS does, unless a rule asks for sizes.
+    :param identity_providers: OpenID Connect providers whose tokens AssumeRoleWithWebIdentity
+        takes: the issuer (``https://login.example.com``) to ``{"audiences"}`` and, if wanted,
+        ``jwks_url`` (by default the issuer's discovery document tells) and ``algorithms`` (RS256
+        and ES256 by default). Needs ``s3kit[oidc]`` and a master key.
     :param pool_size: database connections per process at most.
     """
 
@@ -200,6 +209,7 @@ class Config:
     kms_keys: Mapping[str, str] = field(default_factory=dict, repr=False)
     default_encryption: Literal["none", "AES256"] = "none"
     customer_keys: Literal["https", "loopback", "any"] = "loopback"
+    explain: bool = False
     max_object_size: int | None = None
     bucket_log_seconds: int = 60
     replication_targets: Mapping[str, Mapping[str, str]] = field(default_factory=dict, repr=False)
@@ -213,6 +223,7 @@ class Config:
     run_lifecycle: bool = True
     lifecycle_day_seconds: int = 86400
     smallest_transition: int = 131072
+    identity_providers: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     pool_size: int = 32
 
     def __post_init__(self) -> None:
@@ -222,6 +233,7 @@ class Config:
         _check_accounts(self.accounts, self.keys)
         self._check_plans()
         _check_replication_targets(self.replication_targets)
+        _check_identity_providers(self.identity_providers)
         self._check_words()
         self._check_targets()
         _check_keys("master_keys", enumerate(self.master_keys, 1))
@@ -611,6 +623,36 @@ def _check_replication_targets(targets: Mapping[str, Any]) -> None:
         check_endpoint(f"{where}: endpoint", spec["endpoint"])
         if spec.get("encryption", "source") not in ("source", "destination"):
             raise ConfigError(f"{where}: encryption must be source or destination.")
+
+
+def _check_identity_providers(providers: Mapping[str, Any]) -> None:
+    for issuer, spec in providers.items():
+        where = f'identity_providers["{issuer}"]'
+        if not is_safe_url(issuer) or "?" in issuer:
+            raise ConfigError(
+                f"{where} must be named by the issuer's https URL, as its tokens spell it."
+            )
+        _check_names(where, spec, ("audiences", "jwks_url", "algorithms"))
+        for name in ("audiences", "algorithms"):
+            texts = spec.get(name, ())
+            if not isinstance(texts, list | tuple) or not all(
+                isinstance(each, str) and each for each in texts
+            ):
+                raise ConfigError(f"{where}: {name} must be a list of texts.")
+        if not spec.get("audiences"):
+            raise ConfigError(
+                f"{where} needs audiences: the applications whose tokens count. A provider signs "
+                "tokens for everybody's."
+            )
+        for algorithm in spec.get("algorithms", ()):
+            if algorithm not in ALGORITHMS:
+                raise ConfigError(
+                    f'{where}: "{algorithm}" cannot be used. {nearest(algorithm, ALGORITHMS)}'
+                )
+        if "algorithms" in spec and not spec["algorithms"]:
+            raise ConfigError(f"{where}: algorithms must not be empty; leave it out.")
+        if "jwks_url" in spec and not is_safe_url(spec["jwks_url"]):
+            raise ConfigError(f"{where}: jwks_url must be an https URL.")
 
 
 def _is_read_only(spec: StorageSpec) -> bool:

@@ -19,11 +19,15 @@ from typing import TypeVar
 from .auth.actions import LISTINGS
 from .auth.canonical import ALGORITHM
 from .auth.canonical import parse_amz_date
+from .auth.patterns import normal_key
+from .auth.policy import provider_name
 from .model import Account
 from .model import Bucket
+from .model import Caller
 from .model import ObjectVersion
 from .wire.environ import header
 from .wire.environ import public_url_parts
+from .wire.headers import iso8601
 from .wire.headers import parse_copy_source
 
 if TYPE_CHECKING:
@@ -84,7 +88,10 @@ class RequestContext(Mapping[str, Value]):
     def __getitem__(self, key: str) -> Value:
         family, slash, rest = key.partition("/")
         provider = _PROVIDERS.get(family + slash)
-        value = None if provider is None else provider(self, rest if slash else key)
+        if provider is None:
+            value: Value | None = _claim(self, key)
+        else:
+            value = provider(self, rest if slash else key)
         if value is None:
             raise KeyError(key)
         return value
@@ -105,6 +112,25 @@ class RequestContext(Mapping[str, Value]):
 def name_of(account: Account) -> str:
     """What ARNs call an account: its number, its id where it has none."""
     return account.number or account.id
+
+
+def arn_of(caller: Caller) -> str:
+    """The ARN of a caller that is not anonymous."""
+    assert caller.account is not None, "nobody knows who that is"
+    principal = caller.principal or "root"
+    service = "sts" if principal.startswith(("assumed-role/", "federated-user/")) else "iam"
+    return f"arn:aws:{service}::{name_of(caller.account)}:{principal}"
+
+
+def user_id_of(caller: Caller) -> str:
+    """What ``aws:userid`` says of a caller that is not anonymous."""
+    assert caller.account is not None, "nobody knows who that is"
+    session = caller.session
+    if session is not None and session.roles:
+        return f"{session.roles[-1][2]}:{session.name}"
+    _, _, rest = caller.principal.partition("/")
+    account = name_of(caller.account)
+    return f"{account}:{rest.rpartition('/')[2]}" if rest else account
 
 
 # -- what was sent
@@ -205,9 +231,11 @@ def _principal_arn(context: RequestContext, key: str) -> str | None:
     caller = context.call.caller
     if caller.account is None:
         return None
-    principal = caller.principal or "root"
-    service = "sts" if principal.startswith(("assumed-role/", "federated-user/")) else "iam"
-    return f"arn:aws:{service}::{name_of(caller.account)}:{principal}"
+    principal = caller.principal
+    if principal.startswith("assumed-role/"):
+        # The role's, not the session's.
+        return f"arn:aws:iam::{name_of(caller.account)}:role/{principal.split('/')[1]}"
+    return arn_of(caller)
 
 
 @provides("aws:principalaccount")
@@ -236,9 +264,7 @@ def _user_id(context: RequestContext, key: str) -> str:
     caller = context.call.caller
     if caller.account is None:
         return "anonymous"
-    _, _, rest = caller.principal.partition("/")
-    account = name_of(caller.account)
-    return f"{account}:{rest.rpartition('/')[2]}" if rest else account
+    return user_id_of(caller)
 
 
 @provides("aws:username")
@@ -246,6 +272,41 @@ def _user_name(context: RequestContext, key: str) -> str | None:
     kind, _, rest = context.call.caller.principal.partition("/")
     # Of users alone: a role's session has none.
     return rest.rpartition("/")[2] if kind == "user" and rest else None
+
+
+@provides("aws:principaltag/")
+def _principal_tag(context: RequestContext, tag: str) -> str | None:
+    session = context.call.caller.session
+    return None if session is None else dict(session.tags).get(tag)
+
+
+@provides("aws:tokenissuetime")
+def _token_issue_time(context: RequestContext, key: str) -> str | None:
+    session = context.call.caller.session
+    return None if session is None or not session.issued else iso8601(session.issued * 1000)
+
+
+@provides("aws:multifactorauthpresent")
+def _multi_factor(context: RequestContext, key: str) -> str | None:
+    # Of temporary keys alone; nothing here knows of a second factor.
+    return None if context.call.caller.session is None else "false"
+
+
+@provides("aws:federatedprovider")
+def _federated_provider(context: RequestContext, key: str) -> str | None:
+    session = context.call.caller.session
+    return None if session is None else session.provider or None
+
+
+def _claim(context: RequestContext, key: str) -> str | None:
+    """What the token of an identity provider said: ``issuer:sub`` or ``issuer:aud``."""
+    session = context.call.caller.session
+    if session is None or not session.provider or len(session.roles) != 1:
+        return None
+    provider = normal_key(provider_name(session.provider))
+    if key == f"{provider}:sub":
+        return session.subject
+    return session.audience if key == f"{provider}:aud" else None
 
 
 @provides("aws:principalisawsservice")

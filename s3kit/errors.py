@@ -632,3 +632,82 @@ class UserKeyMustBeSpecified(S3Error):
 class XAmzContentSHA256Mismatch(S3Error):
     status = 400
     message = "The provided 'x-amz-content-sha256' header does not match what was computed."
+
+
+# -- of the Security Token Service, whose codes are words of their own
+# Source: AWS Security Token Service API Reference, "Common Error Types" and each action's errors.
+
+
+class ExpiredTokenException(S3Error):
+    status = 400
+    message = "The web identity token that was passed is expired or is not valid."
+
+
+class IDPCommunicationError(S3Error):
+    status = 400
+    message = "The identity provider cannot be reached. Try again later."
+
+
+class IDPRejectedClaim(S3Error):
+    status = 403
+    message = "The identity provider reported that authentication failed."
+
+
+class IncompleteSignature(S3Error):
+    status = 400
+    message = "The request signature does not conform to AWS standards."
+
+
+class InternalFailure(S3Error):
+    status = 500
+    message = "The request processing has failed because of an unknown error."
+
+
+class InvalidAction(S3Error):
+    status = 400
+    message = "Could not find operation for that name."
+
+
+class InvalidClientTokenId(S3Error):
+    status = 403
+    message = "The security token included in the request is invalid."
+
+
+class InvalidIdentityToken(S3Error):
+    status = 400
+    message = "The web identity token that was passed could not be validated."
+
+
+class MalformedPolicyDocument(S3Error):
+    status = 400
+    message = "The policy document is not valid."
+
+
+class MissingAction(S3Error):
+    status = 400
+    message = "The request is missing an action or a required parameter."
+
+
+class MissingAuthenticationToken(S3Error):
+    status = 403
+    message = "Request is missing Authentication Token"
+
+
+class PackedPolicyTooLarge(S3Error):
+    status = 400
+    message = "The session's policy and tags take more room than a session's token has."
+
+
+class RequestEntityTooLarge(S3Error):
+    status = 413
+    message = "The request is too large."
+
+
+class Throttling(S3Error):
+    status = 400
+    message = "Rate exceeded"
+
+
+class ValidationError(S3Error):
+    status = 400
+    message = "The input fails to satisfy the constraints of the action."

@@ -55,15 +55,27 @@ class Scope:
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """What a temporary key is for: one bucket, until ``expires`` (seconds since the epoch).
+    """What a temporary key is for, until ``expires`` (seconds since the epoch, as ``issued``).
 
-    ``parent`` is the access key that opened the session.
+    ``parent`` is the access key that opened the session, "" where an identity provider vouched for
+    who did. ``bucket_id`` is the one bucket that it is for, 0 for any. ``roles`` are the roles that
+    it went through as (account, name, id), the last the one that it acts as; ``name`` is what it
+    is called there. ``provider``, ``subject`` and ``audience`` are what the provider's token said,
+    ``tags`` the session's, ``policy`` the text of what narrows it further.
     """
 
     parent: str
-    bucket_id: int
-    read_only: bool
-    expires: int
+    bucket_id: int = 0
+    read_only: bool = False
+    expires: int = 0
+    issued: int = 0
+    roles: tuple[tuple[str, str, str], ...] = ()
+    name: str = ""
+    provider: str = ""
+    subject: str = ""
+    audience: str = ""
+    tags: tuple[tuple[str, str], ...] = ()
+    policy: str = field(default="", repr=False)
 
 
 class Rules(Protocol):
@@ -82,6 +94,26 @@ class Ruling(Protocol):
 
     @property
     def label(self) -> str: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Role:
+    """Something that others may become for a while.
+
+    ``id`` is another one when a role is deleted and made anew; ``created`` is in milliseconds,
+    ``most_seconds`` how long a session may live. ``trust`` says who may assume it, ``policies``
+    what its sessions may do. ``account_status`` is that of the account in SQL, "" where it is
+    not there: ``active``, ``closing`` (read-only) or another, whose roles have no sessions.
+    """
+
+    account: str
+    name: str
+    id: str
+    created: int
+    most_seconds: int
+    trust: Rules = field(repr=False)
+    policies: tuple[Rules, ...] = field(default=(), repr=False)
+    account_status: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -437,6 +469,7 @@ class Question:
     provisional. ``conditions`` is what the request says under each condition key of policies; a
     lookup may do work. ``bucket_name`` is of a bucket that is not there yet. ``trace`` is a list
     to which each rule that is looked at adds its :class:`Step`; None where nobody asks why.
+    ``resource`` is the ARN of what is no bucket or object.
     """
 
     caller: Caller
@@ -450,6 +483,7 @@ class Question:
     settle: bool = False
     bucket_name: str = ""
     trace: list[Step] | None = None
+    resource: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,8 @@ Accounts and access keys have their own, with an :class:`AccountEvent`, sent by 
 
 ``before_*`` run after the body is verified and before the transaction opens; a receiver that
 raises :class:`Veto` makes the request an AccessDenied. The others run after the commit, in the
-request's thread; a receiver that raises is logged and never fails the request.
+request's thread; a receiver that raises is logged and never fails the request. ``request_audited``
+tells of every request, also of those that were refused, when its answer has ended.
 
 The sender is the bucket's name, so ``object_created.connect_via("photos")`` hears one bucket and
 ``object_created.connect`` hears all. Receivers are held weakly: keep a reference to a lambda or a
@@ -19,6 +20,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from dataclasses import field
 from fnmatch import fnmatchcase
+from functools import partial
+from threading import get_ident
 from typing import Any
 from typing import TypeVar
 
@@ -48,6 +51,7 @@ object_legal_hold_changed = Signal("A version's legal hold was placed or release
 object_restored = Signal("An archived object can be read for some days, or no longer.")
 object_transitioned = Signal("Lifecycle has given an object another storage class.")
 
+request_audited = Signal("A request has ended: who, what, decision, bytes, duration.")
 before_account_created = Signal("An account is about to be made; Veto forbids it.")
 before_key_created = Signal("An access key is about to be made; Veto forbids it.")
 account_created = Signal("An account was made.")
@@ -152,6 +156,10 @@ class AccountEvent:
         return f"account {self.account!r}"
 
 
+HOLDERS: dict[int, Callable[[Callable[[], object]], object]] = {}
+"""By thread: takes what is to be told only when somebody else has committed."""
+
+
 def ask(signal: Signal, event: Event | AccountEvent) -> None:
     """Let every receiver of a ``before_*`` signal object.
 
@@ -167,14 +175,102 @@ def ask(signal: Signal, event: Event | AccountEvent) -> None:
 
 
 def emit(signal: Signal, event: Event | AccountEvent) -> None:
-    """Tell every receiver; one that raises is logged and the rest still hear it."""
+    """Tell every receiver; one that raises is logged and the rest still hear it.
+
+    In a thread that has joined a caller's transaction they hear it after that one's commit.
+    """
     if not signal.receivers:
         return
+    if HOLDERS:
+        hold = HOLDERS.get(get_ident())
+        if hold is not None:
+            hold(partial(_tell, signal, event))
+            return
+    _tell(signal, event)
+
+
+def _tell(signal: Signal, event: Event | AccountEvent) -> None:
     for receiver in signal.receivers_for(event.sender):
         try:
             receiver(event.sender, event=event)
         except Exception:
             logger.exception("A receiver of %s for %s failed.", event.name, event.place)
+
+
+# Audit.
+
+
+@dataclass(frozen=True, slots=True)
+class AuditRecord:
+    """What is known of a request that has ended. No secret, signature, token or query is in it.
+
+    Texts that a client chose are cut to some length, and secrets in them show as ``***``.
+
+    :param time: of its begin, in milliseconds since the epoch.
+    :param request_id: that of the answer; "" for :class:`~s3kit.client.Client`.
+    :param account: the caller's, by a verified signature; None for everybody else.
+    :param principal: who of the account it was, such as ``user/alice``; "" for the account itself.
+    :param access_key: that signed, or that opened the session that did; also of a signature that
+        was wrong.
+    :param session: the key that opened the session that signed; "" without one.
+    :param signed: where the signature stood: ``header``, ``query``, ``form``; ``anonymous``
+        without one, ``python`` for :class:`~s3kit.client.Client`, "" where nobody got as far.
+    :param source_ip: of the client, behind trusted proxies too; "" for Python code.
+    :param tls: whether it came over TLS; None for Python code.
+    :param operation: S3's name of it; "" where it was none.
+    :param actions: what Access was asked about, by the names that policies have for it.
+    :param key: None where the request was about no key.
+    :param path: what was asked for, where that is no bucket.
+    :param decision: ``allow``; ``deny``; ``partial`` for some of the keys of a DeleteObjects; ""
+        where the request failed before, or needed no leave.
+    :param decided_by: the kind of rule, see :class:`~s3kit.model.Decision`; ``signature`` for who
+        could not prove who it is.
+    :param reason: the rule, or what is wrong with the signature.
+    :param error: S3's code; "" where it went well.
+    :param received: bytes of the request's body, ``sent`` of the answer's.
+    :param milliseconds: to the end of the answer.
+    :param aborted: the body that broke off, ``request`` or ``response``.
+    """
+
+    time: int
+    request_id: str = ""
+    account: str | None = None
+    principal: str = ""
+    access_key: str | None = None
+    session: str = ""
+    signed: str = ""
+    source_ip: str = ""
+    user_agent: str = ""
+    tls: bool | None = None
+    method: str = ""
+    operation: str = ""
+    actions: tuple[str, ...] = ()
+    bucket: str | None = None
+    key: str | None = None
+    version_id: str | None = None
+    path: str = ""
+    decision: str = ""
+    decided_by: str = ""
+    reason: str = ""
+    status: int = 0
+    error: str = ""
+    received: int = 0
+    sent: int = 0
+    milliseconds: float = 0.0
+    aborted: str = ""
+    trace_id: str = ""
+
+
+def announce(record: AuditRecord) -> None:
+    """Tell every receiver of ``request_audited``; one that raises is logged, the rest hear it."""
+    if not request_audited.receivers:
+        return
+    sender = record.bucket or ""
+    for receiver in request_audited.receivers_for(sender):
+        try:
+            receiver(sender, record=record)
+        except Exception:
+            logger.exception("A receiver of request %s failed.", record.request_id)
 
 
 # Durable receivers.

@@ -38,7 +38,7 @@ FLOORS = {
 }
 """A room may import rooms whose number is smaller, and itself. Equal numbers do not meet."""
 
-OPEN_TO_CONTRIB = {"cli", "store", "signals", "errors", "model", "testing"}
+OPEN_TO_CONTRIB = {"auth", "cli", "store", "signals", "errors", "model", "testing"}
 """What contrib may import besides the names in s3kit itself."""
 
 

@@ -29,6 +29,11 @@ def test_files_and_databases_are_not_in_memory() -> None:
     ).in_memory
 
 
+def scoped(scope: Any) -> dict[str, Any]:
+    """An account with a key of this scope."""
+    return {"id": "x", "keys": [{"access_key": "A", "secret_key": "t", "scope": scope}]}
+
+
 @pytest.mark.parametrize(
     ("values", "message"),
     [
@@ -39,6 +44,15 @@ def test_files_and_databases_are_not_in_memory() -> None:
         ({"pin_region": "yes"}, "pin_region must be true or false, not str."),
         ({"pool_size": True}, "pool_size must be a whole number, not bool."),
         ({"pool_size": 0}, "pool_size must be at least 1."),
+        ({"plans": {"free": {"kyes": 5}}}, 'plans["free"]: unknown setting "kyes". Did you mean'),
+        ({"plans": {"free": {"keys": -1}}}, 'plans["free"]: keys must be a number, or "any".'),
+        ({"plans": {"free": {"bytes": True}}}, 'plans["free"]: bytes must be a number'),
+        ({"plans": {"free": {"s3": 1}}}, 'plans["free"]: s3 must be true or false.'),
+        ({"plans": {"": {}}}, "a plan's name has up to 64"),
+        ({"plans": {"free": {}}, "accounts": [{"id": "a", "plan": "fre"}]}, 'Did you mean "free"?'),
+        ({"accounts": [{"id": "a", "plan": ["x"]}]}, "There are no plans."),
+        ({"key_prefix": "cs"}, 'key_prefix "cs" must be up to 8 capital letters'),
+        ({"key_prefix": "ASIA"}, "key_prefix must not be ASIA"),
         ({"inline_threshold": -1}, "inline_threshold must not be negative."),
         ({"grace_seconds": 0}, "grace_seconds must be at least 60"),
         ({"grace_seconds": -1}, "grace_seconds must be at least 60"),
@@ -112,6 +126,18 @@ def test_files_and_databases_are_not_in_memory() -> None:
                 "accounts": [{"id": "x", "keys": [{"access_key": "A", "secret_key": "t"}]}],
             },
             'the access key "A" is there twice',
+        ),
+        (
+            {"accounts": [scoped({"path": ["photos/a/"]})]},
+            'accounts, entry 1, A, scope: a scope has no "path". Did you mean "paths"?',
+        ),
+        (
+            {"accounts": [scoped({"paths": ["Photos"]})]},
+            'the path "Photos" must begin with the name of a bucket',
+        ),
+        (
+            {"accounts": [scoped({"byte_budget": 1000})]},
+            "byte_budget is counted for keys in the database only",
         ),
     ],
 )

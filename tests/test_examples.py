@@ -60,6 +60,18 @@ def running(name: str, *arguments: str) -> Iterator[str]:
             process.terminate()
 
 
+def run_to_its_end(name: str, *arguments: str) -> str:
+    """What an example prints that serves nothing."""
+    done = subprocess.run(
+        [sys.executable, str(EXAMPLES / name), *arguments],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
+    return done.stdout
+
+
 @contextmanager
 def client_of(url: str) -> Iterator[Any]:
     client = boto3.client(
@@ -87,7 +99,7 @@ def store_and_read(url: str, bucket: str, key: str, body: bytes) -> None:
 def test_an_example_is_read_in_a_minute(path: Path) -> None:
     text = path.read_text("utf-8")
     assert len(text.splitlines()) < 60
-    assert re.search(rf'running\("{path.name}"', Path(__file__).read_text("utf-8"))
+    assert re.search(rf'(running|run_to_its_end)\("{path.name}"', Path(__file__).read_text("utf-8"))
 
 
 def test_standalone_serves_s3() -> None:
@@ -213,3 +225,9 @@ def test_tasks_read_and_store_without_http_and_sign_urls() -> None:
         assert report["Body"].read().startswith(b"2\tso\n2\tit\n1\tis\n")
         with urllib.request.urlopen(report["Metadata"]["text"], timeout=10) as response:
             assert response.read() == text
+
+
+def test_joined_transaction_stores_the_picture_with_its_row_or_not_at_all(tmp_path: Path) -> None:
+    printed = run_to_its_end("joined_transaction.py", str(tmp_path))
+    assert printed == "Cat: IntegrityError\nStored: 0.jpg 1.jpg\nKnown: 0.jpg 1.jpg\n"
+    assert len([path for path in tmp_path.rglob("*") if is_blob_id(path.name)]) == 2

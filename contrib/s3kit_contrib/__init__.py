@@ -2,7 +2,7 @@
 
 If S3 itself defines a thing it belongs in ``s3kit``; if one vendor's product or one framework
 does, it belongs here, one module each. This package may import s3kit's public names and
-``s3kit.store``; s3kit never imports it.
+``s3kit.auth``, ``s3kit.store`` ...; s3kit never imports it.
 """
 
 from __future__ import annotations

@@ -5,8 +5,10 @@ Frameworks' own doors are built on it: :mod:`s3kit_contrib.flask`, :mod:`s3kit_c
 
 from __future__ import annotations
 
+import importlib
 import threading
 import typing
+from collections.abc import Callable
 from collections.abc import Iterable
 from collections.abc import Mapping
 from dataclasses import replace
@@ -22,9 +24,15 @@ if typing.TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
     from _typeshed.wsgi import WSGIEnvironment
 
+    from s3kit.auth.access import Access
+    from s3kit.auth.hook import Authorize
+    from s3kit.auth.keyring import KeyRing
     from s3kit.client import Client
 
 DEFAULT_AT = "/s3"
+
+SEAMS = ("key_ring", "access", "authorize")
+"""What of a host's own may stand in its settings beside the fields of Config."""
 
 
 class Mounting:
@@ -35,6 +43,12 @@ class Mounting:
         below such a name can only be a bucket.
     :param at: the path, ``/s3`` by default; "" for none, when there are ``hosts``.
     :param hosts: host names, as for :func:`s3kit.mount`; ``website_hosts`` are among them anyway.
+    :param key_ring: as for :class:`~s3kit.app.S3App`, or a function that makes one of the Config.
+        This, ``access`` and ``authorize`` may stand in the settings too, as objects or as
+        ``module:name``.
+    :param access: as for S3App.
+    :param authorize: as for S3App.
+    :param around: makes of the ``authorize`` that is given or set the one that is called.
     :raises ConfigError: a setting is unknown or cannot work. Nothing is opened yet.
     """
 
@@ -44,6 +58,10 @@ class Mounting:
         *,
         at: str | None = None,
         hosts: Iterable[str] = (),
+        key_ring: KeyRing | Callable[[Config], KeyRing] | None = None,
+        access: Access | None = None,
+        authorize: Authorize | None = None,
+        around: Callable[[Authorize], Authorize] | None = None,
     ) -> None:
         config = settings if isinstance(settings, Config) else None
         values = {} if config is not None else _checked(settings)
@@ -51,6 +69,19 @@ class Mounting:
         self.at: str = (set_at if at is None else at) or ""
         self.hosts = _names(hosts or values.pop("hosts", ()))
         values.pop("hosts", None)
+        seams = {
+            name: values.pop(name)
+            for name in SEAMS
+            # That text is the Config's own, which looks at its form.
+            if values.get(name) is not None
+            and not (name == "authorize" and isinstance(values[name], str))
+        }
+        given = {"key_ring": key_ring, "access": access, "authorize": authorize}
+        self._seams: dict[str, Any] = {
+            **seams,
+            **{name: value for name, value in given.items() if value is not None},
+        }
+        self._around = around
         config = Config.from_mapping(values) if config is None else config
         if not config.base_hosts:
             sites = {host.lower() for host in config.website_hosts}
@@ -76,8 +107,18 @@ class Mounting:
             with self._opening:
                 found = self._s3
                 if found is None:
-                    found = self._s3 = S3App(self.config)
+                    found = self._s3 = self._opened()
         return found
+
+    def _opened(self) -> S3App:
+        found = {"authorize": self.config.authorize or None, **self._seams}
+        found = {name: _named(name, value) for name, value in found.items()}
+        ring = found.pop("key_ring", None)
+        if ring is not None and not hasattr(ring, "lookup"):
+            ring = ring(self.config)
+        if self._around is not None and found["authorize"] is not None:
+            found["authorize"] = self._around(found["authorize"])
+        return S3App(self.config, key_ring=ring, **found)
 
     @property
     def is_open(self) -> bool:
@@ -111,6 +152,25 @@ class Mounting:
             self._clients.clear()
         if found is not None:
             found.close()
+
+
+def _named(setting: str, value: Any) -> Any:
+    """What a setting stands for.
+
+    :raises ConfigError: it is a text that names nothing.
+    """
+    if not isinstance(value, str):
+        return value
+    module, colon, path = value.partition(":")
+    if not colon:
+        raise ConfigError(f'{setting}: {value!r} must be written "module:name".')
+    try:
+        found: Any = importlib.import_module(module)
+        for part in path.split("."):
+            found = getattr(found, part)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ConfigError(f"{setting}: {value} cannot be imported ({error}).") from error
+    return found
 
 
 def _nothing(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:

@@ -349,7 +349,7 @@ def narrowed(question: Question) -> tuple[Decision | None, Ruling | None]:
             return _NO_SESSION_POLICY, None
         if ruling.deny:
             reason = f"the session's policy, {ruling.label}"
-            return Decision(False, reason, by_policy=True, by="session policy"), None
+            return Decision(False, reason, by_policy=True, by="session policy", final=True), None
     if caller.policies is None:
         return None, None
     allowing: Ruling | None = None

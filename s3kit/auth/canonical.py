@@ -31,6 +31,7 @@ from ..model import Key
 from ..wire.address import aws_quote
 from ..wire.query import Query
 from .keyring import KeyRing
+from .session import PREFIX
 from .session import Sessions
 
 if TYPE_CHECKING:
@@ -41,6 +42,8 @@ ECDSA_ALGORITHM: Final = "AWS4-ECDSA-P256-SHA256"
 SERVICE: Final = "s3"
 EXPRESS_SERVICE: Final = "s3express"
 """For what SDKs sign requests for directory buckets."""
+STS_SERVICE: Final = "sts"
+"""The Security Token Service, at the same endpoint."""
 TERMINATOR: Final = "aws4_request"
 
 UNSIGNED_PAYLOAD: Final = "UNSIGNED-PAYLOAD"
@@ -72,9 +75,21 @@ class Request:
     :param scheme: ``http`` or ``https`` as the client used it (behind a trusted proxy).
     :param host: the host, with its port if any, as the client sent it. The address of bucket and
         key must come from this same value, or a signature for one bucket would serve another.
+    :param service: what it must be signed for.
+    :param payload: the lower-case hex SHA-256 of the body, where that is signed whatever
+        ``x-amz-content-sha256`` says; "" where that says it.
     """
 
-    __slots__ = ("canonical_paths", "environ", "host", "method", "query", "scheme")
+    __slots__ = (
+        "canonical_paths",
+        "environ",
+        "host",
+        "method",
+        "payload",
+        "query",
+        "scheme",
+        "service",
+    )
 
     def __init__(
         self,
@@ -84,6 +99,8 @@ class Request:
         environ: WSGIEnvironment,
         scheme: str,
         host: str,
+        service: str = SERVICE,
+        payload: str = "",
     ) -> None:
         self.method = method
         self.canonical_paths = canonical_paths
@@ -91,6 +108,8 @@ class Request:
         self.environ = environ
         self.scheme = scheme
         self.host = host
+        self.service = service
+        self.payload = payload
 
 
 class Identity:
@@ -153,7 +172,7 @@ class SigningKey:
         session = key.session
         self.caller = Caller(
             key.account,
-            key.access_key if session is None else session.parent,
+            key.access_key if session is None else session.parent or key.access_key,
             session,
             key.principal or (f"user/{key.user}" if key.user else ""),
             policies=key.policies,
@@ -373,9 +392,11 @@ def find_key(
     :raises InvalidAccessKeyId: there is none (A005).
     :raises InvalidToken: ExpiredToken: it is a session's, which is not open.
     """
+    if token and sessions is not None and token.startswith(PREFIX):
+        return sessions.find(access_key, token, now)
     key = key_ring.lookup(access_key)
     if key is None and sessions is not None and token:
-        return sessions.find(access_key, token, now)
+        raise InvalidToken()
     if key is None or not key.secret_key:
         # A key without a secret is no key: anyone could sign with it (A006).
         raise InvalidAccessKeyId(aws_access_key_id=access_key)
@@ -397,10 +418,17 @@ def check_session_token(key: Key, token: str | None) -> None:
         raise InvalidToken()
 
 
-def scope_fault(credential: Credential, amz_date: str) -> str | None:
-    """What is wrong with a credential's scope in AWS's words, None when nothing is (A022, A024)."""
-    if credential.service != SERVICE and credential.service != EXPRESS_SERVICE:
-        return f'incorrect service "{credential.service}". This endpoint belongs to "s3".'
+def scope_fault(credential: Credential, amz_date: str, service: str = SERVICE) -> str | None:
+    """What is wrong with a credential's scope in AWS's words, None when nothing is (A022, A024).
+
+    :param service: what the request is for.
+    :raises SignatureDoesNotMatch: it is for STS, and signed for another service.
+    """
+    if credential.service != service:
+        if service == STS_SERVICE:
+            raise SignatureDoesNotMatch("Credential should be scoped to correct service: 'sts'. ")
+        if credential.service != EXPRESS_SERVICE:
+            return f'incorrect service "{credential.service}". This endpoint belongs to "s3".'
     if credential.terminator != TERMINATOR:
         return f'incorrect terminal "{credential.terminator}". This endpoint uses "aws4_request".'
     if credential.date != amz_date[:8]:
@@ -630,7 +658,10 @@ def _places(request: Request) -> Iterator[tuple[str, list[tuple[str, str]]]]:
 def mismatch(
     key: Key, to_sign: str, signature: str, canonical: str | None = None
 ) -> SignatureDoesNotMatch:
-    """The error for a wrong signature; it shows all that was compared but never the right one."""
+    """The error for a wrong signature; it shows all that was compared but never the right one.
+
+    Tokens and customers' keys show as ``***``: clients write errors into their logs.
+    """
     error = SignatureDoesNotMatch(
         aws_access_key_id=key.access_key,
         string_to_sign=to_sign,
@@ -638,9 +669,24 @@ def mismatch(
         string_to_sign_bytes=_bytes(to_sign).hex(" "),
     )
     if canonical is not None and len(canonical) <= _LONGEST_REQUEST:
+        canonical = masked(canonical)
         error.details["canonical_request"] = canonical
         error.details["canonical_request_bytes"] = _bytes(canonical).hex(" ")
     return error
+
+
+_MASKED: Final = re.compile(
+    r"(x-amz-(?:security-token|s3session-token"
+    r"|(?:copy-source-)?server-side-encryption-customer-key)(?:=|%3D)"
+    r"|^(?:authorization|cookie|proxy-authorization|x-amz-security-token|x-amz-s3session-token"
+    r"|x-amz-(?:copy-source-)?server-side-encryption-customer-key):)[^&\n]*",
+    re.IGNORECASE | re.MULTILINE,
+)
+
+
+def masked(canonical: str) -> str:
+    """A canonical request with ``***`` for tokens, cookies and customers' keys."""
+    return _MASKED.sub(r"\1***", canonical)
 
 
 def client_request(

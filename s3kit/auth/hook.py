@@ -20,6 +20,7 @@ from typing import Final
 from ..model import Caller
 from ..model import Decision
 from ..model import Question
+from ..model import Step
 from .access import Access
 
 logger = logging.getLogger("s3kit.auth")
@@ -85,9 +86,14 @@ Authorize = Callable[[AuthorizationRequest], "bool | str | Decision | None"]
 REFUSED: Final = "the authorize hook refuses it"
 ALLOWED: Final = "the authorize hook allows it"
 
-_FAILED: Final = Decision(False, "the authorize hook failed", final=True)
+BY: Final = "authorize hook"
+
+_FAILED: Final = Decision(False, "the authorize hook failed", final=True, by=BY)
 _CROSS_SITE: Final = Decision(
-    False, "the authorize hook allows it, but a page of another site may be asking", final=True
+    False,
+    "the authorize hook allows it, but a page of another site may be asking",
+    final=True,
+    by=BY,
 )
 
 
@@ -119,10 +125,15 @@ class HookedAccess:
         try:
             found = self._surroundings(question)
             answer = self._authorize(_request(question, decision, found))
-            return _turned(decision, answer, question, found)
+            turned = _turned(decision, answer, question, found)
         except Exception:
             logger.exception("The authorize hook failed, so that %s is refused.", question.action)
-            return _FAILED
+            turned = _FAILED
+        if question.trace is not None:
+            says = "" if turned is decision else "allow" if turned.allowed else "deny"
+            text = "the authorize hook leaves it as it is" if turned is decision else turned.reason
+            question.trace.append(Step(BY, says, text))
+        return turned
 
 
 def _request(
@@ -175,12 +186,12 @@ def _turned(
             "are its answers."
         )
     if not allowed:
-        return Decision(False, f"{REFUSED}: {reason}" if reason else REFUSED, final=True)
+        return Decision(False, f"{REFUSED}: {reason}" if reason else REFUSED, final=True, by=BY)
     reason = f"{ALLOWED}: {reason}" if reason else ALLOWED
     if decision.allowed:
         # Whoever owns the object, the host has allowed it, and not an ACL alone.
-        return replace(decision, reason=reason, provisional=False, by_acl=False)
+        return replace(decision, reason=reason, provisional=False, by_acl=False, by=BY)
     if question.caller.anonymous and surroundings.cross_site:
         # All that speaks for an anonymous caller is what its browser sends along by itself.
         return _CROSS_SITE
-    return Decision(True, reason)
+    return Decision(True, reason, by=BY)

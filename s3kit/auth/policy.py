@@ -44,8 +44,12 @@ from .patterns import tokens_of
 MOST_BYTES: Final = 20 * 1024
 """Bytes of a bucket policy, blanks included."""
 
-Kind = Literal["bucket", "user"]
-"""Whose policy it is: a bucket's names principals, a user's (or a session's) names none."""
+Kind = Literal["bucket", "user", "trust"]
+"""Whose policy it is: a bucket's names principals, a user's (or role's or session's) names none; a
+role's trust policy names principals and no resource."""
+
+FEDERATED: Final = "oidc-provider/"
+"""What the principal of somebody begins with for whom only an identity provider has vouched."""
 
 VERSIONS: Final = ("2008-10-17", "2012-10-17")
 RESOURCE: Final = "arn:aws:s3:::"
@@ -65,6 +69,11 @@ _STATEMENT_MEMBERS: Final = frozenset(
     }
 )
 _SERVICES: Final = ("s3:", "s3express:")
+_ASSUMING: Final = (
+    "sts:AssumeRole",
+    "sts:AssumeRoleWithWebIdentity",
+    "sts:TagSession",
+)
 _ACTIONS_BY_LOWER_NAME: Final = {name.lower(): name for name in ACTIONS}
 
 
@@ -81,20 +90,34 @@ class Principals:
     services: frozenset[str] = frozenset()
     federated: frozenset[str] = frozenset()
 
-    def covers(self, caller: Caller) -> bool:
-        """Whether the caller is one of them."""
+    def covers(self, caller: Caller, *, deny: bool = False) -> bool:
+        """Whether the caller is one of them.
+
+        :param deny: whether it is asked for a refusal.
+        """
         if self.everyone:
-            return True
+            # Whoever lets everyone in has not thought of all whom an identity provider knows.
+            return deny or not caller.principal.startswith(FEDERATED) or self._vouched(caller)
         if caller.service:
             return caller.service in self.services
         account = caller.account
         if account is None:
-            return False
+            return self._vouched(caller)
         names = (account.id, account.number) if account.number else (account.id,)
         if any(name in self.accounts for name in names):
             return True
-        if not self.members:
+        return bool(self.members) and self.names_member(caller)
+
+    def _vouched(self, caller: Caller) -> bool:
+        principal = caller.principal
+        return principal.startswith(FEDERATED) and principal[len(FEDERATED) :] in self.federated
+
+    def names_member(self, caller: Caller) -> bool:
+        """Whether the caller is named itself, and not only its account or everybody."""
+        account = caller.account
+        if account is None:
             return False
+        names = (account.id, account.number) if account.number else (account.id,)
         principal = caller.principal
         if not principal:
             # Ceph's spelling, without an account: arn:aws:iam:::user/ID.
@@ -107,7 +130,10 @@ class Principals:
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """One statement. ``number`` counts from 1; patterns of resources have no ``arn:aws:s3:::``."""
+    """One statement. ``number`` counts from 1; patterns of resources have no ``arn:aws:s3:::``.
+
+    ``arns`` are whole ones: what it says of anything but buckets and objects.
+    """
 
     number: int
     sid: str
@@ -119,6 +145,7 @@ class Statement:
     resources: tuple[Pattern, ...]
     not_resource: bool
     conditions: tuple[Condition, ...]
+    arns: tuple[Pattern, ...] = ()
 
     @property
     def label(self) -> str:
@@ -135,9 +162,12 @@ class Statement:
     ) -> Literal["caller", "resource"] | Condition | None:
         """What keeps it from applying: its principals, its resources, or a condition; else None."""
         principals = self.principals
-        if principals is not None and principals.covers(question.caller) is self.not_principal:
+        if (
+            principals is not None
+            and principals.covers(question.caller, deny=self.deny) is self.not_principal
+        ):
             return "caller"
-        if not self._covers(resource, resolve):
+        if not self._covers(self.arns if question.resource else self.resources, resource, resolve):
             return "resource"
         conditions = question.conditions
         # Plain loops: a policy's every statement comes by here in every request.
@@ -146,13 +176,13 @@ class Statement:
                 return each
         return None
 
-    def _covers(self, resource: str, resolve: Resolve) -> bool:
+    def _covers(self, patterns: tuple[Pattern, ...], resource: str, resolve: Resolve) -> bool:
         if not self.not_resource:
-            for each in self.resources:  # noqa: SIM110
+            for each in patterns:  # noqa: SIM110
                 if each.matches(resource, resolve):
                     return True
             return False
-        for pattern in self.resources:
+        for pattern in patterns:
             found = pattern.matches(resource, resolve)
             if found is None:
                 # Nobody knows what it excepts: it must not widen a grant, nor narrow a refusal.
@@ -253,7 +283,9 @@ def _unmet(one: Condition, conditions: Context) -> str:
 
 
 def resource_of(question: Question) -> str:
-    """What a question is about, as the end of an ARN: ``bucket``, ``bucket/key`` or nothing."""
+    """What a question is about: ``bucket``, ``bucket/key``, nothing, or another thing's ARN."""
+    if question.resource:
+        return question.resource
     bucket = question.bucket
     name = question.bucket_name if bucket is None else bucket.name
     if question.key is None:
@@ -317,6 +349,10 @@ _MEMBER_ARN: Final = re.compile(
     r"arn:aws[a-z-]*:(?:iam|sts)::([A-Za-z0-9_.@+=,-]*):"
     r"(root|(?:user|role|group|assumed-role|federated-user|oidc-provider|saml-provider)/[^*?]+)"
 )
+_PROVIDER_ARN: Final = re.compile(r"arn:aws[a-z-]*:iam::[^:]*:oidc-provider/(.+)")
+_OTHER_ARN: Final = re.compile(r"arn:(?!aws[a-z-]*:s3:)[a-z*?-]+:[a-z0-9*?-]+:[^:]*:[^:]*:.")
+_CLAIM: Final = re.compile(r"[A-Za-z0-9.-]+(:[0-9]{1,5})?(/[^:*?${}]*)?:(aud|sub|oaud|amr)")
+_STS_KEYS: Final = frozenset({"sts:externalid", "sts:rolesessionname", "sts:roleid"})
 _SERVICE: Final = re.compile(r"[a-z0-9-]+(\.[a-z0-9-]+)+")
 
 Known = Callable[[str], bool]
@@ -441,7 +477,7 @@ class _Reader:
             self.fail("Effect", f"Invalid effect: {str(effect)[:100]}")
         principals, not_principal = self._principals(effect)
         actions, not_action = self._texts("Action")
-        resources, not_resource = self._texts("Resource")
+        resources, not_resource = self._resources()
         return Statement(
             self._number,
             sid,
@@ -450,10 +486,19 @@ class _Reader:
             not_principal,
             tuple(self._action(text) for text in actions),
             not_action,
-            tuple(self._resource(text) for text in resources),
+            tuple(self._resource(text) for text in resources if not self._is_elsewhere(text)),
             not_resource,
             self._conditions(),
+            tuple(self._arn(text) for text in resources if self._is_elsewhere(text) or text == "*"),
         )
+
+    def _resources(self) -> tuple[Sequence[str], bool]:
+        if self._kind != "trust":
+            return self._texts("Resource")
+        for name in ("Resource", "NotResource"):
+            if name in self._entry:
+                self.fail(name, f"Has prohibited field {name}")
+        return ("*",), False
 
     def _texts(self, member: str) -> tuple[Sequence[str], bool]:
         """The texts of a member or of its Not twin, and which of the two it was."""
@@ -515,7 +560,8 @@ class _Reader:
                 elif kind == "Service" and _SERVICE.fullmatch(text):
                     services.add(text)
                 elif kind == "Federated" and text and "*" not in text:
-                    federated.add(text)
+                    arn = _PROVIDER_ARN.fullmatch(text)
+                    federated.add(provider_name(text) if arn is None else arn[1])
                 else:
                     self.fail(name, "Invalid principal in policy", f"{kind}: {text}")
         found = Principals(
@@ -551,6 +597,13 @@ class _Reader:
 
     def _action(self, text: str) -> Pattern:
         lower = text.lower()
+        if self._kind == "trust":
+            pattern = Pattern(lower)
+            if not lower.startswith("sts:") or not any(
+                pattern.matches(name.lower(), _nothing) for name in _ASSUMING
+            ):
+                self.fail("Action", "A trust policy may only specify STS AssumeRole actions", text)
+            return pattern
         if lower in _ACTIONS_BY_LOWER_NAME:
             return Pattern(lower, wildcards=False)
         pattern = Pattern(lower)
@@ -564,8 +617,22 @@ class _Reader:
             self.fail("Action", "Policy has invalid action", text)
         return pattern
 
+    def _is_elsewhere(self, text: str) -> bool:
+        """Whether it is of another service: a user's policy may speak of all of them."""
+        return (
+            self._kind == "user"
+            and _OTHER_ARN.match(text) is not None
+            and not text.startswith(RESOURCE)
+        )
+
+    def _arn(self, text: str) -> Pattern:
+        try:
+            return Pattern(text, variables=self._variables)
+        except BadVariable:
+            self.fail("Resource", "Policy has invalid resource", text)
+
     def _resource(self, text: str) -> Pattern:
-        if text == "*" and self._kind == "user":
+        if text == "*" and self._kind != "bucket":
             return Pattern("*")
         if not text.startswith(RESOURCE) or len(text) == len(RESOURCE):
             self.fail("Resource", "Policy has invalid resource", text)
@@ -584,6 +651,12 @@ class _Reader:
 
     # -- when
 
+    def _is_of_sts(self, key: str) -> bool:
+        """Whether it is a key that only sessions, and requests for them, have."""
+        if self._kind == "bucket":
+            return False
+        return key.lower() in _STS_KEYS or _CLAIM.fullmatch(key) is not None
+
     def _conditions(self) -> tuple[Condition, ...]:
         block = self._entry.get("Condition", {})
         if not isinstance(block, dict):
@@ -593,7 +666,8 @@ class _Reader:
             if not isinstance(keys, dict) or not keys:
                 self.fail("Condition", "An operator must have keys", name)
             for key, value in keys.items():
-                if not is_condition_key(key):
+                key = key.removeprefix("https://")
+                if not is_condition_key(key) and not self._is_of_sts(key):
                     self.fail("Condition", "Policy has an invalid condition key", key)
                 texts = [_text(each) for each in (value if isinstance(value, list) else [value])]
                 if not texts or None in texts:
@@ -608,6 +682,11 @@ class _Reader:
                 except BadCondition as bad:
                     self.fail("Condition", str(bad), f"{name}: {key}")
         return tuple(found)
+
+
+def provider_name(issuer: str) -> str:
+    """What policies call an identity provider: its URL without the scheme."""
+    return issuer.partition("://")[2] or issuer
 
 
 def _text(value: Any) -> str | None:

@@ -34,6 +34,7 @@ from .canonical import signing_key
 from .keyring import KeyRing
 from .presigned import check_parameters
 from .presigned import new_credential
+from .session import Sessions
 
 _REQUIRED: Final = {
     "policy": "Policy",
@@ -74,6 +75,7 @@ def check_form(
     *,
     now: float,
     region: str | None = None,
+    sessions: Sessions | None = None,
 ) -> Verdict:
     """Check a form's signature, and its fields against the policy. The file is not read.
 
@@ -83,10 +85,11 @@ def check_form(
     :param bucket: the bucket that the request names; conditions on ``bucket`` see this one.
     :param now: seconds since the epoch.
     :param region: the only region that the signature may name; None accepts any.
+    :param sessions: finds temporary keys; None where there are none.
     :raises AccessDenied: the policy has expired, or a field breaks or lacks a condition.
     :raises InvalidPolicyDocument: the policy is none.
-    :raises SignatureDoesNotMatch: or InvalidAccessKeyId, InvalidToken, InvalidRequest,
-        InvalidArgument, AuthorizationQueryParametersError.
+    :raises SignatureDoesNotMatch: or ExpiredToken, InvalidAccessKeyId, InvalidToken,
+        InvalidRequest, InvalidArgument, AuthorizationQueryParametersError.
     """
     if not _SIGNED_V2.isdisjoint(fields):
         raise signature_v2_refused()
@@ -103,15 +106,20 @@ def check_form(
     credential, _ = check_parameters(
         fields["x-amz-algorithm"], fields["x-amz-credential"], fields["x-amz-date"], region
     )
-    key = find_key(key_ring, credential.access_key)
+    token = fields.get("x-amz-security-token")
+    key = find_key(key_ring, credential.access_key, sessions, token, now)
     signing = signing_key(key, credential)
     text = fields["policy"]
     signature = fields["x-amz-signature"]
     expected = signing.sign(text.encode("utf-8", "surrogatepass"))
     if not (signature.isascii() and hmac.compare_digest(expected, signature)):
-        raise mismatch(key, text, signature)
+        error = mismatch(key, text, signature)
+        if "x-amz-security-token" in fields:
+            # What was signed, the policy, has a condition on the token: clients log errors.
+            del error.details["string_to_sign"], error.details["string_to_sign_bytes"]
+        raise error
     keep_signing_key(signing)
-    check_session_token(key, fields.get("x-amz-security-token"))
+    check_session_token(key, token)
     policy = parse_policy(text)
     if now >= policy.expires:
         raise AccessDenied("Invalid according to Policy: Policy expired.")

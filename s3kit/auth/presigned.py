@@ -76,7 +76,7 @@ def identify_query(
     """
     query = request.query
     algorithm, text, signature, amz_date, signed_text, expires = _parameters(query)
-    credential, issued = check_parameters(algorithm, text, amz_date, region)
+    credential, issued = check_parameters(algorithm, text, amz_date, region, request.service)
     signed = parse_signed_headers(signed_text)
     if signed is None:
         raise AuthorizationQueryParametersError("X-Amz-SignedHeaders is mal-formed.")
@@ -106,7 +106,11 @@ def _token(request: Request) -> str | None:
 
 
 def check_parameters(
-    algorithm: str, credential_text: str, amz_date: str, region: str | None
+    algorithm: str,
+    credential_text: str,
+    amz_date: str,
+    region: str | None,
+    service: str = SERVICE,
 ) -> tuple[Credential, int]:
     """Check the parameters that the query form and a browser's form share.
 
@@ -130,7 +134,7 @@ def check_parameters(
         raise AuthorizationQueryParametersError(
             "X-Amz-Date must be in the ISO8601 Long Format \"yyyyMMdd'T'HHmmss'Z'\""
         )
-    fault = scope_fault(credential, amz_date)
+    fault = scope_fault(credential, amz_date, service)
     if fault is None and region is not None and credential.region != region:
         raise AuthorizationQueryParametersError(
             "Error parsing the X-Amz-Credential parameter; "
@@ -194,6 +198,8 @@ def _iso8601(seconds: float) -> str:
 
 def _payload(request: Request) -> tuple[tuple[str, ...], str]:
     """What may stand for the payload in the canonical request, and what the body must be."""
+    if request.payload:
+        return (request.payload, UNSIGNED_PAYLOAD), request.payload
     sent: str | None = request.environ.get("HTTP_X_AMZ_CONTENT_SHA256")
     if not sent:
         sent = request.query.get("X-Amz-Content-Sha256")

@@ -20,6 +20,7 @@ from typing import Final
 from ..model import Decision
 from ..model import Question
 from ..model import Scope
+from ..model import Step
 from ..wire.names import MAX_KEY_BYTES
 from ..wire.names import is_bucket_name
 from .access import OBJECT_ACTIONS as JUDGED_ACTIONS
@@ -350,14 +351,19 @@ _REMOVING: Final = frozenset(
 _READING: Final = ("Get", "List", "Describe", "CreateSession")
 """How the names of actions begin that change nothing; a session is as narrow as its key."""
 
-_EXPIRED: Final = Decision(False, "the key's scope: it has expired")
-_ELSEWHERE: Final = Decision(False, "the key's scope: not from this address")
-_OTHER_ACTION: Final = Decision(False, "the key's scope: not this action")
-_READ_ONLY: Final = Decision(False, "the key's scope: it may only read")
-_NO_MANAGING: Final = Decision(False, "the key's scope: it may not manage buckets")
-_NO_REMOVING: Final = Decision(False, "the key's scope: it may not remove objects")
-_OUTSIDE: Final = Decision(False, "the key's scope: outside its paths")
-_UNSEEN: Final = Decision(False, "the key's scope: it may not list, so not learn what is absent")
+
+def _refusal(reason: str) -> Decision:
+    return Decision(False, reason, final=True, by="scope")
+
+
+_EXPIRED: Final = _refusal("the key's scope: it has expired")
+_ELSEWHERE: Final = _refusal("the key's scope: not from this address")
+_OTHER_ACTION: Final = _refusal("the key's scope: not this action")
+_READ_ONLY: Final = _refusal("the key's scope: it may only read")
+_NO_MANAGING: Final = _refusal("the key's scope: it may not manage buckets")
+_NO_REMOVING: Final = _refusal("the key's scope: it may not remove objects")
+_OUTSIDE: Final = _refusal("the key's scope: outside its paths")
+_UNSEEN: Final = _refusal("the key's scope: it may not list, so not learn what is absent")
 
 
 def _shows(scope: Scope, action: str) -> bool:
@@ -389,7 +395,7 @@ class _Bounds:
         return (
             self.refused_action(question.action)
             or self._refused_place(question)
-            or self._refused_address(question)
+            or self.refused_address(question)
         )
 
     def refused_action(self, action: str) -> Decision | None:
@@ -430,7 +436,8 @@ class _Bounds:
             key = asked.encode("utf-8", "surrogateescape")
         return None if key.startswith(prefixes) else _OUTSIDE
 
-    def _refused_address(self, question: Question) -> Decision | None:
+    def refused_address(self, question: Question) -> Decision | None:
+        """Why it may not come from there."""
         if not self._networks:
             return None
         text = question.conditions.get("aws:sourceip")
@@ -471,6 +478,9 @@ class ScopedAccess:
         refusal = bounds.refusal(question)
         if refusal is not None:
             return refusal
+        if question.trace is not None:
+            text = f"the key's scope lets it pass: {write_scope(scope)}"
+            question.trace.append(Step("scope", "", text))
         decision = self._decide(question)
         if (
             decision.allowed
@@ -486,6 +496,22 @@ class ScopedAccess:
         return decision
 
 
+def refusal_of_anything(question: Question, now: float) -> Decision | None:
+    """Why the caller's key may do nothing at all now or from there, None where it may.
+
+    For what is no action of S3, of which a scope's other parts know nothing.
+
+    :param now: seconds since the epoch.
+    """
+    scope = question.caller.scope
+    if scope is None:
+        return None
+    bounds = _bounds_of(scope)
+    if bounds.expires and now >= bounds.expires:
+        return _EXPIRED
+    return bounds.refused_address(question)
+
+
 __all__ = [
     "FIELDS",
     "ScopedAccess",
@@ -493,5 +519,6 @@ __all__ = [
     "narrow",
     "read_path",
     "read_scope",
+    "refusal_of_anything",
     "write_scope",
 ]

@@ -146,7 +146,7 @@ def _identify_header(
         )
     environ = request.environ
     amz_date, seconds = _request_date(environ)
-    fault = scope_fault(credential, amz_date)
+    fault = scope_fault(credential, amz_date, request.service)
     if fault is not None:
         raise AuthorizationHeaderMalformed(f"The authorization header is malformed; {fault}")
     if region is not None and credential.region != region:
@@ -165,7 +165,7 @@ def _identify_header(
             server_time=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(now)),
             max_allowed_skew_milliseconds=MAX_SKEW * 1000,
         )
-    payload: str = environ.get("HTTP_X_AMZ_CONTENT_SHA256", "")
+    payload: str = request.payload or environ.get("HTTP_X_AMZ_CONTENT_SHA256", "")
     if not payload:
         raise InvalidRequest("Missing required header for this request: x-amz-content-sha256")
     meaning = check_payload_word(payload)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC
 from datetime import datetime
 from typing import Any
@@ -61,17 +62,24 @@ def _limit_options(function: Any) -> Any:
     return function
 
 
-def _limits(options: dict[str, Any], now: Any = None) -> dict[str, int | None] | None:
-    """The account's own limits; None where no option is about them."""
+def _take_limits(options: dict[str, Any]) -> dict[str, int | str]:
+    """What the options say of the account's own limits; they are taken out."""
     given = {name: options.pop(name) for name in LIMITS}
-    if all(value is None for value in given.values()):
+    return {name: value for name, value in given.items() if value is not None}
+
+
+def _limits(
+    given: Mapping[str, int | str], now: Mapping[str, int | None] | None = None
+) -> dict[str, int | None] | None:
+    """The account's own limits; None where no option is about them."""
+    if not given:
         return None
-    found: dict[str, int | None] = dict(now or {})
+    found = dict(now or {})
     for name, value in given.items():
         if value == "plan":
             found.pop(name, None)
-        elif value is not None:
-            found[name] = None if value == "any" else value
+        else:
+            found[name] = None if isinstance(value, str) else value
     return found
 
 
@@ -122,7 +130,7 @@ def create(
     **options: Any,
 ) -> None:
     """Make an account. A first key's secret is shown this once and never again."""
-    limits = _limits(options)
+    limits = _limits(_take_limits(options))
     given: dict[str, Any] = {
         "display_name": name or "",
         "email": email or "",
@@ -187,8 +195,9 @@ def set_account(
     **options: Any,
 ) -> None:
     """Change what is given of an account."""
+    given = _take_limits(options)
     with opened(options) as store:
-        limits = _limits(options, store.accounts.get(account).limits)
+        limits = _limits(given, store.accounts.get(account).limits)
         changed = store.accounts.set(
             account, display_name=name, email=email, plan=plan, limits=limits
         )

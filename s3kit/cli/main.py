@@ -16,6 +16,7 @@ from .accounts import accounts
 from .backup import backup
 from .backup import restore
 from .conformance import conformance
+from .explain import explain
 from .find_request import find_request
 from .gc import gc
 from .janitor import janitor
@@ -23,6 +24,7 @@ from .keys import keys
 from .migrate_storage import migrate_storage
 from .outbox import outbox
 from .outbox import worker
+from .roles import roles
 from .rotate_master_key import rotate_master_key
 from .scrub import scrub
 from .serve import serve
@@ -67,6 +69,7 @@ cli.add_command(accounts)
 cli.add_command(users)
 cli.add_command(keys)
 cli.add_command(find_request)
+cli.add_command(explain)
 cli.add_command(gc)
 cli.add_command(janitor)
 cli.add_command(scrub)
@@ -75,3 +78,4 @@ cli.add_command(restore)
 cli.add_command(migrate_storage)
 cli.add_command(rotate_master_key)
 cli.add_command(upgrade_index)
+cli.add_command(roles)

@@ -76,6 +76,11 @@ DEFAULT_PORT = 9000
     help="Append a line of JSON per request; '-' is standard output.",
 )
 @click.option(
+    "--audit-log",
+    metavar="FILE",
+    help="Append a line of JSON per request: who, what, and by which rule; '-' is standard output.",
+)
+@click.option(
     "--metrics/--no-metrics",
     default=None,
     help="Prometheus metrics at /-/metrics, for this machine only; for others there are "

@@ -1,4 +1,4 @@
-"""How ``s3kit serve`` lets its owner see what it does: access log, metrics, traces."""
+"""How ``s3kit serve`` lets its owner see what it does: access and audit log, metrics, traces."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from ..config import Config
 from ..config import ConfigError
 from ..middleware.access_log import LineFile
 from ..middleware.access_log import access_log
+from ..middleware.audit import audit
 from ..middleware.metrics import LOOPBACK
 from ..middleware.metrics import metrics
 from ..middleware.request_id import request_id
@@ -38,7 +39,7 @@ DIRECTORY = "PROMETHEUS_MULTIPROC_DIR"
 class Watching:
     """What to watch a server with. Plain data, for it goes to every worker process.
 
-    :param access_log: a file, or ``-`` for standard output.
+    :param access_log: a file, or ``-`` for standard output; ``audit_log`` likewise.
     :param metrics_from: who may read the metrics where there is no token.
     :param request_id_header: the header in which the trusted proxies send a request's id.
     """
@@ -49,6 +50,7 @@ class Watching:
     metrics_from: tuple[str, ...] = LOOPBACK
     tracing: bool = False
     request_id_header: str | None = None
+    audit_log: str | None = None
 
 
 def watching_of(values: Mapping[str, Any], config: Config) -> Watching:
@@ -56,12 +58,15 @@ def watching_of(values: Mapping[str, Any], config: Config) -> Watching:
 
     :raises ConfigError: a wrong value, a missing extra, or a log that cannot be written.
     """
-    path = access_log_of(values)
-    if path is not None:
-        try:
-            LineFile(path).close()
-        except OSError as error:
-            raise ConfigError(f"Cannot write the access log {path}: {error.strerror}.") from None
+    path, audit_path = access_log_of(values), _log_of(values, "audit_log")
+    for name, each in (("access", path), ("audit", audit_path)):
+        if each is not None:
+            try:
+                LineFile(each).close()
+            except OSError as error:
+                raise ConfigError(
+                    f"Cannot write the {name} log {each}: {error.strerror}."
+                ) from None
     token = _text(values, "metrics_token")
     wanted = _flag(values, "metrics")
     if wanted:
@@ -80,12 +85,16 @@ def watching_of(values: Mapping[str, Any], config: Config) -> Watching:
     header = _text(values, "request_id_header")
     if header is not None and not config.trusted_proxies:
         raise ConfigError("request_id_header needs trusted_proxies: say whose request ids count.")
-    return Watching(path, wanted, token, networks or LOOPBACK, traces, header)
+    return Watching(path, wanted, token, networks or LOOPBACK, traces, header, audit_path)
 
 
 def access_log_of(values: Mapping[str, Any]) -> str | None:
     """The access log's absolute path, ``-`` for standard output, None for none."""
-    path = _text(values, "access_log")
+    return _log_of(values, "access_log")
+
+
+def _log_of(values: Mapping[str, Any], name: str) -> str | None:
+    path = _text(values, name)
     return path if path is None or path == STANDARD_OUTPUT else os.path.abspath(path)
 
 
@@ -129,8 +138,11 @@ def watch(
     if watching.request_id_header is not None:
         app = request_id(app, accept=watching.request_id_header, trusted=proxies)
     if watching.access_log is not None:
-        closers.append(_write_log(watching.access_log))
+        closers.append(_write_log("s3kit.access", watching.access_log))
         app = access_log(app, trusted_proxies=proxies)
+    if watching.audit_log is not None:
+        closers.append(_write_log("s3kit.audit", watching.audit_log))
+        app = audit(app, trusted_proxies=proxies)
     if watching.metrics:
         app = metrics(
             app,
@@ -143,15 +155,16 @@ def watch(
     return app, closers
 
 
-def _write_log(path: str) -> Callable[[], object]:
+def _write_log(name: str, path: str) -> Callable[[], object]:
     handler = LineFile(path)
-    log = logging.getLogger("s3kit.access")
+    log = logging.getLogger(name)
     log.addHandler(handler)
     log.setLevel(logging.INFO)
     log.propagate = False
 
     def close() -> None:
         log.removeHandler(handler)
+        log.setLevel(logging.NOTSET)
         handler.close()
 
     return close

@@ -116,9 +116,15 @@ class ServerConnection(Connection):
 
     __slots__ = ("_cursor", "_integrity_error", "begin", "commit", "rollback")
 
-    def __init__(self, raw: Any, family: Family, integrity_error: type[Exception]) -> None:
+    def __init__(
+        self,
+        raw: Any,
+        family: Family,
+        integrity_error: type[Exception],
+        cursor: Any = None,
+    ) -> None:
         super().__init__(raw, family)
-        cursor = self._cursor = raw.cursor()
+        cursor = self._cursor = raw.cursor() if cursor is None else cursor
         self._integrity_error = integrity_error
         self.begin: Callable[[], object] = lambda: cursor.execute("BEGIN")
         self.commit: Callable[[], object] = lambda: cursor.execute("COMMIT")

@@ -29,6 +29,7 @@ from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from s3kit.errors import NoSuchBucket
 from s3kit.index import garbage
 from s3kit.index.connections import Connection
+from s3kit.index.joined import JOINED
 from s3kit.index.schema import contents
 from s3kit.index.schema import current
 from s3kit.index.schema import garbage as garbage_table
@@ -379,7 +380,7 @@ def find_current(
 ) -> ObjectVersion | None:
     """What :func:`get_current` answers, from the kept rows where they are still true."""
     recent = index.recent
-    if recent is None:
+    if recent is None or (JOINED and index.is_joined()):
         return index.read(lambda connection: get_current(connection, bucket_id, key, inline))
     counter = recent.counter_of(bucket_id, key)
     version = recent.find(bucket_id, key, counter, inline)

@@ -187,6 +187,18 @@ class RecentRows:
                 self._size = size
             self._rows[name] = (value, now, version, size)
 
+    def announce(self, counters: Iterable[int]) -> None:
+        """Before a commit by whoever holds SQLite's write lock but not the writers'.
+
+        Another writer may be at the end of its own write. So this only makes it likely that nobody
+        uses a kept row until :meth:`begin_write` and :meth:`end_write` follow, after the commit and
+        under the lock; and a counter never gets the value again by which a row was kept meanwhile.
+        """
+        values = self.attach(make=False)
+        if values is not _NONE:
+            for counter in counters:
+                values[counter] = ((values[counter] | 1) + 2) & 0xFFFFFFFFFFFFFFFF
+
     def begin_write(self, counters: Iterable[int]) -> None:
         """Before a commit; only the process that may write to SQLite may call it."""
         values = self.attach(make=True)

@@ -372,11 +372,12 @@ access_keys = _table(
 
 roles = _table(
     "roles",
-    Column("account", ForeignKey("s3kit_accounts.id", ondelete="CASCADE"), primary_key=True),
+    # Of the configuration or of the table of accounts.
+    Column("account", _name(), primary_key=True),
     Column("name", _word(64), primary_key=True),
-    Column("created", BigInteger, nullable=False),
     # Random: sessions of a role that was deleted and made anew are not the new one's.
-    Column("epoch", _word(64), nullable=False),
+    Column("role_id", _word(64), nullable=False),
+    Column("created", BigInteger, nullable=False),
     # Who may assume it.
     Column("trust", _document(), nullable=False),
     # {name: policy}

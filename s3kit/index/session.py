@@ -9,7 +9,11 @@ import tempfile
 import time
 import weakref
 from collections.abc import Callable
+from collections.abc import Collection
+from contextlib import AbstractContextManager
 from contextlib import suppress
+from threading import get_ident
+from typing import TYPE_CHECKING
 from typing import Any
 from typing import Literal
 from typing import TypeVar
@@ -31,6 +35,11 @@ from s3kit.index.connections import Connection
 from s3kit.index.connections import Pool
 from s3kit.index.connections import ServerConnection
 from s3kit.index.connections import SqliteConnection
+from s3kit.index.joined import JOINED
+from s3kit.index.joined import alone
+from s3kit.index.joined import forget_all
+from s3kit.index.joined import joined_to
+from s3kit.index.joined import joining
 from s3kit.index.recent import RecentRows
 from s3kit.index.statements import Family
 from s3kit.index.writers import INHERITED
@@ -38,6 +47,14 @@ from s3kit.index.writers import MOST_IN_A_COMMIT
 from s3kit.index.writers import ServerWriter
 from s3kit.index.writers import SqliteWriter
 from s3kit.index.writers import is_busy
+from s3kit.signals import HOLDERS
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection as CallersConnection
+    from sqlalchemy.orm import Session
+    from sqlalchemy.orm import scoped_session
+
+    from s3kit.index.joined import Transaction
 
 T = TypeVar("T")
 
@@ -82,6 +99,11 @@ class Index:
         self._pool_size = pool_size
         self._pool = Pool(self._connect, pool_size)
         self._writer: SqliteWriter | ServerWriter
+        self.transactions: weakref.WeakKeyDictionary[CallersConnection, Transaction]
+        self.transactions = weakref.WeakKeyDictionary()
+        """What waits for the ends of callers' transactions, see :mod:`s3kit.index.joined`."""
+        self.after_joined: list[Callable[[], object]] = []
+        """Called after each joined transaction's commit: to forget what is remembered."""
         self.recent: RecentRows | None = None
         """Rows read a moment ago; only on SQLite."""
         if self.dialect == "sqlite":
@@ -106,6 +128,10 @@ class Index:
         Works on PostgreSQL and MariaDB are run again when the connection was lost. Raises
         ServiceUnavailable when it is lost again and again, or the database cannot be reached.
         """
+        if JOINED:
+            joined = joined_to(self)
+            if joined is not None:
+                return joined.read(work)
         pool = self._pool
         try:
             connection = pool.idle.pop()
@@ -157,7 +183,63 @@ class Index:
         nothing but SQL. What it raises undoes its own changes only. Raises SlowDown when deadlocks
         do not end, and :class:`CommitFailed`.
         """
+        if JOINED:
+            joined = joined_to(self)
+            if joined is not None:
+                return joined.write(work)
+            # What is told next is told of this write, whatever the thread has joined elsewhere.
+            HOLDERS.pop(get_ident(), None)
         return self._writer.write(work)
+
+    def joined(
+        self, source: CallersConnection | Session | scoped_session[Session]
+    ) -> AbstractContextManager[None]:
+        """Have all that this thread reads and writes meanwhile happen in a caller's transaction.
+
+        Nothing is committed here: what was written comes and goes with the caller's commit or
+        rollback, before the end of the block or after it. A write that fails undoes only itself.
+
+        :param source: an SQLAlchemy connection to the index's own database, or a session.
+        :raises CannotJoin: it is to another database, or asynchronous, or commits by itself, or
+            S3's rules would not hold on it; the text says what to do.
+        """
+        return joining(self, source)
+
+    def is_joined(self) -> bool:
+        """Whether this thread is in a caller's transaction: nothing it reads may be remembered."""
+        return bool(JOINED) and joined_to(self) is not None
+
+    def after_commit(self, call: Callable[[], object]) -> None:
+        """Call it now, or once a joined transaction is committed; never after its rollback."""
+        joined = joined_to(self) if JOINED else None
+        if joined is None:
+            call()
+        else:
+            joined.transaction().tell(call)
+
+    def after_rollback(self, call: Callable[[], object]) -> None:
+        """Call it when a joined transaction was rolled back."""
+        joined = joined_to(self) if JOINED else None
+        if joined is not None:
+            joined.transaction().undo(call)
+
+    def announce_joined(self, written: Collection[tuple[int, bytes]]) -> None:
+        """Just before a joined transaction is committed that has written to these keys."""
+        recent = self.recent
+        if recent is not None and written:
+            recent.announce({recent.counter_of(*key) for key in written})
+
+    def forget_joined(self, written: Collection[tuple[int, bytes]]) -> None:
+        """After the commit: forget what is remembered of these keys, and of everything else."""
+        with alone():
+            if self.recent is not None and written:
+                keys = set(written)
+                try:
+                    self._writer.write(lambda c: c.written.update(keys))
+                except Exception:
+                    LOG.warning("kept rows may be used for a few seconds more", exc_info=True)
+            for forget in self.after_joined:
+                forget()
 
     def watch_commits(self, committed: Callable[[int], object]) -> None:
         """Have ``committed`` called after each commit with the number of writes that it carried.
@@ -351,6 +433,7 @@ def _after_fork_in_parent() -> None:
 
 
 def _after_fork_in_child() -> None:
+    forget_all()
     for index in list(_OPEN):
         index._forget()
 

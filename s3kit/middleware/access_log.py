@@ -30,6 +30,7 @@ from ..wire.environ import TrustedProxies
 from ..wire.environ import public_url_parts
 from .record import RequestRecord
 from .record import redacted
+from .record import secrets_of
 from .record import watched
 
 if typing.TYPE_CHECKING:
@@ -88,9 +89,9 @@ def access_log(
 
 def entry(environ: WSGIEnvironment, record: RequestRecord, proxies: TrustedProxies) -> AccessEntry:
     """What the access log says of a request; what is not known or did not happen is left out."""
-    began = record.began
+    secrets = [*record.secrets, *secrets_of(environ)]
     shown = AccessEntry(
-        time=f"{_second(int(began))}.{int(began % 1 * 1000):03}Z",
+        time=instant(int(record.began * 1000)),
         request_id=record.request_id,
         method=environ["REQUEST_METHOD"][:32],
         status=record.status,
@@ -102,21 +103,22 @@ def entry(environ: WSGIEnvironment, record: RequestRecord, proxies: TrustedProxi
     if record.operation:
         shown["operation"] = record.operation
     if record.bucket is not None:
-        shown["bucket"] = _shown(record.bucket)
+        shown["bucket"] = _shown(record.bucket, secrets)
         if record.key is not None:
-            shown["key"] = _shown(record.key.decode("utf-8", "replace"))
+            shown["key"] = _shown(record.key.decode("utf-8", "replace"), secrets)
         if record.version_id is not None:
-            shown["version_id"] = _shown(record.version_id)
+            shown["version_id"] = _shown(record.version_id, secrets)
     elif not record.operation:
         path = environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", "")
-        shown["path"] = _shown(path.encode("latin-1", "replace").decode("utf-8", "replace"))
+        path = path.encode("latin-1", "replace").decode("utf-8", "replace")
+        shown["path"] = _shown(path, secrets)
     if record.account is not None:
         shown["account"] = record.account
     if record.access_key is not None:
         shown["access_key"] = record.access_key
     agent = environ.get("HTTP_USER_AGENT")
     if agent:
-        shown["user_agent"] = redacted(agent[:_LONGEST_AGENT])
+        shown["user_agent"] = redacted(agent, None, secrets)[:_LONGEST_AGENT]
     if record.trace_id:
         shown["trace_id"] = record.trace_id
         shown["span_id"] = record.span_id
@@ -126,8 +128,13 @@ def entry(environ: WSGIEnvironment, record: RequestRecord, proxies: TrustedProxi
         text = getattr(record, name)
         if text:
             # The end of a traceback says most.
-            shown[name] = redacted(text, environ)[-_LONGEST_REASON:]
+            shown[name] = redacted(text, environ, record.secrets)[-_LONGEST_REASON:]
     return shown
+
+
+def instant(milliseconds: int) -> str:
+    """A time, from the epoch on, as logs have it: ``2025-11-21T10:00:00.000Z``."""
+    return f"{_second(milliseconds // 1000)}.{milliseconds % 1000:03}Z"
 
 
 @lru_cache(maxsize=4)
@@ -135,8 +142,9 @@ def _second(seconds: int) -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
 
 
-def _shown(text: str) -> str:
-    return redacted(text[:_LONGEST_TEXT])
+def _shown(text: str, secrets: list[str]) -> str:
+    # First what is secret, or the cut might go through it.
+    return redacted(text, None, secrets)[:_LONGEST_TEXT]
 
 
 def trace_of(environ: WSGIEnvironment) -> tuple[str, str]:

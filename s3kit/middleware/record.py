@@ -17,9 +17,12 @@ import typing
 from collections.abc import Callable
 from collections.abc import Iterable
 from collections.abc import Iterator
+from collections.abc import Sequence
 from typing import Any
 from typing import Final
+from urllib.parse import unquote
 
+from ..errors import AccessDenied
 from ..errors import S3Error
 
 if typing.TYPE_CHECKING:
@@ -27,6 +30,7 @@ if typing.TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
     from _typeshed.wsgi import WSGIEnvironment
 
+    from ..call import Asked
     from ..call import Call
     from ..model import Caller
     from ..wire.routing import Operation
@@ -42,15 +46,34 @@ Begin = Callable[["WSGIEnvironment", "RequestRecord"], object]
 End = Callable[["WSGIEnvironment", "RequestRecord"], object]
 """Called once per request, when the last byte of its answer was handed to the server."""
 
+_UNPROVEN: Final = frozenset(
+    {
+        "AuthorizationHeaderMalformed",
+        "AuthorizationQueryParametersError",
+        "ExpiredToken",
+        "InvalidAccessKeyId",
+        "InvalidToken",
+        "RequestTimeTooSkewed",
+        "SignatureDoesNotMatch",
+    }
+)
+"""The errors of those who could not say who they are."""
+
 
 class RequestRecord:
     """What is known of one request; complete when its answer has ended.
 
     ``operation``, ``bucket``, ``key``, ``version_id``, ``account`` and ``access_key`` are S3's: an
     app that is no S3App leaves them empty. ``account`` and ``access_key`` are of a verified
-    signature (``access_key`` also of one that did not match). ``error`` is an S3 error's code,
-    ``reason`` its message, ``cause`` the exception behind it, ``traceback`` that of an exception
-    that nobody expected; they may quote the request, so show them through :func:`redacted`.
+    signature (``access_key`` also of one that did not match), and so are ``principal``, the end of
+    the ARN of whoever is not the account itself, and ``session``, the key that opened the session;
+    ``signed`` tells where the signature stood: ``header``, ``query`` or ``form``, ``anonymous``
+    without one, ``python`` for :class:`~s3kit.client.Client`. ``decision`` is ``allow``, ``deny``,
+    ``partial`` (some of many keys) or "" where none was needed; ``decided_by`` the rule
+    (``Decision.by``, or ``signature``) and ``why`` its reason; ``actions`` are what was asked.
+    ``error`` is an S3 error's code, ``reason`` its message (of an AccessDenied ``why``), ``cause``
+    the exception behind it, ``traceback`` that of an exception that nobody expected; they may quote
+    the request, so show them through :func:`redacted`, with the ``secrets`` of its form.
     ``received`` and ``sent`` count bytes of bodies; ``began`` is in seconds since the epoch;
     ``seconds`` is the time to the end of the answer; ``aborted`` names the body, ``request`` or
     ``response``, that broke off.
@@ -62,23 +85,32 @@ class RequestRecord:
         "aborted",
         "access_key",
         "account",
+        "actions",
+        "audited",
         "began",
         "bucket",
         "cause",
+        "decided_by",
+        "decision",
         "ends",
         "error",
         "key",
         "operation",
+        "principal",
         "reason",
         "received",
         "request_id",
         "seconds",
+        "secrets",
         "sent",
+        "session",
+        "signed",
         "span_id",
         "status",
         "trace_id",
         "traceback",
         "version_id",
+        "why",
     )
 
     def __init__(self, request_id: str = "") -> None:
@@ -89,6 +121,15 @@ class RequestRecord:
         self.version_id: str | None = None
         self.account: str | None = None
         self.access_key: str | None = None
+        self.principal = ""
+        self.session = ""
+        self.signed = ""
+        self.actions: tuple[str, ...] = ()
+        self.decision = ""
+        self.decided_by = ""
+        self.why = ""
+        self.secrets: tuple[str, ...] = ()
+        self.audited = False
         self.error = ""
         self.reason = ""
         self.cause = ""
@@ -117,12 +158,15 @@ class RequestRecord:
     def called(self, call: Call) -> None:
         """S3App: this is the request; it is looked at again when it is answered."""
         self._call = call
+        call.asked = []
 
     def answered(self, request_id: str) -> None:
         """S3App: it is answered, so that what the handler found out is known too."""
         self.request_id = request_id
         call = self._call
         if call is None:
+            if self.error in _UNPROVEN or self.error == "AccessDenied":
+                self.decision, self.decided_by, self.why = "deny", "signature", self.reason
             return
         # A record that keeps the call would keep the environ that keeps the record.
         self._call = None
@@ -131,12 +175,53 @@ class RequestRecord:
         self.key = call.key
         if call.query.names:
             self.version_id = call.query.get("versionId")
-        self.identified(call.identity.caller)
+        identity = call.identity
+        self.identified(identity.caller)
+        self.signed = identity.kind
+        if call.fields is not None:
+            self.secrets = tuple(call.fields[name] for name in _SECRET_FIELDS & call.fields.keys())
+        self._decided(call.asked or ())
 
     def identified(self, caller: Caller) -> None:
         """The signature was right, and is this caller's."""
         self.account = caller.account_id
         self.access_key = caller.access_key
+        self.principal = caller.principal
+        if caller.session is not None:
+            self.session = caller.session.parent
+
+    def _decided(self, asked: Sequence[Asked]) -> None:
+        """What came of the questions that Access was asked."""
+        self.actions = tuple(dict.fromkeys(each.action for each in asked))
+        if self.error == "AccessDenied":
+            self.decision = "deny"
+            refused = [each for each in asked if not each.decision.allowed]
+            # What the request hung on; the other questions only shape an answer.
+            chosen = next((each for each in reversed(refused) if each.required), None)
+            if chosen is None and refused and self.reason == AccessDenied.message:
+                chosen = refused[-1]
+            if chosen is None:
+                self.why = self.reason
+            else:
+                self._decided_as(chosen)
+                self.reason = f"{chosen.action}: {self.why}"
+        elif self.error in _UNPROVEN:
+            self.decision, self.decided_by, self.why = "deny", "signature", self.reason
+        elif asked:
+            allowed = {each.decision.allowed for each in asked}
+            required = [each for each in asked if each.required and each.decision.allowed]
+            if required:
+                self.decision = "allow"
+                self._decided_as(required[-1])
+            else:
+                self.decision = (
+                    "partial" if len(allowed) > 1 else "allow" if True in allowed else "deny"
+                )
+                refused = [each for each in asked if not each.decision.allowed]
+                self._decided_as((refused or asked)[-1])
+
+    def _decided_as(self, asked: Asked) -> None:
+        self.decided_by, self.why = asked.decision.by, asked.decision.reason
 
     def refused(self, error: S3Error) -> None:
         """The answer is this error. While another exception is handled, that is its cause."""
@@ -360,7 +445,8 @@ class _CountingInput:
 # -- what must be in no log
 
 _PARAMETERS: Final = re.compile(
-    r"(x-amz-(?:signature|security-token|credential)|awsaccesskeyid|signature)"
+    r"(x-amz-(?:signature|security-token|s3session-token|credential"
+    r"|(?:copy-source-)?server-side-encryption-customer-key)|awsaccesskeyid|signature)"
     r"(=|%3d|['\"]?\s*[:,]\s*['\"]?)[^&\s'\"<>,;]+",
     re.IGNORECASE,
 )
@@ -371,26 +457,55 @@ _SECRET_HEADERS: Final = frozenset(
         "HTTP_PROXY_AUTHORIZATION",
         "HTTP_X_AMZ_SECURITY_TOKEN",
         "HTTP_X_AMZ_COPY_SOURCE_SERVER_SIDE_ENCRYPTION_CUSTOMER_KEY",
+        "HTTP_X_AMZ_S3SESSION_TOKEN",
         "HTTP_X_AMZ_SERVER_SIDE_ENCRYPTION_CUSTOMER_KEY",
+    }
+)
+_SECRET_FIELDS: Final = frozenset(
+    {
+        "x-amz-security-token",
+        "x-amz-server-side-encryption-customer-key",
+        "x-amz-signature",
     }
 )
 _SHORTEST_SECRET: Final = 8
 
 
-def redacted(text: str, environ: WSGIEnvironment | None = None) -> str:
+def redacted(text: str, environ: WSGIEnvironment | None = None, secrets: Iterable[str] = ()) -> str:
     """``text`` without what is secret: signatures, tokens, and this request's query and secrets.
 
     Clients put a presigned query into a key (``?`` sent as ``%3F``), and exceptions quote what they
     could not read.
+
+    :param secrets: what else must not be seen.
     """
     if environ is not None:
-        secrets = [environ.get("QUERY_STRING") or ""]
-        secrets += [environ[name] for name in _SECRET_HEADERS & environ.keys()]
-        for secret in secrets:
-            if len(secret) >= _SHORTEST_SECRET:
-                text = text.replace(secret, "***")
+        secrets = [*secrets, environ.get("QUERY_STRING") or "", *secrets_of(environ)]
+    for secret in secrets:
+        if len(secret) >= _SHORTEST_SECRET:
+            text = text.replace(secret, "***")
     lower = text.lower()
     if "signature" not in lower and "x-amz-" not in lower and "awsaccesskeyid" not in lower:
         # Nearly always, and a tenth of the work.
         return text
     return _PARAMETERS.sub(r"\1\2***", text)
+
+
+def secrets_of(environ: WSGIEnvironment) -> list[str]:
+    """What a request's headers and its query hold that nobody else may see, whole and in parts."""
+    found: list[str] = []
+    for name in _SECRET_HEADERS & environ.keys():
+        value: str = environ[name]
+        found.append(value)
+        if name == "HTTP_COOKIE":
+            found += [each.partition("=")[2].strip() for each in value.split(";")]
+        elif name.endswith("AUTHORIZATION"):
+            rest = value.partition(" ")[2]
+            found += [rest, rest.rpartition("Signature=")[2], rest.rpartition(":")[2]]
+    query: str = environ.get("QUERY_STRING") or ""
+    if "-" in query or "ignature" in query:
+        for each in query.split("&"):
+            name, _, value = each.partition("=")
+            if value and _PARAMETERS.match(f"{unquote(name)}=x"):
+                found += [value, unquote(value)]
+    return found

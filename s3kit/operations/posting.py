@@ -134,6 +134,7 @@ def post_object(call: Call) -> Response:
         call.site.key_ring,
         now=call.now,
         region=call.site.pinned_region,
+        sessions=call.site.sessions,
     )
     call.identity = verdict.identity
     call.key = key

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from dataclasses import replace
 
+from ..auth.session import LIFE
 from ..call import Call
 from ..errors import AccessDenied
 from ..errors import InvalidArgument
 from ..errors import InvalidRequest
+from ..model import Session
 from ..wire.headers import iso8601
 from ..wire.response import Response
 from ..wire.response import xml_response
@@ -48,14 +51,24 @@ def create_session(call: Call) -> Response:
             argument_name="x-amz-create-session-mode",
             argument_value=mode,
         )
-    parent = call.site.key_ring.lookup(call.caller.access_key or "")
-    if parent is None:
+    now = int(call.now)
+    caller = call.caller
+    session = caller.session
+    expires = now + LIFE
+    if session is not None:
+        expires = min(expires, session.expires)
+    elif call.site.key_ring.lookup(caller.access_key or "") is None:
         raise AccessDenied()
-    made = call.site.sessions.open(
-        parent, call.bucket.id, read_only=mode == "ReadOnly", now=call.now
+    else:
+        session = Session(caller.access_key or "")
+    session = replace(
+        session,
+        bucket_id=call.bucket.id,
+        read_only=mode == "ReadOnly",
+        expires=expires,
+        issued=now,
     )
-    session = made.session
-    assert session is not None
+    made = call.site.sessions.open(session)
     assert made.session_token is not None
     return xml_response(
         CreateSessionResult(

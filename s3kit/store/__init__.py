@@ -47,6 +47,7 @@ from .replication import Permits
 from .replication import Replication
 from .replication import Rule
 from .restoring import Restoring
+from .roles import Roles
 from .server_logs import ServerLogs
 
 if TYPE_CHECKING:
@@ -116,6 +117,7 @@ class Store:
         self.encryptions = self._backing.encryptions
         self.encryptions.attach(self.buckets)
         self.key_ring = SqlKeyRing(self._backing)
+        self.roles = Roles(self._backing)
         self.objects = Objects(self._backing)
         self.notifications = Notifications(self._backing, self.buckets, self.outbox)
         self.annotations = Annotations(self._backing, self.objects)

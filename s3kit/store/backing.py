@@ -27,6 +27,7 @@ from ..blobs.sealed import seal_bytes
 from ..errors import InternalError
 from ..index import objects as object_rows
 from ..index import scan
+from ..index.joined import JOINED
 from ..index.objects import ContentGone
 from ..index.session import Index
 from ..model import Checksum
@@ -218,6 +219,8 @@ class Backing:
         except BaseException:
             writer.discard()
             raise
+        if JOINED:
+            self.index.after_rollback(lambda: self.delete_blob(storage, blob_id))
         content = Content(blob_id, storage, size, sealing=sealing)
         return Stored(size, body.md5, body.checksum, None, content)
 
@@ -227,7 +230,13 @@ class Backing:
             self.delete_blob(stored.content.storage, stored.content.id)
 
     def delete_blob(self, storage: str, blob: str) -> None:
-        """Delete a blob; a failure leaves an orphan for the sweep and is only logged."""
+        """Delete a blob; a failure leaves an orphan for the sweep and is only logged.
+
+        In a caller's transaction it stays until that is committed.
+        """
+        if JOINED and self.index.is_joined():
+            self.index.after_commit(lambda: self.delete_blob(storage, blob))
+            return
         try:
             self.storages[storage].delete(blob)
         except Exception:

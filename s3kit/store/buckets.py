@@ -17,6 +17,7 @@ from ..errors import NoSuchBucket
 from ..errors import TooManyConfigurations
 from ..index import buckets as bucket_rows
 from ..index import settings as setting_rows
+from ..index.joined import JOINED
 from ..index.session import Connection
 from ..model import SETTING_BITS
 from ..model import Acl
@@ -56,6 +57,7 @@ class Buckets:
         self._backing = backing
         self._cache: dict[str, tuple[float, Bucket]] = {}
         self._settings: dict[tuple[int, str], tuple[float, Any, bytes | None]] = {}
+        backing.index.after_joined.append(self._forget_all)
 
     def get(self, name: str, *, fresh: bool = False) -> Bucket:
         """The bucket of this name.
@@ -64,6 +66,9 @@ class Buckets:
         :raises NoSuchBucket: there is none.
         """
         cache = self._cache
+        if JOINED and self._backing.index.is_joined():
+            # What only this transaction sees is nothing to remember.
+            cache = {}
         cached = cache.get(name)
         now = time.monotonic()
         if cached is not None and cached[0] > now and not fresh:
@@ -83,6 +88,10 @@ class Buckets:
         """After a commit that changed a bucket."""
         # A new one: who read a bucket before the commit remembers it in the old one.
         self._cache = {}
+
+    def _forget_all(self) -> None:
+        self._settings = {}
+        self._forget()
 
     def confirm(self, bucket: Bucket) -> Bucket:
         """The bucket as it is now, for a caller whose answer hangs on it.
@@ -234,6 +243,8 @@ class Buckets:
         """
         # Taken before the document is read, so that who changes it meanwhile has made a new one.
         cache = self._settings
+        if JOINED and self._backing.index.is_joined():
+            cache = {}
         place = (bucket.id, name)
         now = time.monotonic()
         cached = cache.get(place)

@@ -57,8 +57,11 @@ class Janitor:
         :param now: milliseconds since the epoch; the clock's time by default.
         :param grace_seconds: in place of the configured ones.
         :returns: how many were deleted.
+        :raises RuntimeError: in a caller's transaction, which may bring them back.
         """
         backing = self._backing
+        if backing.index.is_joined():
+            raise RuntimeError("no garbage is collected in a transaction that was joined")
         now = backing.now() if now is None else now
         grace = backing.grace_seconds if grace_seconds is None else grace_seconds
         return sum(

@@ -19,6 +19,7 @@ from typing import Any
 from blinker import signal as named_signal
 
 from ..index import outbox as rows
+from ..index.joined import JOINED
 from ..index.outbox import Backlog
 from ..index.outbox import Waiting
 from ..model import Bucket
@@ -245,6 +246,8 @@ class Outbox:
                 seq=seq,
             )
         self._recorded = True
+        if JOINED and self._backing.index.is_joined():
+            self._backing.index.after_commit(self._nudge_again)
 
     # -- delivering
 
@@ -294,6 +297,10 @@ class Outbox:
             self._wake.set()
             if self.enabled:
                 self.start()
+
+    def _nudge_again(self) -> None:
+        self._recorded = True
+        self.nudge()
 
     def start(self) -> None:
         """Deliver in a thread of this process from now on. A fork leaves no dead one behind."""

@@ -42,9 +42,10 @@ def boto3_client(
     *,
     endpoint_url: str = ENDPOINT,
     config: Any = None,
+    service: str = "s3",
     **options: Any,
 ) -> Any:
-    """A boto3 S3 client whose requests go into ``app``.
+    """A boto3 client whose requests go into ``app``.
 
     :param app: any WSGI app that answers S3 at ``endpoint_url``.
     :param access_key: None for anonymous requests.
@@ -52,6 +53,7 @@ def boto3_client(
         ``https`` boto3 sends its checksums in trailers, as it does to AWS.
     :param config: a ``botocore.config.Config``; buckets are named in the path unless it says
         otherwise.
+    :param service: ``s3``, or ``sts`` for temporary keys.
     :param options: more of what ``boto3.client`` takes.
     :raises ImportError: boto3 is not installed.
     """
@@ -67,7 +69,7 @@ def boto3_client(
         wanted = wanted.merge(config).merge(Config(s3=style))
     with _making:
         client = session.client(
-            "s3",
+            service,
             region_name=region,
             endpoint_url=endpoint_url,
             aws_access_key_id=access_key,
@@ -83,14 +85,15 @@ def route_to_wsgi(client: Any, app: WSGIApplication) -> None:
     """Send all further requests of a boto3 or botocore client into ``app``.
 
     :param client: of a resource it is ``resource.meta.client``; or a boto3 Session, for all S3
-        clients that it will make.
+        and STS clients that it will make.
     """
 
     def send(request: Any, **_: Any) -> Any:
         return _answer(app, request)
 
     events = client.events if hasattr(client, "events") else client.meta.events
-    events.register("before-send.s3", send)
+    for service in ("s3", "sts"):
+        events.register(f"before-send.{service}", send)
 
 
 @cache

@@ -25,6 +25,7 @@ from s3kit.model import Caller
 from s3kit.model import Decision
 from s3kit.model import Question
 from s3kit.model import Setting
+from s3kit.model import Step
 
 ALICE = Caller(Account("alice"), "AKIAALICE")
 BOB = Caller(Account("bob"), "AKIABOB", principal="user/robert")
@@ -194,3 +195,19 @@ def test_what_somebody_has_forbidden_is_not_even_asked_about(
 @pytest.mark.parametrize("action", ["s3:ListAllMyBuckets", "s3:CreateBucket", "s3:GetObject"])
 def test_an_anonymous_caller_has_no_account_that_the_hook_could_lend(action: str) -> None:
     assert not hooked(BucketAccess(), True).decide(Question(ANONYMOUS, action)).allowed
+
+
+@pytest.mark.parametrize(
+    ("answer", "says", "text"),
+    [
+        (None, "", "the authorize hook leaves it as it is"),
+        (True, "allow", "the authorize hook allows it"),
+        ("no", "deny", "the authorize hook refuses it: no"),
+        (3, "deny", "the authorize hook failed"),
+    ],
+)
+def test_whoever_asks_why_is_told_of_the_hook(answer: Any, says: str, text: str) -> None:
+    question = Question(BOB, "s3:GetObject", BUCKET, b"key", trace=[])
+    found = hooked(Fixed(NO_GRANT), answer).decide(question)
+    assert question.trace == [Step("authorize hook", says, text)]
+    assert found.by == ("authorize hook" if says else "")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from s3kit.auth.keyring import DictKeyRing
+from s3kit.auth.keyring import KeyRings
 from s3kit.model import Account
 from s3kit.model import Key
 
@@ -39,3 +40,21 @@ def test_two_keys_with_one_id_are_refused() -> None:
 
 def test_a_key_does_not_show_its_secret() -> None:
     assert "hidden" not in repr(Key("AK", "hidden", ALICE, session_token="hidden too"))
+
+
+def test_of_several_rings_the_first_that_knows_answers() -> None:
+    first, bob = Key("AK", "secret", ALICE), Account("bob-id", "bob")
+    later = [
+        Key("AK", "other", bob),
+        Key("AK2", "secret", bob),
+        Key("AK3", "s", Account("alice-id")),
+    ]
+    rings = KeyRings(DictKeyRing([first]), DictKeyRing(later))
+    assert rings.lookup("AK") is first
+    assert rings.lookup("AK2") is later[1]
+    assert rings.account("alice-id") is ALICE
+    assert rings.account("bob-id") is bob
+    assert rings.key_of("alice-id") is first
+    assert rings.key_of("bob-id") is later[0]
+    for nobody in (rings.lookup, rings.account, rings.key_of):
+        assert nobody("nobody") is None

@@ -19,6 +19,7 @@ from s3kit.auth.actions import BUCKET_ACTIONS
 from s3kit.auth.actions import OBJECT_ACTIONS
 from s3kit.auth.patterns import Pattern
 from s3kit.auth.patterns import normal_key
+from s3kit.auth.policy import FEDERATED
 from s3kit.auth.policy import MOST_BYTES
 from s3kit.auth.policy import Policy
 from s3kit.auth.policy import parse_policy
@@ -347,6 +348,115 @@ def test_a_role_is_named_by_its_sessions() -> None:
     session = caller(ALICE, "assumed-role/app/i-1")
     assert effect(made, question(session, GET, KEY)) == "Allow"
     assert effect(made, question(caller(ALICE, "assumed-role/other/i-1"), GET, KEY)) == ""
+
+
+def test_a_session_is_named_by_its_own_arn() -> None:
+    made = policy(allow(Principal={"AWS": f"arn:aws:sts::{ALICE}:assumed-role/app/i-1"}))
+    assert effect(made, question(caller(ALICE, "assumed-role/app/i-1"), GET, KEY)) == "Allow"
+    for other in ("assumed-role/app/i-2", "assumed-role/app", "user/app", ""):
+        assert effect(made, question(caller(ALICE, other), GET, KEY)) == ""
+
+
+# -- trust policies, and what users' policies say of roles
+
+ROLE = f"arn:aws:iam::{ALICE}:role/app"
+ISSUER = "login.example.com/realms/staff"
+
+
+def trusting(**statement: Any) -> Any:
+    entry = {"Effect": "Allow", "Action": "sts:AssumeRole*", **statement}
+    return parse_policy(json.dumps({"Statement": entry}).encode(), kind="trust")
+
+
+def of_role(who: Caller, action: str = "sts:AssumeRole", **conditions: str) -> Question:
+    return Question(who, action, conditions=conditions, resource=ROLE)
+
+
+@pytest.mark.parametrize(
+    "federated", [f"https://{ISSUER}", ISSUER, f"arn:aws:iam::{ALICE}:oidc-provider/{ISSUER}"]
+)
+def test_a_provider_is_named_by_its_url_or_arn(federated: str) -> None:
+    vouched = Caller(principal=FEDERATED + ISSUER)
+    other = Caller(principal=FEDERATED + "login.example.com")
+    made = trusting(Principal={"Federated": federated})
+    assert made.decide(of_role(vouched)) is not None
+    assert made.decide(of_role(other)) is None
+    assert made.decide(of_role(caller(ALICE))) is None
+    # Everybody is nobody whom only a provider knows; but a refusal is for all.
+    for everyone in ("*", {"AWS": "*"}):
+        assert trusting(Principal=everyone).decide(of_role(vouched)) is None
+        refused = trusting(Effect="Deny", Principal=everyone).decide(of_role(vouched))
+        assert refused is not None
+        assert refused.deny
+    for key in (f"https://{ISSUER}:sub", f"{ISSUER}:sub"):
+        when = {"StringEquals": {key: "ann"}}
+        made = trusting(Principal={"Federated": federated}, Condition=when)
+        assert made.decide(of_role(vouched, **{f"{ISSUER}:sub": "ann"})) is not None
+        assert made.decide(of_role(vouched, **{f"{ISSUER}:sub": "bob"})) is None
+        assert made.decide(of_role(vouched)) is None
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"Action": "s3:GetObject"},
+        {"Action": "*"},
+        {"Action": "sts:GetCallerIdentity"},
+        {"Resource": "*"},
+        {"NotResource": "*"},
+        {"Principal": {"AWS": "nonsense:"}},
+        {"Principal": {"Federated": "*"}},
+        {"Condition": {"StringEquals": {"sts:Nothing": "x"}}},
+    ],
+)
+def test_a_trust_policy_is_of_its_own_form(change: dict[str, Any]) -> None:
+    with pytest.raises(MalformedPolicy, match="Statement 1"):
+        parse_policy(
+            json.dumps(
+                {
+                    "Statement": {
+                        "Effect": "Allow",
+                        "Principal": "*",
+                        "Action": "sts:AssumeRole",
+                        **change,
+                    }
+                }
+            ).encode(),
+            kind="trust",
+            known=lambda name: False,
+        )
+    with pytest.raises(MalformedPolicy):
+        parse_policy(
+            b'{"Statement": {"Effect": "Allow", "Action": "sts:AssumeRole"}}', kind="trust"
+        )
+
+
+@pytest.mark.parametrize(
+    ("resource", "assumes", "reads"),
+    [
+        ("*", True, True),
+        (ROLE, True, False),
+        (f"arn:aws:iam::{ALICE}:role/*", True, False),
+        (f"arn:aws:iam::{ALICE}:role/other", False, False),
+        # Of buckets: however wide, no role is one.
+        ("arn:aws:s3:::*", False, True),
+        ([ROLE, "arn:aws:s3:::*"], True, True),
+    ],
+)
+def test_a_users_policy_speaks_of_roles_by_their_arns(
+    resource: Any, assumes: bool, reads: bool
+) -> None:
+    entry = {"Effect": "Allow", "Action": "*", "Resource": resource}
+    user = caller(ALICE, "user/ann")
+
+    def made(entry: dict[str, Any]) -> Any:
+        return parse_policy(json.dumps({"Statement": entry}).encode(), kind="user")
+
+    assert (made(entry).decide(of_role(user)) is not None) is assumes
+    assert (made(entry).decide(question(user, GET, KEY)) is not None) is reads
+    entry["NotResource"] = entry.pop("Resource")
+    assert (made(entry).decide(of_role(user)) is not None) is not assumes
+    assert (made(entry).decide(question(user, GET, KEY)) is not None) is not reads
 
 
 # -- what is refused

@@ -174,6 +174,16 @@ def test_a_wrong_signature_is_refused(signature: str) -> None:
     assert KEY.secret_key not in str(caught.value.details)
 
 
+def test_the_answer_to_a_wrong_signature_shows_no_token() -> None:
+    fields = botocore_form([{"bucket": BUCKET}, {"key": "cat.jpg"}], {"key": "cat.jpg"})
+    fields |= {"x-amz-signature": "0" * 64, "x-amz-security-token": "T0KEN"}
+    with pytest.raises(SignatureDoesNotMatch) as caught:
+        judge(fields)
+    # The policy has it, and would show it in base64.
+    assert "string_to_sign" not in caught.value.details
+    assert "T0KEN" not in str(caught.value.details)
+
+
 def test_a_wrong_secret_another_policy_and_an_unknown_key_are_refused() -> None:
     """A081."""
     conditions = [{"bucket": BUCKET}, {"key": "cat.jpg"}]

@@ -458,6 +458,26 @@ def test_a_wrong_secret_is_refused_and_the_answer_shows_what_was_compared() -> N
     assert KEY.secret_key not in str(details)
 
 
+def test_the_answer_to_a_wrong_signature_shows_no_token() -> None:
+    """Clients write errors into their logs; in the query and in forms as well."""
+    token = "T0KEN/aaaaaaaaaaaaaa+bbbb=="
+    customer = "Y3VzdG9tZXIta2V5LTEyMzQ1Njc4OTAxMjM0NTY3OA=="
+    key = Key(KEY.access_key, "wrong", ALICE, token)
+    more = {"x-amz-server-side-encryption-customer-key": customer, "cookie": "c00kie=secret"}
+    for url, headers in (
+        (URL, botocore_headers(key=key, headers=more)),
+        (botocore_url(key=key), {}),
+    ):
+        with pytest.raises(SignatureDoesNotMatch) as caught:
+            ask("GET", url, headers)
+        details = caught.value.details
+        canonical = str(details["canonical_request"])
+        assert "***" in canonical
+        shown = canonical + bytes.fromhex(str(details["canonical_request_bytes"])).decode()
+        for secret in (token, quote(token, ""), customer, "c00kie=secret"):
+            assert secret not in shown
+
+
 def test_an_unknown_key_is_refused() -> None:
     """A005."""
     with pytest.raises(InvalidAccessKeyId) as caught:

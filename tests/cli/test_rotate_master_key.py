@@ -68,7 +68,8 @@ def test_a_master_key_is_followed_by_another_while_the_endpoint_runs(
     new, *others = MasterKeys(path=file).ids()
     assert others == [old]
     assert result.stdout == (
-        f"Made the master key {new}.\nWrapped the keys of 3 objects, uploads and access keys with {new}.\n"
+        f"Made the master key {new}.\n"
+        f"Wrapped the keys of 3 objects, uploads and access keys with {new}.\n"
     )
     assert file.stat().st_mode & 0o777 == 0o600
 

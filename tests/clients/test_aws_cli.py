@@ -97,6 +97,7 @@ def test_the_story_of_a_bucket(door: Door, tmp_path: Path) -> None:
 
 
 @pytest.mark.optional
+@pytest.mark.parametrize("door", ["bare", "nginx"], indirect=True)
 def test_the_story_of_a_bucket_with_version_2(door: Door, tmp_path: Path) -> None:
     tell(Aws2(door, tmp_path), whole=door.name == "bare")
 

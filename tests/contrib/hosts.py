@@ -23,6 +23,7 @@ from botocore.credentials import Credentials
 
 from tests.cli.conftest import ROOT
 from tests.cli.conftest import environment
+from tests.client import Client
 from tests.client import Signer
 from tests.clients.conftest import KEY
 from tests.clients.conftest import program
@@ -170,6 +171,17 @@ def copy_with_aws(host: Host, folder: Path) -> None:
     assert {each["Key"] for each in listed} == {f"dir/{name}" for name in sent}
     (big,) = (each for each in listed if "big" in each["Key"])
     assert big["ETag"].endswith('-2"')
+
+
+def client_of(app: Any, signer: Signer | None) -> Client:
+    """A client in this process of what a host app has mounted at ``/s3``."""
+
+    def whole(environ: dict[str, Any], start_response: Any) -> Any:
+        # It is the host that finds the mount.
+        environ["PATH_INFO"] = environ["SCRIPT_NAME"] + environ["PATH_INFO"]
+        return app({**environ, "SCRIPT_NAME": ""}, start_response)
+
+    return Client(whole, signer, mount="/s3")
 
 
 class Nothing:

@@ -24,7 +24,6 @@ from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError
 
-import django
 import pytest
 from django.conf import settings
 from django.core.exceptions import SuspiciousFileOperation
@@ -41,24 +40,10 @@ from s3kit.signals import Veto
 from s3kit.signals import before_object_created
 from s3kit.signals import object_created
 from s3kit.testing import LiveServer
+from tests.contrib.django_project import configure
 
 if not settings.configured:
-    settings.configure(
-        INSTALLED_APPS=["s3kit_contrib.django"],
-        DATABASES={"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}},
-        STORAGES={
-            "default": {
-                "BACKEND": "s3kit_contrib.django.storage.S3KitStorage",
-                "OPTIONS": {"bucket": "media", "create_bucket": True, "prefix": "of-models"},
-            },
-            "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
-        },
-        USE_TZ=True,
-        # Here and not in a test: to override it would change the whole process's.
-        TIME_ZONE="Africa/Algiers",
-        SECRET_KEY="of these tests",
-    )
-    django.setup()
+    configure()
 
 from django.core.files.storage import storages
 from django.db import connection

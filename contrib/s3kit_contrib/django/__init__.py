@@ -31,24 +31,76 @@ touch them, and no part of Django reads an object's body.
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterable
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 from typing import Any
+
+from s3kit import ConfigError
 
 from ..mounting import Mounting
 
 try:
+    # Not "apps": so the module beside this one is called.
+    from django.apps import apps as installed
     from django.conf import settings
+    from django.db import close_old_connections
 except ImportError as error:
     raise ImportError(
         "Django is not installed. Install it with: pip install 's3kit[django]'"
     ) from error
 
 if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse
+    from _typeshed.wsgi import WSGIEnvironment
+
     from s3kit import S3App
     from s3kit.client import Client
 
+USERS = "s3kit_contrib.django.users"
+
 _lock = threading.Lock()
 _mounting: Mounting | None = None
+
+
+class DjangoMounting(Mounting):
+    """A Mounting that looks after the database connections of requests that Django never sees."""
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        # As Django does at both ends of its own requests.
+        close_old_connections()
+        try:
+            return super().__call__(environ, start_response)
+        finally:
+            close_old_connections()
+
+
+def mounting_of(values: Any) -> Mounting:
+    """What settings such as ``settings.S3KIT`` describe; nothing is opened yet.
+
+    :raises ConfigError: they cannot work.
+    """
+    if not isinstance(values, Mapping):
+        return DjangoMounting(values)
+    values = dict(values)
+    users = values.pop("users", None)
+    # Scripts may use the storage without django.setup().
+    if not (installed.apps_ready and installed.is_installed(USERS)):
+        if users is not None:
+            raise ConfigError(f'users needs "{USERS}" in INSTALLED_APPS.')
+        return DjangoMounting(values)
+    from .users.options import UserOptions
+
+    options = UserOptions.read(users)
+    if values.get("key_ring") is not None:
+        raise ConfigError(f'key_ring would stand in for the keys of "{USERS}": have one of them.')
+
+    def key_ring(config: Any) -> Any:
+        from .users.key_ring import DjangoKeyRing
+
+        return DjangoKeyRing(config, options)
+
+    return DjangoMounting(values, key_ring=key_ring)
 
 
 def get_mounting() -> Mounting:
@@ -59,7 +111,7 @@ def get_mounting() -> Mounting:
     global _mounting
     with _lock:
         if _mounting is None:
-            _mounting = Mounting(getattr(settings, "S3KIT", {}))
+            _mounting = mounting_of(getattr(settings, "S3KIT", {}))
         return _mounting
 
 

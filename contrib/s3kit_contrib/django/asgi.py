@@ -29,9 +29,11 @@ def mount_s3(application: Any, *, threads: int = DEFAULT_THREADS) -> ASGIApplica
     :raises SchemaMismatch: the index is of another version; ``manage.py s3kit upgrade-index``.
     """
     mounting = get_mounting()
+    # A server with wrong settings is not to start.
+    mounting.s3  # noqa: B018
     return mount_asgi(
         application,
-        mounting.s3,
+        mounting,
         at=mounting.at or None,
         hosts=mounting.hosts,
         threads=threads,

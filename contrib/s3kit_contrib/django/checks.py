@@ -12,7 +12,7 @@ from django.core.checks import Warning as CheckWarning
 
 from s3kit import ConfigError
 
-from ..mounting import Mounting
+from . import mounting_of
 
 
 def check_settings(**_: Any) -> list[CheckMessage]:
@@ -26,7 +26,7 @@ def check_settings(**_: Any) -> list[CheckMessage]:
             )
         ]
     try:
-        mounting = Mounting(settings.S3KIT)
+        mounting = mounting_of(settings.S3KIT)
     except ConfigError as error:
         return [Error(f"settings.S3KIT: {error}", id="s3kit.E001")]
     found: list[CheckMessage] = []

@@ -89,10 +89,10 @@ def upgrade() -> None:
     op.create_index("ix_s3kit_access_keys_account", "s3kit_access_keys", ["account"])
     create_table(
         "roles",
-        account(primary_key=True),
+        column("account", NAME, primary_key=True),
         column("name", word(64), primary_key=True),
+        column("role_id", word(64)),
         column("created", sa.BigInteger),
-        column("epoch", word(64)),
         column("trust", DOCUMENT),
         column("policies", DOCUMENT),
         column("most_seconds", sa.Integer),

@@ -1,0 +1,132 @@
+"""The key ring over Django's users."""
+
+from __future__ import annotations
+
+import logging
+import weakref
+from datetime import timedelta
+from typing import Any
+from typing import Final
+
+from django.contrib.auth import get_user_model
+from django.core.exceptions import ValidationError
+from django.utils import timezone
+
+from s3kit import Config
+from s3kit.auth.keyring import DictKeyRing
+from s3kit.auth.loader import LoaderKeyRing
+from s3kit.auth.scope import read_scope
+from s3kit.model import Account
+from s3kit.model import Key
+
+from .models import S3AccessKey
+from .options import UserOptions
+from .permissions import policies_of
+from .secrets import UnknownMasterKey
+from .secrets import unseal
+
+logger = logging.getLogger("s3kit.django")
+
+OWN: Final = "django-"
+"""What the account of a user of its own begins with; its primary key follows."""
+
+USED_EVERY: Final = timedelta(minutes=1)
+
+_rings: weakref.WeakSet[DjangoKeyRing] = weakref.WeakSet()
+
+
+def forget_all() -> None:
+    """Ask the database anew: a user, a group or a key has changed."""
+    for ring in list(_rings):
+        ring.forget()
+
+
+class DjangoKeyRing(LoaderKeyRing):
+    """The keys of the configuration, then those of Django's users."""
+
+    def __init__(self, config: Config, options: UserOptions) -> None:
+        self._shared = options.account
+        super().__init__(
+            self._load,
+            self._find_account,
+            load_key_of=self._find_signer,
+            first=DictKeyRing(config.signing_keys()),
+            seconds=options.cache_seconds,
+        )
+        _rings.add(self)
+
+    def _load(self, access_key: str) -> Key | None:
+        rows = S3AccessKey.objects.select_related("user")
+        found = rows.filter(access_key=access_key, is_active=True).first()
+        if found is None or not found.user.is_active or found.access_key != access_key:
+            return None
+        key = self._key(found)
+        if key is not None:
+            self._note(found)
+        return key
+
+    def _key(self, found: S3AccessKey) -> Key | None:
+        user = found.user
+        try:
+            secret = unseal(found.access_key, found.secret, found.master)
+            scope = read_scope(found.scope) if found.scope else None
+        except (UnknownMasterKey, ValueError) as error:
+            logger.error("The access key %s cannot be used: %s.", found.access_key, error)
+            return None
+        if not self._shared:
+            return Key(found.access_key, secret, self._own(user), scope=scope)
+        return Key(
+            found.access_key,
+            secret,
+            Account(self._shared, self._shared),
+            user=user.get_username(),
+            policies=None if getattr(user, "is_superuser", False) else policies_of(user),
+            scope=scope,
+        )
+
+    def _note(self, found: S3AccessKey) -> None:
+        now = timezone.now()
+        if found.last_used is None or now - found.last_used > USED_EVERY:
+            # Not save(): that would be a change that all keys are forgotten for.
+            S3AccessKey.objects.filter(pk=found.pk).update(last_used=now)
+
+    def _own(self, user: Any) -> Account:
+        email = getattr(user, user.get_email_field_name(), "") or ""
+        return Account(f"{OWN}{user.pk}", user.get_username(), email)
+
+    def _user(self, account_id: str) -> Any:
+        model = get_user_model()
+        try:
+            number = model._meta.pk.to_python(account_id.removeprefix(OWN))
+            found = model._default_manager.filter(pk=number).first()
+        except (ValidationError, ValueError, OverflowError):
+            return None
+        # Not every way to write a number is its name.
+        return found if found is not None and f"{OWN}{found.pk}" == account_id else None
+
+    def _find_account(self, account_id: str) -> Account | None:
+        if self._shared:
+            return Account(account_id, account_id) if account_id == self._shared else None
+        user = self._user(account_id) if account_id.startswith(OWN) else None
+        return None if user is None else self._own(user)
+
+    def _find_signer(self, account_id: str) -> Key | None:
+        rows = S3AccessKey.objects.select_related("user").filter(is_active=True).order_by("pk")
+        if self._shared:
+            if account_id != self._shared or not hasattr(get_user_model(), "is_superuser"):
+                return None
+            rows = rows.filter(user__is_superuser=True)
+        else:
+            user = self._user(account_id) if account_id.startswith(OWN) else None
+            if user is None:
+                return None
+            rows = rows.filter(user=user)
+        for found in rows:
+            if found.user.is_active and not found.scope:
+                key = self._key(found)
+                if key is not None:
+                    return key
+        return None
+
+
+__all__ = ["DjangoKeyRing", "forget_all"]

@@ -1,0 +1,3 @@
+"""The tables of the users' access keys."""
+
+from __future__ import annotations

@@ -1,0 +1,273 @@
+"""``s3kit explain``: would this request be allowed, and by which rule?"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import time
+from collections.abc import Iterator
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import click
+
+from ..app import S3App
+from ..auth.access import ACCOUNT_ACTIONS
+from ..auth.access import VERSION_ACTIONS
+from ..auth.actions import ACTIONS
+from ..auth.actions import OBJECT_ACTIONS
+from ..auth.actions import is_condition_key
+from ..auth.canonical import UNSIGNED_PAYLOAD
+from ..auth.canonical import Credential
+from ..auth.canonical import Identity
+from ..auth.canonical import SigningKey
+from ..auth.patterns import normal_key
+from ..auth.trace import explained
+from ..call import Call
+from ..config import Config
+from ..config import ConfigError
+from ..config import nearest
+from ..context import RequestContext
+from ..context import Value
+from ..errors import NoSuchBucket
+from ..model import ANONYMOUS
+from ..model import Caller
+from ..model import Decision
+from ..model import Question
+from ..model import Step
+from ..wire.environ import Input
+from ..wire.query import parse_query
+from ..wire.routing import Operation
+from ..wire.routing import find_operation
+from ..wire.routing import operations
+from .first_start import first_credentials
+from .settings import check_index
+from .settings import data_options
+from .settings import gather
+from .settings import gather_existing
+
+ADVICE = {
+    "account": "Sign the request with a key of an account.",
+    "session": "Use the key that opened the session, or a session for this bucket.",
+    "scope": "Use another key: this one is narrowed so that it cannot.",
+    "session policy": "The session's policy must allow it too.",
+    "user policy": "A policy of the user must allow it, and none of them deny it.",
+    "bucket policy": "Change or remove this statement: a Deny counts before everything.",
+    "public access block": "Switch that switch off, or let the policy name whom it means.",
+    "owner": "The bucket's policy must allow it to this caller, or an ACL where ACLs count.",
+    "ownership": "The bucket's policy must allow it to this caller: ACLs do not count here.",
+    "object owner": "The object's owner must grant it, or ACLs be switched off in the bucket.",
+    "absence": "The key is not there; to be told so takes s3:ListBucket.",
+    "authorize hook": "The app's own authorize function must allow it.",
+    "signature": "Use a key that is there and enabled.",
+}
+"""What would have to change, by the kind of rule that refused."""
+
+
+@click.command()
+@click.argument("action")
+@click.argument("resource", default="")
+@data_options
+@click.option("--access-key", "signer", metavar="ID", help="Who asks: whoever has this key.")
+@click.option("--account", metavar="ID", help="Who asks: this account itself.")
+@click.option("--anonymous", is_flag=True, help="Who asks: somebody who does not sign.")
+@click.option("--version-id", metavar="ID", help="Of the object, where the request names it.")
+@click.option("--source-ip", metavar="ADDRESS", default="", help="Where the request comes from.")
+@click.option(
+    "--condition",
+    "conditions",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="What the request says under a condition key, such as s3:prefix=a/. May be repeated.",
+)
+@click.option("--json", "as_json", is_flag=True, help="One JSON document.")
+@click.pass_context
+def explain(
+    context: click.Context,
+    /,
+    action: str,
+    resource: str,
+    signer: str | None,
+    account: str | None,
+    anonymous: bool,
+    version_id: str | None,
+    source_ip: str,
+    conditions: tuple[str, ...],
+    as_json: bool,
+    **options: Any,
+) -> None:
+    """Tell whether ACTION (s3:GetObject) on RESOURCE (bucket/key) is allowed, and by which rule.
+
+    The endpoint's own rules decide, as for a request over HTTPS; nothing is changed. The exit code
+    is 0 where it is allowed, 1 where not.
+    """
+    if sum((signer is not None, account is not None, anonymous)) != 1:
+        raise click.UsageError("Say who asks: one of --access-key, --account and --anonymous.")
+    chosen = _action(action)
+    given = _given(conditions)
+    config = _config(options)
+    check_index(config)
+    app = S3App(replace(config, relay=False, run_lifecycle=False))
+    try:
+        caller = ANONYMOUS if anonymous else _caller(app, signer, account)
+        if caller is None:
+            decision = Decision(
+                False, f"there is no key {signer}, or it may not be used now", by="signature"
+            )
+            steps = [Step("signature", "deny", decision.reason)]
+        else:
+            question = _question(app, caller, chosen, resource, version_id, source_ip, given)
+            chosen = question.action
+            decision, steps = explained(app.site.access, question)
+    finally:
+        app.close()
+    advice = "" if decision.allowed else ADVICE.get(decision.by, "")
+    if as_json:
+        shown = {
+            "decision": "allow" if decision.allowed else "deny",
+            "action": chosen,
+            "resource": resource,
+            "decided_by": decision.by,
+            "reason": decision.reason,
+            "to_allow": advice,
+            "steps": [{"rule": s.rule, "says": s.says, "text": s.text} for s in steps],
+        }
+        click.echo(json.dumps(shown))
+    else:
+        for line in _lines(decision, chosen, resource, steps, advice):
+            # People who write policies choose much of it, and a terminal obeys what it is sent.
+            click.echo("".join(c if c.isprintable() else ascii(c)[1:-1] for c in line))
+    context.exit(0 if decision.allowed else 1)
+
+
+def _lines(
+    decision: Decision, action: str, resource: str, steps: list[Step], advice: str
+) -> Iterator[str]:
+    yield f"{'allow' if decision.allowed else 'deny'}  {action}  {resource}".rstrip()
+    yield ""
+    for step in steps[:-1]:
+        yield f"  {step.rule:<20} {step.says or '-':<6} {step.text}"
+    yield f"  {'=> ' + decision.by:<20} {steps[-1].says:<6} {decision.reason}"
+    if advice:
+        yield ""
+        yield f"To be allowed: {advice}"
+
+
+def _config(options: Mapping[str, Any]) -> Config:
+    """The endpoint's configuration, with the key pair that its first start made."""
+    config = gather_existing(options, os.environ)
+    settings = gather(options, os.environ)
+    if settings.has_keys or settings.data is None or not (settings.data / "credentials").exists():
+        return config
+    found = first_credentials(settings.data, config.region)
+    return settings.with_key(found.access_key, found.secret_key).config
+
+
+def _action(text: str) -> str:
+    names = {each.lower(): each for each in ACTIONS}
+    for name in (text.lower(), f"s3:{text.lower()}"):
+        if name in names:
+            return names[name]
+    raise click.BadParameter(f'no "{text}". {nearest(text, ACTIONS)}', param_hint="ACTION")
+
+
+def _given(conditions: tuple[str, ...]) -> dict[str, Value]:
+    found: dict[str, Value] = {}
+    for each in conditions:
+        name, equals, value = each.partition("=")
+        if not equals or not is_condition_key(name):
+            raise click.BadParameter(
+                f'"{each}" is no KEY=VALUE with a condition key.', param_hint="--condition"
+            )
+        key = normal_key(name)
+        before = found.get(key)
+        if before is None:
+            found[key] = value
+        else:
+            found[key] = (*((before,) if isinstance(before, str) else before), value)
+    return found
+
+
+def _caller(app: S3App, signer: str | None, account: str | None) -> Caller | None:
+    ring = app.site.key_ring
+    if signer is None:
+        found = ring.account(account or "")
+        if found is None:
+            raise ConfigError(f'There is no account "{account}".')
+        return Caller(found)
+    key = ring.lookup(signer)
+    if key is None:
+        return None
+    scope = "20000101/us-east-1/s3/aws4_request"
+    # As for a request that this key has signed.
+    credential = Credential(signer, "20000101", "us-east-1", "s3", "aws4_request", scope)
+    return SigningKey(key, credential).caller
+
+
+class _Given(RequestContext):
+    """What a request says, and before it what the command line does."""
+
+    __slots__ = ("_given",)
+
+    def __init__(self, context: RequestContext, given: Mapping[str, Value]) -> None:
+        super().__init__(
+            context.call, context.action, context.bucket, context.key, context.version_id
+        )
+        self._given = given
+
+    def __getitem__(self, key: str) -> Value:
+        return self._given[key] if key in self._given else super().__getitem__(key)
+
+
+def _question(
+    app: S3App,
+    caller: Caller,
+    action: str,
+    resource: str,
+    version_id: str | None,
+    source_ip: str,
+    given: Mapping[str, Value],
+) -> Question:
+    """What Access would be asked about such a request."""
+    name, slash, rest = resource.removeprefix("arn:aws:s3:::").partition("/")
+    key = rest.encode("utf-8", "surrogateescape") if slash and rest else None
+    if (action in OBJECT_ACTIONS) is not (key is not None):
+        wanted = "bucket/key" if action in OBJECT_ACTIONS else "a bucket alone, or none"
+        raise click.BadParameter(f"{action} is about {wanted}.", param_hint="RESOURCE")
+    bucket = None
+    if action not in ACCOUNT_ACTIONS:
+        try:
+            bucket = app.store.buckets.get(name)
+        except NoSuchBucket:
+            raise ConfigError(f'There is no bucket "{name}".') from None
+    environ = {
+        "REQUEST_METHOD": "GET",
+        "wsgi.url_scheme": "https",
+        "REMOTE_ADDR": source_ip,
+        "HTTP_HOST": "localhost",
+        "HTTP_X_AMZ_DATE": time.strftime("%Y%m%dT%H%M%SZ", time.gmtime()),
+    }
+    identity = Identity(caller, "anonymous" if caller.anonymous else "header", UNSIGNED_PAYLOAD)
+    body = Input(io.BytesIO(), 0)
+    call = Call(
+        environ, app.site, _operation(action), parse_query(""), body, "", identity, name, key
+    )
+    call.maybe_bucket = bucket
+    if version_id is not None:
+        action = VERSION_ACTIONS.get(action, action)
+    question = call.question(action, bucket, key, version_id, settle=True)
+    assert isinstance(question.conditions, RequestContext)
+    question.conditions = _Given(question.conditions, given)
+    return question
+
+
+def _operation(action: str) -> Operation:
+    """An operation that asks for this action: the one of its name where there is one."""
+    tail = action.partition(":")[2]
+    found = [each for each in operations() if each.actions == action]
+    for each in found:
+        if each.name == tail:
+            return each
+    return found[0] if found else find_operation("HeadBucket")

@@ -1,0 +1,74 @@
+"""Which rule allowed or refused a request, told to the bucket's owner who asks for it.
+
+A request with ``x-s3kit-explain: true`` gets an ``x-s3kit-decision`` for each question that Access
+was asked: ``allow; action=s3:GetObject; resource="photos/cat.jpg"; reason="..."``. Only a bucket
+owner's account itself is told, with a signature in the header and no narrowed key; about what
+belongs to no bucket, whoever signed. Strangers, and who was given a URL, learn nothing.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from ..call import Asked
+from ..call import Call
+from ..model import Caller
+from ..wire.address import aws_quote
+
+EXPLAIN: Final = "HTTP_X_S3KIT_EXPLAIN"
+"""The environ key of the header that asks."""
+
+DECISION: Final = "x-s3kit-decision"
+
+MOST: Final = 8
+"""Headers of one answer; proxies give all headers of an answer some 4 KiB."""
+
+_LONGEST: Final = 200
+
+
+def decision_headers(call: Call) -> list[tuple[str, str]]:
+    """What the caller may be told of the decisions about its request, in their order."""
+    if call.header("x-s3kit-explain") != "true" or call.identity.kind != "header":
+        return []
+    caller = call.identity.caller
+    lines = [_line(each) for each in call.asked or () if _may_know(caller, each)]
+    # A question that is asked again, once the object is known, mostly has the same answer.
+    lines = list(dict.fromkeys(lines))
+    return [(DECISION, line) for line in lines[-MOST:]]
+
+
+def _may_know(caller: Caller, asked: Asked) -> bool:
+    account = caller.account
+    if account is None:
+        return False
+    if asked.bucket is None:
+        return True
+    narrowed = (
+        caller.principal
+        or caller.session is not None
+        or caller.scope is not None
+        or caller.policies is not None
+        or caller.session_policy is not None
+    )
+    return asked.bucket.account == account.id and not narrowed
+
+
+def _line(asked: Asked) -> str:
+    decision = asked.decision
+    resource = "" if asked.bucket is None else asked.bucket.name
+    if asked.key is not None:
+        resource += "/" + aws_quote(asked.key)
+    pieces = ["allow" if decision.allowed else "deny", f"action={asked.action}"]
+    if resource:
+        pieces.append(f'resource="{resource[:_LONGEST]}"')
+    pieces.append(f'reason="{_quoted(decision.reason)}"')
+    return "; ".join(pieces)
+
+
+def _quoted(text: str) -> str:
+    """A text fit for a quoted string of a header; it may quote what somebody wrote in a policy."""
+    plain = "".join(
+        each if each.isascii() and each.isprintable() else ascii(each)[1:-1]
+        for each in text[:_LONGEST]
+    )
+    return plain[:_LONGEST].replace("\\", "\\\\").replace('"', '\\"')

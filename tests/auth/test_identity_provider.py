@@ -1,0 +1,281 @@
+"""Tokens of OpenID Connect providers: what is believed of them, and what is fetched for that."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from joserfc import jws
+from joserfc.jwk import ECKey
+from joserfc.jwk import RSAKey
+
+from s3kit.auth.identity_provider import KEPT_SECONDS
+from s3kit.auth.identity_provider import PAUSE_SECONDS
+from s3kit.auth.identity_provider import STALE_SECONDS
+from s3kit.auth.identity_provider import IdentityProvider
+from s3kit.auth.identity_provider import is_safe_url
+from s3kit.errors import ExpiredTokenException
+from s3kit.errors import IDPCommunicationError
+from s3kit.errors import InvalidIdentityToken
+
+ISSUER = "https://login.example.com"
+JWKS = "https://keys.example.com/jwks"
+NOW = 1_700_000_000
+RSA = RSAKey.generate_key(2048, {"kid": "one", "use": "sig"})
+EC = ECKey.generate_key("P-256", {"kid": "two"})
+STRANGE = RSAKey.generate_key(2048, {"kid": "one"})
+CLAIMS = {"iss": ISSUER, "sub": "repo:acme/site", "aud": "s3", "exp": NOW + 60, "iat": NOW}
+
+
+def public(*keys: Any) -> dict[str, Any]:
+    return {"keys": [key.as_dict(private=False) for key in keys]}
+
+
+class Web:
+    """What lies where, and what was asked for."""
+
+    def __init__(self, *keys: Any) -> None:
+        self.now = 0.0
+        self.asked: list[str] = []
+        self.pages: dict[str, Any] = {
+            f"{ISSUER}/.well-known/openid-configuration": {"issuer": ISSUER, "jwks_uri": JWKS},
+            JWKS: public(*keys),
+        }
+
+    def fetch(self, url: str) -> bytes:
+        self.asked.append(url)
+        page = self.pages.get(url)
+        if page is None:
+            raise OSError("no answer")
+        return page if isinstance(page, bytes) else json.dumps(page).encode()
+
+    def provider(self, **settings: Any) -> IdentityProvider:
+        return IdentityProvider(
+            ISSUER, ("s3", "other"), fetch=self.fetch, clock=lambda: self.now, **settings
+        )
+
+
+def token(
+    key: Any = RSA, algorithm: str = "RS256", header: dict[str, Any] | None = None, **claims: Any
+) -> str:
+    said = {name: value for name, value in {**CLAIMS, **claims}.items() if value is not None}
+    return jws.serialize_compact(
+        {"alg": algorithm, "kid": key.kid, **(header or {})},
+        json.dumps(said),
+        key,
+        algorithms=[algorithm],
+    )
+
+
+def encoded(value: object) -> str:
+    return base64.urlsafe_b64encode(json.dumps(value).encode()).decode().rstrip("=")
+
+
+def test_a_good_token_tells_whom_it_is_about() -> None:
+    web = Web(RSA, EC)
+    provider = web.provider()
+    found = provider.verify(token(), NOW)
+    assert (found.issuer, found.subject, found.audience) == (ISSUER, "repo:acme/site", "s3")
+    assert provider.verify(token(EC, "ES256", aud=["x", "other"]), NOW).audience == "other"
+    # Who azp names is for whom it was made, whoever else may read it.
+    assert provider.verify(token(aud="elsewhere", azp="s3"), NOW).audience == "s3"
+    # Once for all of them.
+    assert web.asked == [f"{ISSUER}/.well-known/openid-configuration", JWKS]
+
+
+@pytest.mark.parametrize(
+    ("claims", "error"),
+    [
+        ({"iss": "https://login.example.com/"}, InvalidIdentityToken),
+        ({"iss": None}, InvalidIdentityToken),
+        ({"aud": "elsewhere"}, InvalidIdentityToken),
+        ({"aud": None}, InvalidIdentityToken),
+        ({"aud": ["s3"], "azp": "elsewhere"}, InvalidIdentityToken),
+        ({"aud": {"s3": 1}}, InvalidIdentityToken),
+        ({"sub": None}, InvalidIdentityToken),
+        ({"sub": ""}, InvalidIdentityToken),
+        ({"sub": "x" * 256}, InvalidIdentityToken),
+        ({"sub": "a\nb"}, InvalidIdentityToken),
+        ({"sub": "\ud800"}, InvalidIdentityToken),
+        ({"sub": 7}, InvalidIdentityToken),
+        ({"exp": NOW}, ExpiredTokenException),
+        ({"exp": NOW - 1}, ExpiredTokenException),
+        ({"exp": None}, InvalidIdentityToken),
+        ({"exp": "tomorrow"}, InvalidIdentityToken),
+        ({"exp": True}, InvalidIdentityToken),
+        ({"exp": 1e300}, InvalidIdentityToken),
+        ({"iat": None}, InvalidIdentityToken),
+        ({"iat": NOW + 120}, InvalidIdentityToken),
+        ({"nbf": NOW + 120}, InvalidIdentityToken),
+    ],
+)
+def test_a_token_that_says_something_else_is_refused_before_anything_is_fetched(
+    claims: dict[str, Any], error: type[Exception]
+) -> None:
+    web = Web(RSA)
+    with pytest.raises(error):
+        web.provider().verify(token(**claims), NOW)
+    assert web.asked == []
+
+
+def test_nobody_else_can_sign() -> None:
+    web = Web(RSA, EC)
+    provider = web.provider()
+    good = token()
+    header, payload, signature = good.split(".")
+    secret = json.dumps(RSA.as_dict(private=False)).encode()
+    pem = RSA.as_pem(private=False)
+    forged = []
+    for shared in (secret, pem, pem.strip(), b""):
+        start = f"{encoded({'alg': 'HS256', 'kid': 'one'})}.{payload}"
+        digest = hmac.new(shared, start.encode(), hashlib.sha256).digest()
+        forged.append(start + "." + base64.urlsafe_b64encode(digest).decode().rstrip("="))
+    other = encoded({**CLAIMS, "sub": "admin"})
+    for bad in (
+        *forged,
+        f"{encoded({'alg': 'none'})}.{payload}.",
+        f"{encoded({'alg': 'none'})}.{payload}.x",
+        f"{encoded({'alg': 'None', 'kid': 'one'})}.{payload}.{signature}",
+        f"{header}.{other}.{signature}",
+        f"{encoded({'alg': 'RS256', 'kid': 'two'})}.{payload}.{signature}",
+        f"{encoded({'alg': 'ES256', 'kid': 'one'})}.{payload}.{signature}",
+        f"{encoded({'alg': 'RS256', 'kid': 'one', 'x': 1})}.{payload}.{signature}",
+        f"{header}.{payload}.{signature[:-4]}",
+        f"{header}.{payload}.",
+        f"{header}.{payload}",
+        f"{header}..{signature}",
+        f"{good}.a.b",
+        token(STRANGE),
+        token(RSA, "RS384"),
+        token(header={"crit": ["alg"]}),
+        f"{encoded({'alg': 'RS256', 'kid': 7})}.{payload}.{signature}",
+        "é.é.é",
+        "...",
+        "x" * 20_001,
+        f"{encoded([])}.{payload}.{signature}",
+        "eyJhbGciOiJSUzI1NiIsImFsZyI6Im5vbmUifQ." + payload + "." + signature,
+        # A key that comes with the token is nobody's.
+        token(STRANGE, header={"jwk": STRANGE.as_dict(private=False)}),
+        token(STRANGE, header={"jku": "https://evil.example/jwks"}),
+    ):
+        with pytest.raises(InvalidIdentityToken):
+            provider.verify(bad, NOW)
+    assert set(web.asked) <= {f"{ISSUER}/.well-known/openid-configuration", JWKS}
+    assert provider.verify(good, NOW).subject == "repo:acme/site"
+
+
+def test_each_byte_of_a_token_counts() -> None:
+    provider = Web(RSA).provider()
+    good = token()
+    for place in range(0, len(good), 7):
+        for letter in ("A", "z", "_", "."):
+            bad = good[:place] + letter + good[place + 1 :]
+            if bad == good or (place == len(good) - 1):
+                continue
+            with pytest.raises((InvalidIdentityToken, ExpiredTokenException)):
+                provider.verify(bad, NOW)
+
+
+def test_a_key_that_both_sides_have_is_never_used() -> None:
+    web = Web()
+    shared = {"kty": "oct", "k": encoded("secret" * 10), "kid": "one"}
+    encrypts = {**RSA.as_dict(private=False), "use": "enc"}
+    named = {**RSA.as_dict(private=False), "alg": "RS512"}
+    for keys in ([shared], [encrypts], [named], ["x", None, {"kty": "RSA", "kid": "one"}]):
+        web.pages[JWKS] = {"keys": keys}
+        with pytest.raises(InvalidIdentityToken):
+            web.provider().verify(token(), NOW)
+
+
+def test_an_unknown_key_is_asked_for_once_a_minute_at_most() -> None:
+    web = Web(RSA)
+    provider = web.provider(jwks_url=JWKS)
+    provider.verify(token(), NOW)
+    fresh = ECKey.generate_key("P-256", {"kid": "fresh"})
+    for _ in range(3):
+        with pytest.raises(InvalidIdentityToken):
+            provider.verify(token(fresh, "ES256"), NOW)
+    assert web.asked == [JWKS]
+    web.pages[JWKS] = public(RSA, fresh)
+    web.now = PAUSE_SECONDS
+    assert provider.verify(token(fresh, "ES256"), NOW)
+    for _ in range(3):
+        with pytest.raises(InvalidIdentityToken):
+            provider.verify(token(EC, "ES256"), NOW)
+    assert web.asked == [JWKS] * 2
+
+
+def test_keys_are_asked_for_anew_and_outlive_a_provider_that_is_away_for_a_day() -> None:
+    web = Web(RSA)
+    provider = web.provider(jwks_url=JWKS)
+    provider.verify(token(), NOW)
+    web.now = KEPT_SECONDS
+    web.pages[JWKS] = None
+    assert provider.verify(token(), NOW)
+    assert provider.verify(token(), NOW)
+    assert web.asked == [JWKS] * 2
+    web.now = STALE_SECONDS
+    with pytest.raises(IDPCommunicationError):
+        provider.verify(token(), NOW)
+    web.now += PAUSE_SECONDS
+    web.pages[JWKS] = public(EC)
+    # Its key was taken back.
+    with pytest.raises(InvalidIdentityToken):
+        provider.verify(token(), NOW)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda pages: pages.clear(),
+        lambda pages: pages.update({JWKS: b"<html>"}),
+        lambda pages: pages.update({JWKS: []}),
+        lambda pages: pages.update({JWKS: {"keys": {}}}),
+        lambda pages: pages.update({JWKS: b"[" * 100_000}),
+        lambda pages: pages.update(
+            {f"{ISSUER}/.well-known/openid-configuration": {"issuer": "x", "jwks_uri": JWKS}}
+        ),
+        lambda pages: pages.update(
+            {
+                f"{ISSUER}/.well-known/openid-configuration": {
+                    "issuer": ISSUER,
+                    "jwks_uri": "http://127.0.0.1/jwks",
+                }
+            }
+        ),
+    ],
+)
+def test_a_provider_that_answers_nonsense_opens_nothing(
+    change: Callable[[dict[str, Any]], None],
+) -> None:
+    web = Web(RSA)
+    change(web.pages)
+    with pytest.raises(IDPCommunicationError):
+        web.provider().verify(token(), NOW)
+
+
+@pytest.mark.parametrize(
+    ("url", "safe"),
+    [
+        ("https://login.example.com", True),
+        ("https://login.example.com:8443/realms/a", True),
+        ("http://127.0.0.1:8080", True),
+        ("http://localhost", True),
+        ("http://[::1]:80/", True),
+        ("http://login.example.com", False),
+        ("http://127.0.0.1.example.com", False),
+        ("https://user:pw@login.example.com", False),
+        ("https://", False),
+        ("file:///etc/passwd", False),
+        ("https://a:99999", False),
+        ("ftp://127.0.0.1", False),
+        (7, False),
+    ],
+)
+def test_providers_are_asked_over_https_or_on_this_machine(url: object, safe: bool) -> None:
+    assert is_safe_url(url) is safe
