@@ -252,7 +252,7 @@ def open_store_of(config: Config, key_provider: KeyProvider | None = None) -> St
         outbox.subscribe_by_name(name)
     for arn, target in config.notifications.items():
         store.notifications.add_target(arn, target)
-    store.lifecycle.enabled = config.run_lifecycle
+    store.lifecycle.enabled = store.closing.enabled = config.run_lifecycle
     store.server_logs.seconds = config.bucket_log_seconds
     store.server_logs.region = config.region
     store.accounts.configure(config.known_accounts().values(), config.plans, config.key_prefix)
@@ -661,6 +661,7 @@ class S3App:
             self.store.janitor.nudge()
             self.store.outbox.nudge()
             self.store.lifecycle.nudge()
+            self.store.closing.nudge()
         return answer
 
     def _handle(self, handler: Callable[[Call], Answer], call: Call) -> Answer:

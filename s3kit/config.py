@@ -177,7 +177,8 @@ class Config:
         16 are some five hours.
     :param storage_classes: storage class (``GLACIER``) to the name of the storage where its bytes
         lie; objects of other classes lie where ``place`` says.
-    :param run_lifecycle: run the buckets' lifecycle rules in the background of this process; False
+    :param run_lifecycle: run the buckets' lifecycle rules, and delete what accounts have whose day
+        has come, in the background of this process; False
         leaves it to ``s3kit janitor``.
     :param lifecycle_day_seconds: what lifecycle and restores take for a day; fewer are for tests.
     :param smallest_transition: bytes; lifecycle leaves smaller objects in their storage class, as

@@ -1,4 +1,4 @@
-"""``s3kit janitor``: run lifecycle, and remove what nothing needs any more."""
+"""``s3kit janitor``: run lifecycle, delete accounts, and remove what nothing needs any more."""
 
 from __future__ import annotations
 
@@ -50,7 +50,8 @@ def janitor(
     as_json: bool,
     **options: Any,
 ) -> None:
-    """Run the buckets' lifecycle rules, archive restored objects again, remove unused bytes.
+    """Run the buckets' lifecycle rules, archive restored objects again, delete what accounts have
+    whose day has come, remove unused bytes.
 
     The endpoint may run meanwhile, and so may other janitors: they share the buckets. Killed, it
     goes on where it was. SIGTERM ends it soon. The exit code is 1 when something that was due could
@@ -89,10 +90,15 @@ def janitor(
 class Round(Report):
     """What one run has done.
 
+    :param accounts: accounts that were closed, having nothing left; ``waiting`` are those of
+        which a lock or a veto protects something, ``deleted`` the versions that went with accounts.
     :param garbage: blobs that were removed because their grace period is over.
     :param seconds: how long it took.
     """
 
+    accounts: int = 0
+    waiting: int = 0
+    deleted: int = 0
     garbage: int = 0
     seconds: float = 0.0
 
@@ -110,11 +116,25 @@ def _round(store: Store, stop: threading.Event) -> Round:
             # What another holds is done by it, or, if it was killed, by us.
             if not report.held or stop.wait(HELD_SECONDS):
                 break
+    _close_accounts(store, stop, found)
     if not stop.is_set():
         found.garbage = store.janitor.collect_garbage()
         store.janitor.forget_completed()
     found.seconds = round(time.monotonic() - began, 3)
     return found
+
+
+def _close_accounts(store: Store, stop: threading.Event, found: Round) -> None:
+    """Delete what accounts have whose day has come."""
+    store.quota.follow_all()
+    while not stop.is_set():
+        report = store.closing.run(stop=stop)
+        found.accounts += report.closed
+        found.deleted += report.removed
+        found.failed += report.failed
+        found.waiting = report.due - report.closed
+        if not report.held or stop.wait(HELD_SECONDS):
+            return
 
 
 def _tell(found: Round, as_json: bool) -> None:
@@ -128,6 +148,10 @@ def _tell(found: Round, as_json: bool) -> None:
     )
     if found.kept:
         click.echo(f"{found.kept} were kept by a lock or a veto.")
+    if found.accounts or found.deleted:
+        click.echo(f"Closed {found.accounts} accounts; {found.deleted} versions went with such.")
+    if found.waiting:
+        click.echo(f"{found.waiting} accounts wait for what a lock or a veto protects.")
     if found.failed:
         click.echo(f"{found.failed} could not be done; they are tried again.", err=True)
     click.echo(f"Removed {found.garbage} blobs.")

@@ -35,6 +35,7 @@ class Worker:
             self.s3.store.outbox.start()
         # Objects expire whether anybody asks for them or not.
         self.s3.store.lifecycle.go_on()
+        self.s3.store.closing.go_on()
         # What asks after our health every second is in no log.
         watched, self._closers = watch(self.s3, config, watching or Watching())
         self.app: WSGIApplication = health(

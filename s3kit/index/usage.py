@@ -27,7 +27,6 @@ from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from s3kit.errors import QuotaExceeded
 from s3kit.index.connections import Connection
 from s3kit.index.schema import access_keys
-from s3kit.index.schema import accounts
 from s3kit.index.schema import buckets
 from s3kit.index.schema import object_annotations
 from s3kit.index.schema import parts
@@ -135,10 +134,9 @@ _OF_ANNOTATIONS = Statement(
 )
 
 _ACCOUNTS = Statement(
-    select(accounts.c.id, usage.c.most)
-    .select_from(accounts.join(usage, usage.c.account == accounts.c.id))
-    .where(accounts.c.id > bindparam("after"))
-    .order_by(accounts.c.id)
+    select(usage.c.account, usage.c.most)
+    .where(usage.c.account > bindparam("after"))
+    .order_by(usage.c.account)
     .limit(bindparam("most"))
 )
 _KEY_USED = Statement(select(access_keys.c.bytes_used).where(access_keys.c.access_key == _KEY))
@@ -274,7 +272,7 @@ def count_bucket(connection: Connection, bucket_id: int) -> None:
 
 
 def accounts_after(connection: Connection, after: str, limit: int) -> list[tuple[str, int | None]]:
-    """(id, limit in force) of up to ``limit`` accounts that have a row and buckets, by id."""
+    """(id, limit in force) of up to ``limit`` accounts that have made a bucket, by id."""
     rows = connection.all(_ACCOUNTS, {"after": after, "most": limit})
     return [(row[0], row[1]) for row in rows]
 

@@ -23,6 +23,7 @@ from .annotations import Annotations
 from .appending import Appending
 from .backing import Backing
 from .buckets import Buckets
+from .closing import Closings
 from .copying import Copying
 from .encryption import Encryptions
 from .events import FROM_PYTHON
@@ -128,6 +129,7 @@ class Store:
         self.janitor = Janitor(self._backing)
         self.restoring = Restoring(self._backing)
         self.lifecycle = Lifecycles(self._backing, self.buckets, self.restoring)
+        self.closing = Closings(self._backing, self.buckets, self.accounts)
         self.server_logs = ServerLogs(self._backing, self.buckets, self.objects)
         self.replication: Replication | None = None
 
@@ -251,6 +253,7 @@ class Store:
         self.outbox.close()
         self.janitor.close()
         self.lifecycle.close()
+        self.closing.close()
         self.key_ring.close()
         self.index.close()
         for storage in self.storages.values():

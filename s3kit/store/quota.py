@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 
 from ..errors import QuotaExceeded
+from ..index import accounts as account_rows
 from ..index import buckets as bucket_rows
 from ..index import objects as object_rows
 from ..index import usage
@@ -68,20 +69,21 @@ class Quota:
     def set_limit(self, account: str, most: int | None) -> None:
         """Let an account store so many bytes from now on; None for any number.
 
-        Every write that begins after this has returned goes by it, in every process. What is there
-        stays, also where it is more.
+        It becomes the account's own limit, in place of its plan's. Every write that begins after
+        this has returned goes by it, in every process. What is there stays, also where it is more.
         """
+        known = self._backing.accounts
+        known.ensure(account, unknown=True)
 
         def work(c: Connection) -> None:
-            known = usage.get(c, account)
-            if known is not None and known.most is not None and most is not None:
-                known = usage.hold(c, account)
-                if known is not None and known.most is not None:
-                    usage.set_limit(c, account, known.used, most)
-                    return
-            _begin(c, account, most)
+            found = account_rows.lock(c, account)
+            if found is not None:
+                limits = {**(found.limits or {}), "bytes": most}
+                account_rows.change(c, replace(found, limits=limits))
+            _enforce(c, account, most)
 
         self._backing.index.write(work)
+        known.forget()
 
     def recount(self, account: str) -> int:
         """Count an account's bytes anew and answer them; nobody writes to its buckets meanwhile."""
@@ -99,19 +101,18 @@ class Quota:
         """Let an account store what ``limit_of`` says by now."""
         most = self.limit_of(account)
         if self.limit(account) != most:
-            self.set_limit(account, most)
+            self._backing.index.write(lambda c: _enforce(c, account, most))
 
     def follow_all(self) -> None:
-        """Let every account in SQL store what its plan, or the profile, says by now."""
+        """Let every account store what its plan, or the profile, says by now."""
         after = ""
         while True:
             page = self._backing.index.read(
                 lambda c, start=after: usage.accounts_after(c, start, PAGE)  # type: ignore[misc]
             )
             for account, in_force in page:
-                most = self.limit_of(account)
-                if most != in_force:
-                    self.set_limit(account, most)
+                if self.limit_of(account) != in_force:
+                    self.follow(account)
             if len(page) < PAGE:
                 return
             after = page[-1][0]
@@ -240,6 +241,18 @@ def count_bucket(c: Connection, bucket: Bucket) -> Bucket:
     """Have a bucket counted that was made in this transaction."""
     usage.count_bucket(c, bucket.id)
     return replace(bucket, present=bucket.present | Setting.LIMITED)
+
+
+def _enforce(c: Connection, account: str, most: int | None) -> None:
+    """Let what an account may store count from now on."""
+    known = usage.get(c, account)
+    if known is not None and known.most is not None and most is not None:
+        known = usage.hold(c, account)
+        if known is not None and known.most is not None:
+            # What is counted goes on to be.
+            usage.set_limit(c, account, known.used, most)
+            return
+    _begin(c, account, most)
 
 
 def _begin(c: Connection, account: str, most: int | None) -> None:

@@ -199,8 +199,14 @@ def test_it_says_what_it_has_done_and_fails_where_it_could_not(run: Run, tmp_pat
         writer = store.storages["default"].create(blob)
         writer.write(b"x" * 100)
         writer.commit()
+        leaver = store.accounts.create().id
+        store.buckets.create("left", leaver)
+        store.objects.put(store.buckets.get("left"), b"k", reader(b"x"), Attributes(leaver))
+        store.accounts.schedule_deletion(leaver, 1)
         right = run(*arguments)
         assert right.returncode == 0, right.stderr
+        assert "Closed 1 accounts; 1 versions went with such." in right.stdout
+        assert store.accounts.get(leaver).status == "closed"
         assert "Looked at 1 versions in 1 buckets" in right.stdout
         assert "1 moved to another storage class" in right.stdout
     assert run("janitor", "--once", "--data", "memory").returncode == 2

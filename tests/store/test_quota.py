@@ -342,12 +342,13 @@ def test_the_profiles_limit_is_that_of_all(tmp_path: Path, monkeypatch: Any) -> 
     assert s3.put(f"{BUCKET}/k", b"12345").status == 200
     assert is_refused(s3.put(f"{BUCKET}/k", b"123456"))
     app.store.accounts.set(OWNER_ID, limits={"bytes": 7})
-    app.store.quota.set_limit(OWNER_ID, 3)
-    assert is_refused(s3.put(f"{BUCKET}/k", b"1234567"))
-    app.store.quota.follow_all()
     assert s3.put(f"{BUCKET}/k", b"1234567").status == 200
     assert is_refused(s3.put(f"{BUCKET}/k", b"12345678"))
-    assert counted(app) == 7
+    # Its plan has changed with the configuration.
+    app.store.quota.limit_of = lambda account: 8
+    app.store.quota.follow_all()
+    assert s3.put(f"{BUCKET}/k", b"12345678").status == 200
+    assert counted(app) == 8
     app.close()
 
 
@@ -551,6 +552,29 @@ def test_a_session_is_charged_to_the_key_that_opened_it(app: S3App, keyed: Signe
     assert session.put(f"{BUCKET}/k", b"x" * 60, x_amz_s3session_token=token or "").status == 200
     assert spent() == 60
     assert is_refused(session.put(f"{BUCKET}/l", b"x" * 41, x_amz_s3session_token=token or ""))
+
+
+def test_a_reset_ends_the_keys_and_the_sessions_that_they_opened(app: S3App, keyed: Signer) -> None:
+    """IU-10: at once, for all of the account's keys in SQL, and for no other account's."""
+    other = app.store.accounts.create_key(OTHER_ID)
+    answer = Client(app, keyed).get(BUCKET, "session")
+    pair = [answer.text(f"Credentials/{each}") for each in ("AccessKeyId", "SecretAccessKey")]
+    token = answer.text("Credentials/SessionToken") or ""
+    session = Client(app, Signer(pair[0] or "", pair[1] or "", token))
+    headers = {"x_amz_s3session_token": token}
+    assert session.put(f"{BUCKET}/k", b"x", **headers).status == 200
+    assert app.store.accounts.reset_keys(OWNER_ID) == 1
+    refused = Client(app, keyed).get(f"{BUCKET}/k")
+    assert (refused.status, refused.code) == (403, "InvalidAccessKeyId")
+    for refused in (session.get(f"{BUCKET}/k", **headers), session.put(f"{BUCKET}/l", **headers)):
+        assert refused.status in (400, 403)
+        assert refused.code in ("InvalidAccessKeyId", "InvalidToken")
+    fine = Client(app, Signer(other.access_key, other.secret_key))
+    assert fine.get("/").status == 200
+    # A new set-up: new keys work, and the old ones stay away.
+    again = app.store.accounts.create_key(OWNER_ID)
+    assert Client(app, Signer(again.access_key, again.secret_key)).get(f"{BUCKET}/k").status == 200
+    assert Client(app, keyed).get(f"{BUCKET}/k").status == 403
 
 
 def test_no_limit_costs_no_statement(
