@@ -32,17 +32,19 @@ ROOT = Path(__file__).parent.parent
 EXAMPLES = ROOT / "examples"
 
 
-@contextmanager
-def running(name: str, *arguments: str) -> Iterator[str]:
-    """The example in a process of its own; gives the URL that it prints."""
+def environment() -> dict[str, str]:
     environ = {key: value for key, value in os.environ.items() if not key.startswith("S3KIT_")}
+    paths = f"{ROOT}{os.pathsep}{ROOT / 'contrib'}"
+    return {**environ, "PYTHONPATH": paths, "PYTHONUNBUFFERED": "1"}
+
+
+@contextmanager
+def running(name: str, *arguments: str, folder: Path | None = None) -> Iterator[str]:
+    """The example in a process of its own; gives the URL that it prints."""
     with subprocess.Popen(
         [sys.executable, str(EXAMPLES / name), *arguments],
-        env={
-            **environ,
-            "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'contrib'}",
-            "PYTHONUNBUFFERED": "1",
-        },
+        env=environment(),
+        cwd=folder,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,
@@ -73,13 +75,15 @@ def run_to_its_end(name: str, *arguments: str) -> str:
 
 
 @contextmanager
-def client_of(url: str) -> Iterator[Any]:
+def client_of(
+    url: str, access_key: str = "AKIAEXAMPLE", secret_key: str = "secret"
+) -> Iterator[Any]:
     client = boto3.client(
         "s3",
         endpoint_url=url,
         region_name="us-east-1",
-        aws_access_key_id="AKIAEXAMPLE",
-        aws_secret_access_key="secret",
+        aws_access_key_id=access_key,
+        aws_secret_access_key=secret_key,
         config=Config(s3={"addressing_style": "path"}, retries={"max_attempts": 1}),
     )
     try:
@@ -107,7 +111,7 @@ def test_standalone_serves_s3() -> None:
         store_and_read(url, "first", "a/b", b"hello")
 
 
-def page(url: str) -> str:
+def page(url: str | urllib.request.Request) -> str:
     with urllib.request.urlopen(url, timeout=10) as response:
         found: str = response.read().decode()
         return found
@@ -126,6 +130,51 @@ def test_django_app_serves_its_page_and_s3_beside_it() -> None:
     with running("django_app.py", "runserver", "--noreload", "127.0.0.1:0") as url:
         store_and_read(url + "/s3", "first", "a//b%2F", b"hello" * 100_000)
         assert page(url + "/") == "Buckets: first"
+
+
+def test_flask_users_sign_with_their_own_keys_until_they_are_disabled() -> None:
+    with running("flask_users.py", "0") as url, client_of(url + "/s3") as alice:
+        for bucket in ("shared", "private"):
+            alice.create_bucket(Bucket=bucket)
+            alice.put_object(Bucket=bucket, Key="key", Body=b"alice's")
+        with client_of(url + "/s3", "AKIAGUEST") as bob:
+            assert bob.get_object(Bucket="shared", Key="key")["Body"].read() == b"alice's"
+            for call in (bob.get_object, bob.delete_object):
+                with pytest.raises(ClientError, match="AccessDenied"):
+                    call(Bucket="private", Key="key")
+        assert page(urllib.request.Request(url + "/users/alice/disable", b"")) == (
+            "alice is disabled."
+        )
+        with pytest.raises(ClientError, match="InvalidAccessKeyId"):
+            alice.get_object(Bucket="private", Key="key")
+
+
+def test_django_users_sign_with_their_own_keys_as_their_permissions_allow(tmp_path: Path) -> None:
+    script = (
+        "from django.core.management import call_command; call_command('migrate', verbosity=0)\n"
+        "from django.contrib.auth.models import User\n"
+        "from s3kit_contrib.django.users.models import S3AccessKey\n"
+        "for user in (User.objects.create_superuser('root'), User.objects.create_user('alice')):\n"
+        "    key, secret = S3AccessKey.objects.create_key(user)\n"
+        "    print(key.access_key, secret)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, str(EXAMPLES / "django_users.py"), "shell", "-c", script],
+        env=environment(),
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    lines = [line.split() for line in done.stdout.splitlines() if line.startswith("AKIA")]
+    assert len(lines) == 2, done.stderr
+    arguments = ("runserver", "--noreload", "127.0.0.1:0")
+    with running("django_users.py", *arguments, folder=tmp_path) as url:
+        assert "Log in" in page(url + "/admin/")
+        with client_of(url + "/s3", *lines[0]) as root, client_of(url + "/s3", *lines[1]) as alice:
+            root.create_bucket(Bucket="photos")
+            with pytest.raises(ClientError, match="AccessDenied"):
+                alice.list_objects_v2(Bucket="photos")
 
 
 def test_asgi_app_serves_its_page_and_s3_beside_it() -> None:

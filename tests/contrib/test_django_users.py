@@ -34,6 +34,7 @@ from django.contrib.auth.models import Permission
 from django.contrib.auth.models import User
 from django.core.handlers.wsgi import WSGIHandler
 from django.db import connection
+from django.db import transaction
 from django.utils import timezone
 
 from s3kit_contrib.django import get_mounting
@@ -132,6 +133,19 @@ def test_a_disabled_user_loses_s3_with_the_next_request(alice: User) -> None:
     assert own.get("/photos/cat.txt").code == "NoSuchKey"
 
 
+def test_what_is_disabled_in_a_transaction_is_so_within_it_and_comes_back_with_it(
+    alice: User,
+) -> None:
+    own = of(alice)
+    assert own.get("/").status == 200
+    with transaction.atomic():
+        alice.is_active = False
+        alice.save()
+        assert own.get("/").code == "InvalidAccessKeyId"
+        transaction.set_rollback(True)
+    assert own.get("/").status == 200
+
+
 def test_a_disabled_or_removed_key_and_a_removed_user_end_at_once(alice: User) -> None:
     signers = [signer_of(alice) for _ in range(3)]
     clients = [client(each) for each in signers]
@@ -175,7 +189,7 @@ def test_a_key_does_no_more_than_its_scope(alice: User) -> None:
 
 
 def test_python_signs_with_a_users_key_that_may_all(alice: User) -> None:
-    of(alice, scope={"read_only": True})
+    of(alice, scope={"paths": ["elsewhere/"]})
     own = of(alice)
     own.put("/photos")
     own.put("/photos/cat.txt", b"cat")

@@ -98,11 +98,9 @@ class DjangoKeyRing(LoaderKeyRing):
         model = get_user_model()
         try:
             number = model._meta.pk.to_python(account_id.removeprefix(OWN))
-            found = model._default_manager.filter(pk=number).first()
+            return model._default_manager.filter(pk=number).first()
         except (ValidationError, ValueError, OverflowError):
             return None
-        # Not every way to write a number is its name.
-        return found if found is not None and f"{OWN}{found.pk}" == account_id else None
 
     def _find_account(self, account_id: str) -> Account | None:
         if self._shared:
