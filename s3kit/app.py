@@ -550,7 +550,7 @@ class S3App:
             asked = sts.Asked(
                 environ, method, body, request_id, address.canonical, query, scheme, host, now
             )
-            return self._answer_sts(asked)
+            return self._answer_sts(asked, calls)
         # Where the path is not sure, nothing may be concluded from it before the signature is.
         sure = not target.alternatives
         operation = self._operation(method, address, query, environ) if sure else None
@@ -592,13 +592,18 @@ class S3App:
             response.headers.append(("x-amz-request-charged", "requester"))
         return response
 
-    def _answer_sts(self, asked: sts.Asked) -> Response:
+    def _answer_sts(self, asked: sts.Asked, calls: list[Call]) -> Response:
         """Answer a request for temporary keys, errors too in STS's own form."""
+
+        def perform(call: Call, work: Callable[[Call], Response]) -> Response:
+            calls.append(call)
+            return self.perform(call, work)
+
         record: RequestRecord | None = asked.environ.get("s3kit.request")
         if record is not None:
             record.addressed(None, None, None)
         try:
-            return sts.serve(self._site, asked, self.perform)
+            return sts.serve(self._site, asked, perform)
         except S3Error as error:
             if record is not None:
                 record.refused(error)

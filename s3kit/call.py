@@ -437,6 +437,11 @@ class Call:
         if self.asked is not None:
             self.asked.clear()
 
+    def note_asked(self, question: Question, decision: Decision) -> None:
+        """Tell whoever wants to know of a decision that Access had no part in."""
+        if self.asked is not None:
+            self._note_asked(question, decision)
+
     def _note_asked(self, question: Question, decision: Decision, *, required: bool = True) -> None:
         asked = self.asked
         assert asked is not None

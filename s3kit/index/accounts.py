@@ -18,6 +18,7 @@ from sqlalchemy import update
 from s3kit.errors import EntityAlreadyExists
 from s3kit.errors import NoSuchEntity
 from s3kit.index.connections import Connection
+from s3kit.index.roles import delete_all as delete_roles
 from s3kit.index.schema import accounts
 from s3kit.index.schema import buckets
 from s3kit.index.schema import is_word
@@ -187,6 +188,8 @@ def change(connection: Connection, account: StoredAccount) -> None:
 def delete(connection: Connection, account_id: str) -> None:
     """Remove an account with its users, keys and roles, and what it has used."""
     connection.run(_DELETE_USAGE, {"this_account": account_id})
+    # Those of the configuration's accounts have no row to hang on.
+    delete_roles(connection, account_id)
     connection.run(_DELETE, {"this_account": account_id})
 
 

@@ -42,7 +42,8 @@ def _may_know(caller: Caller, asked: Asked) -> bool:
     if account is None:
         return False
     if asked.bucket is None:
-        return True
+        # Whether a role is there, and whom it trusts, is its owner's to know.
+        return not asked.action.startswith("sts:")
     narrowed = (
         caller.principal
         or caller.session is not None

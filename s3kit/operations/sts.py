@@ -19,6 +19,7 @@ from typing import TypeVar
 from typing import cast
 
 from .. import errors
+from ..auth.assume import TRUST
 from ..auth.assume import may_assume
 from ..auth.canonical import EMPTY_SHA256
 from ..auth.canonical import STS_SERVICE
@@ -42,6 +43,7 @@ from ..context import name_of
 from ..context import user_id_of
 from ..errors import S3Error
 from ..model import Caller
+from ..model import Decision
 from ..model import Key
 from ..model import Question
 from ..model import Role
@@ -372,12 +374,12 @@ def assume_role(call: Call, parameters: Query) -> object:
         extra.update({f"aws:requesttag/{key}": value for key, value in tags})
     wanted = ["sts:AssumeRole", *(["sts:TagSession"] if tags else [])]
     for each in wanted:
-        if role is None or not may_assume(_question(call, caller, each, arn, extra), role).allowed:
+        if not _may_assume(call, _question(call, caller, each, arn, extra), role):
             # The same for a role that is not there: who may not assume it learns nothing of it.
             raise errors.AccessDenied(
                 f"User: {arn_of(caller)} is not authorized to perform: {each} on resource: {arn}"
             )
-    assert role is not None
+    assert role is not None, "nobody may assume a role that is not there"
     roles: tuple[tuple[str, str, str], ...] = ()
     if before is not None:
         roles = before.roles
@@ -434,8 +436,9 @@ def assume_role_with_web_identity(call: Call, parameters: Query) -> object:
     caller = Caller(principal=FEDERATED + provider_name(vouched.issuer))
     role = _role(call, arn)
     question = _question(call, caller, "sts:AssumeRoleWithWebIdentity", arn, extra)
-    if role is None or not may_assume(question, role).allowed:
+    if not _may_assume(call, question, role):
         raise errors.AccessDenied("Not authorized to perform sts:AssumeRoleWithWebIdentity")
+    assert role is not None, "nobody may assume a role that is not there"
     seconds = _role_seconds(parameters, role)
     key = site.sessions.open(
         Session(
@@ -468,7 +471,9 @@ def _signed(call: Call) -> Caller:
     if caller.account is None:
         raise errors.MissingAuthenticationToken()
     question = call.question(f"sts:{call.operation.name}", None)
-    if refusal_of_anything(question, call.now) is not None:
+    refusal = refusal_of_anything(question, call.now)
+    if refusal is not None:
+        call.note_asked(question, refusal)
         raise errors.AccessDenied()
     return caller
 
@@ -493,6 +498,15 @@ def _role(call: Call, arn: str) -> Role | None:
     else:
         found = call.store.roles.account_numbered(account)
     return None if found is None else call.site.sessions.role(found, name)
+
+
+def _may_assume(call: Call, question: Question, role: Role | None) -> bool:
+    decision = _NO_ROLE if role is None else may_assume(question, role)
+    call.note_asked(question, decision)
+    return decision.allowed
+
+
+_NO_ROLE: Final = Decision(False, "there is no such role", by=TRUST)
 
 
 def _credentials(key: Key) -> Credentials:

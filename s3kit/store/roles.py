@@ -6,7 +6,6 @@ import base64
 import logging
 import os
 import re
-import time
 from collections.abc import Callable
 from collections.abc import Mapping
 from collections.abc import Sequence
@@ -22,16 +21,13 @@ from ..auth.policy import parse_policy
 from ..errors import MalformedPolicy
 from ..index import roles as rows
 from ..index.connections import Connection
-from ..index.joined import JOINED
 from ..index.roles import RoleExists
 from ..index.roles import RoleRow
 from ..model import Role
+from .account_rows import Remembered
 from .backing import Backing
 
 logger = logging.getLogger("s3kit")
-
-CACHE_SECONDS: Final = 1.0
-CACHE_SIZE: Final = 10_000
 
 LEAST_SECONDS: Final = 900
 MOST_SECONDS: Final = 43_200
@@ -52,25 +48,23 @@ class NoSuchRole(Exception):
 class Roles:
     """The roles of all accounts, those of the configuration included."""
 
-    __slots__ = ("_backing", "_cache", "numbers")
+    __slots__ = ("_backing", "_remembered", "numbers")
 
     def __init__(self, backing: Backing) -> None:
         self._backing = backing
+        self._remembered: Remembered[Role] = Remembered()
         self.numbers: Mapping[str, str] = _NONE
         """The configuration's accounts: number to id."""
-        self._cache: dict[tuple[str, str], tuple[float, Role | None]] = {}
-        backing.index.after_joined.append(self.forget)
 
     def find(self, account: str, name: str, /) -> Role | None:
         """The role ready to be asked, None where there is none; up to a second old."""
-        cache = self._cache
-        if JOINED and self._backing.index.is_joined():
-            # What only this transaction sees is nothing to remember.
-            cache = {}
-        now = time.monotonic()
-        cached = cache.get((account, name))
-        if cached is not None and cached[0] > now:
-            return cached[1]
+        # With accounts and keys: whoever suspends an account ends its roles' sessions at once.
+        accounts = self._backing.accounts
+        generation, now = accounts.reading, accounts.clock()
+        place = f"{name}/{account}"
+        fresh, known = self._remembered.get(place, generation, now)
+        if fresh:
+            return known
         row = self._backing.index.read(lambda c: rows.get(c, account, name))
         role = None
         if row is not None:
@@ -79,9 +73,7 @@ class Roles:
             except MalformedPolicy as error:
                 # Written by another version; whose sessions may do what is not known.
                 logger.error("the role %s of %s cannot be used: %s", name, account, error)
-        if len(cache) >= CACHE_SIZE:
-            cache.clear()
-        cache[account, name] = (now + CACHE_SECONDS, role)
+        self._remembered.put(place, generation, now, role)
         return role
 
     def account_numbered(self, number: str) -> str | None:
@@ -90,11 +82,6 @@ class Roles:
         if found is None and _NUMBER.fullmatch(number):
             found = self._backing.index.read(lambda c: rows.account_numbered(c, number))
         return found
-
-    def forget(self) -> None:
-        """After a change to a role or to its account, which counts at once in this process."""
-        # A new one: who read a role before the commit remembers it in the old one.
-        self._cache = {}
 
     def create(
         self,
@@ -124,7 +111,7 @@ class Roles:
         )
         _check(row)
         self._backing.index.write(lambda c: rows.insert(c, row))
-        self.forget()
+        self._backing.accounts.forget()
         return row
 
     def get(self, account: str, name: str) -> RoleRow:
@@ -191,7 +178,7 @@ class Roles:
         """
         if not self._backing.index.write(lambda c: rows.delete(c, account, name)):
             raise NoSuchRole(name)
-        self.forget()
+        self._backing.accounts.forget()
 
     def _change(self, account: str, name: str, change: Callable[[RoleRow], RoleRow]) -> None:
         def work(c: Connection) -> None:
@@ -203,7 +190,7 @@ class Roles:
             rows.change(c, changed)
 
         self._backing.index.write(work)
-        self.forget()
+        self._backing.accounts.forget()
 
 
 def _last(found: Sequence[RoleRow]) -> str:

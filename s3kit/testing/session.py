@@ -64,7 +64,6 @@ def empty(app: S3App) -> None:
             connection.run(statement, {})
 
     store.index.write(work)
-    store.roles.forget()
     for name in names:
         # Buckets are remembered for a second.
         try:

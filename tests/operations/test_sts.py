@@ -38,6 +38,7 @@ from s3kit.model import Account
 from s3kit.model import Key
 from s3kit.model import Scope
 from s3kit.model import Session
+from s3kit.signals import request_audited
 from s3kit.testing import boto3_client
 from s3kit.wire.sts import MOST_BYTES
 from tests.client import Answer
@@ -869,6 +870,93 @@ def test_whom_a_role_does_not_trust_it_does_not_take(
         more["WebIdentityToken"] = web_token(issuer)
         assert code(asked, **more) == "AccessDenied"
     assert code(sts(app).assume_role, RoleArn=web_role, RoleSessionName="me") == "AccessDenied"
+
+
+def test_it_is_audited_and_a_strangers_roles_are_not_explained(issuer: str) -> None:
+    """What was decided is in the record; a caller learns of a role no more than that he may not."""
+    heard: list[Any] = []
+
+    def hear(sender: Any, *, record: Any) -> None:
+        heard.append(record)
+
+    app = S3App(Config(explain=True), key_ring=Ring())
+    app.store.roles.create(ACME.id, "reader", trust=trust({"AWS": ACME.number}))
+    request_audited.connect(hear)
+    try:
+        answers = []
+        for name in ("reader", "none"):
+            arn = f"arn:aws:iam::{ACME.id}:role/{name}"
+            said = {"Action": "AssumeRole", "Version": "2011-06-15", "RoleArn": arn}
+            body = urlencode({**said, "RoleSessionName": "me"}).encode()
+            headers = sign(KEYS["AKOTHER"], body, headers={"x-s3kit-explain": "true"})
+            answers.append(post(app, headers, body))
+        for answer in answers:
+            assert sts_code(answer) == (403, "AccessDenied")
+            assert "x-s3kit-decision" not in answer.headers
+        body = b"Action=GetSessionToken&Version=2011-06-15"
+        answer = post(app, sign(KEYS["AKROOT"], body), body)
+    finally:
+        request_audited.disconnect(hear)
+        app.close()
+    refused, missing, opened = heard
+    assert (refused.operation, refused.decision, refused.account) == ("AssumeRole", "deny", "other")
+    assert refused.decided_by == missing.decided_by == "trust policy"
+    assert refused.actions == ("sts:AssumeRole",)
+    assert (opened.operation, opened.status, opened.account) == ("GetSessionToken", 200, "acme")
+    token = answer.text("GetSessionTokenResult/Credentials/SessionToken")
+    assert token
+    assert token not in repr(heard)
+
+
+def test_sessions_end_at_once_with_an_account_in_sql(issuer: str) -> None:
+    """A suspended account's keys and roles open nothing, and what they opened has ended."""
+    app = S3App(
+        Config(master_keys=(MASTER_KEY,), identity_providers={issuer: {"audiences": ["s3"]}})
+    )
+    try:
+        accounts, roles = app.store.accounts, app.store.roles
+        accounts.create(id="zed", number="777788889999")
+        made = accounts.create_key("zed")
+        key = Key(made.access_key, made.secret_key, Account("zed"))
+        arn = "arn:aws:iam::777788889999:role/web"
+        principals = {"AWS": "777788889999", "Federated": issuer}
+        roles.create(
+            "zed",
+            "web",
+            trust=trust(principals, "sts:*"),
+            policies={"all": allow("s3:*")},
+        )
+        asked = {"RoleArn": arn, "RoleSessionName": "me"}
+        web = sts(app, None).assume_role_with_web_identity(
+            **asked, WebIdentityToken=web_token(issuer)
+        )["Credentials"]
+        sessions = [
+            client(app, each)
+            for each in (
+                web,
+                assume(app, key, arn),
+                sts(app, key).get_session_token()["Credentials"],
+            )
+        ]
+        assert [code(s3.list_buckets) for s3 in sessions] == ["", "", ""]
+        accounts.suspend("zed")
+        assert [code(s3.list_buckets) for s3 in sessions] == ["InvalidToken"] * 3
+        refused = sts(app, None).assume_role_with_web_identity
+        assert code(refused, **asked, WebIdentityToken=web_token(issuer)) == "AccessDenied"
+        accounts.resume("zed")
+        assert [code(s3.list_buckets) for s3 in sessions] == ["", "", ""]
+        # Until all is deleted nothing changes any more.
+        accounts.schedule_deletion("zed", int(time.time() * 1000) + 10**6)
+        for s3 in sessions:
+            assert code(s3.list_buckets) == ""
+            assert code(s3.create_bucket, Bucket=fresh_name()) == "AccessDenied"
+        accounts.delete_key(made.access_key)
+        assert [code(s3.list_buckets) for s3 in sessions] == ["", "InvalidToken", "InvalidToken"]
+        accounts.delete("zed")
+        assert code(sessions[0].list_buckets) == "InvalidToken"
+        assert roles.list_roles("zed") == []
+    finally:
+        app.close()
 
 
 def test_providers_need_keys_of_the_host(issuer: str) -> None:
