@@ -14,6 +14,7 @@ from s3kit.model import Key
 from tests.client import Client
 from tests.client import Signer
 from tests.endpoint import ACCOUNTS
+from tests.endpoint import ACLS_COUNT
 from tests.endpoint import OWNER
 from tests.endpoint import OWNER_ID
 
@@ -49,6 +50,7 @@ class Narrow:
 
     def __init__(self, **settings: Any) -> None:
         self.keys = NarrowKeys()
+        settings = {**ACLS_COUNT, **settings}
         config = Config(storages={"default": "memory://"}, index="memory://", **settings)
         self.app = S3App(config, key_ring=self.keys)
         self.owner = Client(self.app, OWNER)

@@ -19,6 +19,7 @@ from tests.client import Answer
 from tests.client import Client
 from tests.client import Signer
 from tests.client import make_environ
+from tests.endpoint import ACLS_COUNT
 
 ALICE = Signer("AKALICE", "alice-secret")
 CAMERA = Signer("AKCAMERA", "camera-secret")
@@ -37,7 +38,7 @@ HEADER = "x-s3kit-decision"
 
 
 def made(*, explain: bool) -> S3App:
-    return S3App(Config(accounts=ACCOUNTS, explain=explain))
+    return S3App(Config(**ACLS_COUNT, accounts=ACCOUNTS, explain=explain))
 
 
 @pytest.fixture
