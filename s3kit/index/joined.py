@@ -40,6 +40,7 @@ from s3kit.index.borrowed import check_place
 from s3kit.index.borrowed import place_of
 from s3kit.index.connections import Connection
 from s3kit.index.connections import Retry
+from s3kit.index.usage import settle
 from s3kit.index.writers import ATTEMPTS
 from s3kit.signals import HOLDERS
 
@@ -184,6 +185,8 @@ class Transaction:
                 borrowed.begin_write()
                 try:
                     result = work(borrowed)
+                    if borrowed.charges:
+                        settle(borrowed)
                     for statement, parameters in borrowed.before_commit.values():
                         borrowed.run(statement, parameters)
                     borrowed.end_write()
@@ -196,6 +199,7 @@ class Transaction:
                     raise
                 finally:
                     borrowed.before_commit.clear()
+                    borrowed.charges.clear()
                 self._wrote = True
                 return result
         raise SlowDown()

@@ -27,6 +27,7 @@ from s3kit.profile import PROFILES
 from s3kit.profile import Profile
 from s3kit.store import Attributes
 from s3kit.store import Origin
+from s3kit.testing import boto3_client
 from s3kit.wire.checksums import BodyReader
 from tests.client import Answer
 from tests.client import Client
@@ -39,6 +40,7 @@ from tests.endpoint import OTHER
 from tests.endpoint import OTHER_ID
 from tests.endpoint import OWNER
 from tests.endpoint import OWNER_ID
+from tests.index.test_joined import engine_to
 from tests.operations.test_posting import multipart
 from tests.operations.test_posting import signing_client
 
@@ -469,6 +471,34 @@ def test_a_limit_waits_for_whoever_is_writing(
     assert counted(two) == (31 if what == "part" else 30)
 
 
+def test_the_callers_own_transaction_gives_back_what_it_undoes(tmp_path: Path) -> None:
+    """App rolls back: the object is gone and the quota back; app commits: both are there."""
+    with fresh_database("sqlite", tmp_path) as url:
+        app = app_on(url, tmp_path)
+        store = app.store
+        store.quota.set_limit(OWNER_ID, MOST)
+        bucket = store.buckets.create("quota", OWNER_ID)
+
+        def put(key: bytes, size: int) -> None:
+            body = BodyReader(io.BytesIO(b"x" * size), size)
+            store.objects.put(bucket, key, body, Attributes(owner=OWNER_ID))
+
+        with engine_to(store.index).connect() as connection:
+            with connection.begin() as transaction, store.index.joined(connection):
+                put(b"undone", 60)
+                assert counted(app) == 60
+                transaction.rollback()
+            assert counted(app) == 0
+            with connection.begin(), store.index.joined(connection):
+                put(b"k", 60)
+                with pytest.raises(usage.QuotaExceeded):
+                    put(b"l", 60)
+                put(b"m", 40)
+            assert counted(app) == MOST
+        assert store.objects.find(bucket, b"l") is None
+        app.close()
+
+
 # -- the budget of a key
 
 
@@ -552,6 +582,15 @@ def test_a_session_is_charged_to_the_key_that_opened_it(app: S3App, keyed: Signe
     assert session.put(f"{BUCKET}/k", b"x" * 60, x_amz_s3session_token=token or "").status == 200
     assert spent() == 60
     assert is_refused(session.put(f"{BUCKET}/l", b"x" * 41, x_amz_s3session_token=token or ""))
+    sts = boto3_client(app, keyed.access_key, keyed.secret_key, service="sts")
+    given = sts.get_session_token()["Credentials"]
+    temporary = Client(
+        app,
+        Signer(given["AccessKeyId"], given["SecretAccessKey"], given["SessionToken"]),
+    )
+    assert is_refused(temporary.put(f"{BUCKET}/l", b"x" * 41))
+    assert temporary.put(f"{BUCKET}/l", b"x" * 40).status == 200
+    assert spent() == MOST
 
 
 def test_a_reset_ends_the_keys_and_the_sessions_that_they_opened(app: S3App, keyed: Signer) -> None:
@@ -563,10 +602,22 @@ def test_a_reset_ends_the_keys_and_the_sessions_that_they_opened(app: S3App, key
     session = Client(app, Signer(pair[0] or "", pair[1] or "", token))
     headers = {"x_amz_s3session_token": token}
     assert session.put(f"{BUCKET}/k", b"x", **headers).status == 200
+    sts = boto3_client(app, keyed.access_key, keyed.secret_key, service="sts")
+    given = sts.get_session_token()["Credentials"]
+    temporary = Client(
+        app,
+        Signer(given["AccessKeyId"], given["SecretAccessKey"], given["SessionToken"]),
+    )
+    assert temporary.get(f"{BUCKET}/k").status == 200
     assert app.store.accounts.reset_keys(OWNER_ID) == 1
     refused = Client(app, keyed).get(f"{BUCKET}/k")
     assert (refused.status, refused.code) == (403, "InvalidAccessKeyId")
-    for refused in (session.get(f"{BUCKET}/k", **headers), session.put(f"{BUCKET}/l", **headers)):
+    for refused in (
+        session.get(f"{BUCKET}/k", **headers),
+        session.put(f"{BUCKET}/l", **headers),
+        temporary.get(f"{BUCKET}/k"),
+        temporary.put(f"{BUCKET}/l"),
+    ):
         assert refused.status in (400, 403)
         assert refused.code in ("InvalidAccessKeyId", "InvalidToken")
     fine = Client(app, Signer(other.access_key, other.secret_key))
