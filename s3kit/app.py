@@ -33,6 +33,7 @@ from .auth.identity_provider import need_joserfc
 from .auth.keyring import DictKeyRing
 from .auth.keyring import KeyRing
 from .auth.keyring import KeyRings
+from .auth.keyring import SigningKeyRing
 from .auth.scope import ScopedAccess
 from .auth.session import SessionAccess
 from .auth.session import Sessions
@@ -266,9 +267,9 @@ def open_store_of(config: Config, key_provider: KeyProvider | None = None) -> St
     return store
 
 
-def key_ring_of(config: Config, store: Store) -> KeyRings:
-    """The keys of the configuration, then those in the index."""
-    return KeyRings(DictKeyRing(config.signing_keys()), store.key_ring)
+def key_ring_of(config: Config, store: Store, *others: SigningKeyRing) -> KeyRings:
+    """The keys of the configuration, then those in the index, then others."""
+    return KeyRings(DictKeyRing(config.signing_keys()), store.key_ring, *others)
 
 
 def identity_providers(config: Config, has_master_key: bool) -> dict[str, IdentityProvider]:
@@ -369,6 +370,8 @@ class S3App:
     :param config: everything that is set; see :class:`~s3kit.config.Config`.
     :param key_ring: where access keys come from; the configuration's keys, then those of
         ``store.accounts``, by default.
+    :param host_keys: a host app's own keys, :class:`~s3kit.auth.loader.LoaderKeyRing` say, which
+        are looked for after those.
     :param access: who may do what; owners, policies and ACLs by default.
     :param key_provider: where the keys of aws:kms come from; the configuration's by default.
     :param authorize: the host's own word beside ``access``; the configuration's by default. See
@@ -381,6 +384,7 @@ class S3App:
         config: Config | None = None,
         *,
         key_ring: KeyRing | None = None,
+        host_keys: SigningKeyRing | None = None,
         access: Access | None = None,
         key_provider: KeyProvider | None = None,
         authorize: Authorize | None = None,
@@ -392,7 +396,10 @@ class S3App:
             authorize = load_function("authorize", config.authorize)
         self.config = config
         self.store = open_store_of(config, key_provider)
-        self._key_ring = key_ring_of(config, self.store) if key_ring is None else key_ring
+        if key_ring is None:
+            others = () if host_keys is None else (host_keys,)
+            key_ring = key_ring_of(config, self.store, *others)
+        self._key_ring = key_ring
         self._sql_keys = self.store.key_ring
         self._base_hosts = config.base_hosts
         self._website_hosts = config.website_hosts

@@ -34,7 +34,6 @@ from s3kit import AuthorizationRequest
 from s3kit import Config
 from s3kit import ConfigError
 from s3kit import S3App
-from s3kit.auth.keyring import DictKeyRing
 from s3kit.auth.loader import DEFAULT_SECONDS
 from s3kit.auth.loader import LoaderKeyRing
 from s3kit.cli.hosted import hosted_group
@@ -72,7 +71,7 @@ class S3Kit:
     :param config: a Config, or a mapping of its fields; ``app.config["S3KIT"]`` by default.
     :param at: where S3 is; ``/s3`` unless the settings say otherwise, "" for hosts only.
     :param hosts: host names that are S3's as a whole; ``*.s3.example.com`` names buckets.
-    :param load_key: finds the access keys of the app's own users, after those of the settings; see
+    :param load_key: finds the access keys of the app's own users, after those of s3kit itself; see
         :class:`~s3kit.auth.loader.LoaderKeyRing`. It is called in an app context.
     :param load_account: finds an account by its id, likewise.
     :param load_key_of: finds a key that may sign for an account, likewise.
@@ -133,7 +132,8 @@ class S3Kit:
             settings,
             at=self._at,
             hosts=self._hosts,
-            key_ring=self._key_ring if self._load_key is None else self._ring_of(app),
+            key_ring=self._key_ring,
+            host_keys=self._ring_of(app),
             access=self._access,
             authorize=self._authorize,
             around=lambda authorize: _in_request(app, authorize),
@@ -145,28 +145,20 @@ class S3Kit:
         if not _is_for_a_command():
             mounting.s3  # noqa: B018
 
-    def _ring_of(self, app: Flask) -> Callable[[Config], KeyRing]:
-        """Makes the ring over the app's own functions, once its Config is known."""
-        assert self._load_key is not None
-        load_key = _in_context(app, self._load_key)
-        load_account = self._load_account and _in_context(app, self._load_account)
-        load_key_of = self._load_key_of and _in_context(app, self._load_key_of)
-
-        def make(config: Config) -> KeyRing:
-            return LoaderKeyRing(
-                load_key,
-                load_account,
-                load_key_of=load_key_of,
-                first=DictKeyRing(config.signing_keys()),
-                seconds=self._key_seconds,
-            )
-
-        return make
+    def _ring_of(self, app: Flask) -> LoaderKeyRing | None:
+        """The ring over the app's own functions."""
+        if self._load_key is None:
+            return None
+        return LoaderKeyRing(
+            _in_context(app, self._load_key),
+            self._load_account and _in_context(app, self._load_account),
+            load_key_of=self._load_key_of and _in_context(app, self._load_key_of),
+            seconds=self._key_seconds,
+        )
 
     def forget_keys(self, access_key: str | None = None) -> None:
         """Ask ``load_key`` anew, in this process, about one key or about all."""
-        mounting = _current()
-        ring = mounting.s3.site.key_ring if mounting.is_open else None
+        ring = _current().host_keys
         if isinstance(ring, LoaderKeyRing):
             ring.forget(access_key)
 

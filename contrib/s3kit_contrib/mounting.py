@@ -27,6 +27,7 @@ if typing.TYPE_CHECKING:
     from s3kit.auth.access import Access
     from s3kit.auth.hook import Authorize
     from s3kit.auth.keyring import KeyRing
+    from s3kit.auth.keyring import SigningKeyRing
     from s3kit.client import Client
 
 DEFAULT_AT = "/s3"
@@ -43,9 +44,9 @@ class Mounting:
         below such a name can only be a bucket.
     :param at: the path, ``/s3`` by default; "" for none, when there are ``hosts``.
     :param hosts: host names, as for :func:`s3kit.mount`; ``website_hosts`` are among them anyway.
-    :param key_ring: as for :class:`~s3kit.app.S3App`, or a function that makes one of the Config.
-        This, ``access`` and ``authorize`` may stand in the settings too, as objects or as
+    :param key_ring: as for :class:`~s3kit.app.S3App`. This, ``access`` and ``authorize`` may stand in the settings too, as objects or as
         ``module:name``.
+    :param host_keys: as for S3App.
     :param access: as for S3App.
     :param authorize: as for S3App.
     :param around: makes of the ``authorize`` that is given or set the one that is called.
@@ -58,7 +59,8 @@ class Mounting:
         *,
         at: str | None = None,
         hosts: Iterable[str] = (),
-        key_ring: KeyRing | Callable[[Config], KeyRing] | None = None,
+        key_ring: KeyRing | None = None,
+        host_keys: SigningKeyRing | None = None,
         access: Access | None = None,
         authorize: Authorize | None = None,
         around: Callable[[Authorize], Authorize] | None = None,
@@ -81,6 +83,7 @@ class Mounting:
             **seams,
             **{name: value for name, value in given.items() if value is not None},
         }
+        self.host_keys = host_keys
         self._around = around
         config = Config.from_mapping(values) if config is None else config
         if not config.base_hosts:
@@ -113,12 +116,9 @@ class Mounting:
     def _opened(self) -> S3App:
         found = {"authorize": self.config.authorize or None, **self._seams}
         found = {name: _named(name, value) for name, value in found.items()}
-        ring = found.pop("key_ring", None)
-        if ring is not None and not hasattr(ring, "lookup"):
-            ring = ring(self.config)
         if self._around is not None and found["authorize"] is not None:
             found["authorize"] = self._around(found["authorize"])
-        return S3App(self.config, key_ring=ring, **found)
+        return S3App(self.config, host_keys=self.host_keys, **found)
 
     @property
     def is_open(self) -> bool:

@@ -16,7 +16,6 @@ from typing import TypeVar
 
 from ..model import Account
 from ..model import Key
-from .keyring import SigningKeyRing
 from .policy import Policy
 from .policy import parse_policy
 from .scope import read_scope
@@ -55,7 +54,6 @@ class LoaderKeyRing:
     :param load_account: finds an account by its id; by default one of those of the keys that were
         used lately.
     :param load_key_of: finds a key that may sign for an account, for presigned URLs and forms.
-    :param first: asked first, say for the keys of the configuration.
     :param seconds: 0 asks each time.
     :param clock: seconds, for what is remembered.
     """
@@ -66,14 +64,12 @@ class LoaderKeyRing:
         load_account: LoadAccount | None = None,
         *,
         load_key_of: LoadKey | None = None,
-        first: SigningKeyRing | None = None,
         seconds: float = DEFAULT_SECONDS,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._load_key = load_key
         self._load_account = load_account
         self._load_key_of = load_key_of
-        self._first = first
         self._seconds = seconds
         self._clock = clock
         self._generation = 0
@@ -82,10 +78,6 @@ class LoaderKeyRing:
 
     def lookup(self, access_key: str) -> Key | None:
         """The key of this id, None where there is none or it may not be used now."""
-        if self._first is not None:
-            found = self._first.lookup(access_key)
-            if found is not None:
-                return found
         if len(access_key) > LONGEST_KEY or not (access_key.isascii() and access_key.isprintable()):
             # Anybody sends what they like, and some databases fail at it.
             return None
@@ -116,10 +108,6 @@ class LoaderKeyRing:
 
     def account(self, account_id: str) -> Account | None:
         """The account of this canonical user id, None where it is not known."""
-        if self._first is not None:
-            found = self._first.account(account_id)
-            if found is not None:
-                return found
         kept = self._accounts.get(account_id)
         if self._load_account is None:
             return None if kept is None else kept.found
@@ -141,10 +129,6 @@ class LoaderKeyRing:
 
     def key_of(self, account_id: str) -> Key | None:
         """A key that may sign for this account, None where none is known."""
-        if self._first is not None:
-            found = self._first.key_of(account_id)
-            if found is not None:
-                return found
         if self._load_key_of is None:
             return None
         answer = self._load_key_of(account_id)

@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 
-from s3kit.auth.keyring import DictKeyRing
 from s3kit.auth.loader import MOST_KEPT
 from s3kit.auth.loader import LoaderKeyRing
 from s3kit.auth.loader import read_account
@@ -115,17 +114,6 @@ def test_an_answer_that_was_under_way_when_something_changed_is_not_kept() -> No
     ring._load_key = load
     assert ring.lookup("AK") is not None
     assert ring.lookup("AK") is None
-
-
-def test_the_keys_of_the_configuration_come_first() -> None:
-    first = Key("AK", "of the configuration", Account("default"))
-    host = Host(AK=ROW, BK=ROW)
-    ring = host.ring(first=DictKeyRing([first]))
-    assert ring.lookup("AK") is first
-    assert ring.key_of("default") is first
-    assert ring.account("default") == Account("default")
-    assert ring.lookup("BK") is not None
-    assert host.asked == ["BK"]
 
 
 @pytest.mark.parametrize("name", ["", "\0", "AK\n", "Ä", "\udcff", "A" * 129])

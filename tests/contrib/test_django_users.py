@@ -162,7 +162,7 @@ def test_a_disabled_or_removed_key_and_a_removed_user_end_at_once(alice: User) -
 def test_a_change_that_no_signal_tells_of_counts_when_the_cache_is_old(alice: User) -> None:
     own = of(alice)
     assert own.get("/").status == 200
-    ring: Any = get_s3().site.key_ring
+    ring: Any = get_mounting().host_keys
     now = [ring._clock()]
     ring._clock = lambda: now[0]
     User.objects.filter(pk=alice.pk).update(is_active=False)
@@ -222,7 +222,7 @@ def test_it_is_written_down_when_a_key_was_used_but_not_each_time(alice: User) -
     assert client(signer).get("/").status == 200
     first = S3AccessKey.objects.get().last_used
     assert first is not None
-    ring: Any = get_s3().site.key_ring
+    ring: Any = get_mounting().host_keys
     ring.forget()
     assert client(signer).get("/").status == 200
     assert S3AccessKey.objects.get().last_used == first

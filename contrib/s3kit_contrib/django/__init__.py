@@ -94,13 +94,9 @@ def mounting_of(values: Any) -> Mounting:
     options = UserOptions.read(users)
     if values.get("key_ring") is not None:
         raise ConfigError(f'key_ring would stand in for the keys of "{USERS}": have one of them.')
+    from .users.key_ring import DjangoKeyRing
 
-    def key_ring(config: Any) -> Any:
-        from .users.key_ring import DjangoKeyRing
-
-        return DjangoKeyRing(config, options)
-
-    return DjangoMounting(values, key_ring=key_ring)
+    return DjangoMounting(values, host_keys=DjangoKeyRing(options))
 
 
 def get_mounting() -> Mounting:

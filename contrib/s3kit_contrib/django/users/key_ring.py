@@ -12,8 +12,6 @@ from django.contrib.auth import get_user_model
 from django.core.exceptions import ValidationError
 from django.utils import timezone
 
-from s3kit import Config
-from s3kit.auth.keyring import DictKeyRing
 from s3kit.auth.loader import LoaderKeyRing
 from s3kit.auth.scope import read_scope
 from s3kit.model import Account
@@ -42,15 +40,14 @@ def forget_all() -> None:
 
 
 class DjangoKeyRing(LoaderKeyRing):
-    """The keys of the configuration, then those of Django's users."""
+    """The keys of Django's users."""
 
-    def __init__(self, config: Config, options: UserOptions) -> None:
+    def __init__(self, options: UserOptions) -> None:
         self._shared = options.account
         super().__init__(
             self._load,
             self._find_account,
             load_key_of=self._find_signer,
-            first=DictKeyRing(config.signing_keys()),
             seconds=options.cache_seconds,
         )
         _rings.add(self)
