@@ -228,6 +228,8 @@ def test_every_kind_of_change_is_undone_together(host: Host, bucket: str, heard:
         assert [entry.key for entry in s3.list(bucket)] == ["copy", "kept", "parts"]
         assert s3.tags(bucket, "kept") == {"a": "2"}
         assert len(host.blobs() - before) == 1
+        with pytest.raises(RuntimeError, match="no garbage"):
+            host.app.store.collect_garbage()
         1 / 0  # noqa: B018
     assert host.keys(bucket) == ["gone", "kept"]
     assert s3.get(bucket, "gone") == LARGE
@@ -387,6 +389,8 @@ def test_durable_events_come_and_go_with_the_transaction(host: Host, bucket: str
     assert outbox.backlog() == []
     with host.engine.begin() as connection, host.s3.joined(connection) as s3:
         s3.put(bucket, "done", b"")
+        outbox._wake.clear()
+    assert outbox._wake.is_set(), "a thread that delivers would look again now"
     outbox.deliver()
     assert delivered == ["done"]
     del outbox._subscribed["joined"]

@@ -280,13 +280,15 @@ def test_a_row_kept_in_the_midst_of_a_commit_is_not_used_after_it(
     values: list[int] = []
 
     def meanwhile(counters: Any) -> None:
-        # A writer that has committed but not said so yet: odd until after the announcement.
+        # We have looked at the counter while a writer that has committed had it odd, its last word
+        # comes, somebody keeps the row that is there by it, and what we write is by the old look.
         recent.begin_write([counter])
-        before = recent.value(counter)
-        announce(counters)
-        recent._counters[counter] = before + 1
+        odd = recent.value(counter)
+        recent.end_write([counter])
         find(sqlite, bucket)
         values.append(recent.value(counter))
+        recent._counters[counter] = odd
+        announce(counters)
 
     monkeypatch.setattr(RecentRows, "announce", lambda _, counters: meanwhile(counters))
     with engine_to(sqlite).begin() as connection, sqlite.joined(connection):
