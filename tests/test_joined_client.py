@@ -37,6 +37,7 @@ from s3kit.errors import BucketNotEmpty
 from s3kit.errors import NoSuchBucket
 from s3kit.errors import NoSuchKey
 from s3kit.errors import PreconditionFailed
+from s3kit.errors import QuotaExceeded
 from s3kit.errors import SlowDown
 from s3kit.signals import bucket_created
 from s3kit.signals import object_created
@@ -456,6 +457,33 @@ def test_an_account_signs_up_with_the_callers_row_or_not_at_all(host: Host, buck
             assert requests.get("/").status == 403
             getattr(session, end)()
         assert requests.get("/").status == status
+
+
+def test_the_quota_comes_back_with_the_rollback(host: Host) -> None:
+    """What is counted is counted in the object's transaction, and refused in it."""
+    accounts, quota = host.app.store.accounts, host.app.store.quota
+    account = accounts.create(display_name="Small", limits={"bytes": len(LARGE) + 10}).id
+    s3 = host.app.client(account)
+    bucket = fresh_name()
+    s3.create_bucket(bucket)
+    s3.put(bucket, "kept", b"12345")
+    before = host.blobs()
+    for end, used in (("rollback", 5), ("commit", 5 + len(LARGE))):
+        with host.engine.connect() as connection:
+            with s3.joined(connection):
+                s3.put(bucket, "large", LARGE)
+                assert quota.used(account) == 5 + len(LARGE)
+                with pytest.raises(QuotaExceeded):
+                    s3.put(bucket, "more", b"123456")
+                with connection.begin_nested() as savepoint:
+                    s3.delete(bucket, "large")
+                    assert quota.used(account) == 5
+                    savepoint.rollback()
+            assert quota.used(account) == 5
+            getattr(connection, end)()
+        assert quota.used(account) == used
+    assert quota.recount(account) == 5 + len(LARGE)
+    assert len(host.blobs() - before) == 1
 
 
 def test_who_is_killed_before_the_commit_leaves_nothing(tmp_path: Path) -> None:
