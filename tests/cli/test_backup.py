@@ -85,8 +85,9 @@ class Writer:
         if number % 7 == 0 and (bucket, key) in state:
             del state[bucket, key]
             return lambda: client.delete_object(Bucket=bucket, Key=key)
-        if number % 11 == 0 and state:
-            source = chance.choice(sorted(state))
+        source = chance.choice(sorted(state)) if number % 11 == 0 and state else (bucket, key)
+        # A copy onto itself is no copy.
+        if source != (bucket, key):
             state[bucket, key] = state[source]
             where = {"Bucket": source[0], "Key": source[1]}
             return lambda: client.copy_object(Bucket=bucket, Key=key, CopySource=where)

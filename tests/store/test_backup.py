@@ -1006,6 +1006,8 @@ def test_a_snapshot_of_an_older_schema_is_upgraded(
         # As revision 0001 had it.
         for table in ("annotations", "outbox", "leases", "restores"):
             connection.execute(f"DROP TABLE s3kit_{table}")
+        for table in ("access_keys", "users", "roles", "usage", "accounts"):
+            connection.execute(f"DROP TABLE s3kit_{table}")
         for table, column in LATER_COLUMNS:
             connection.execute(f"ALTER TABLE s3kit_{table} DROP COLUMN {column}")
         connection.execute("DROP TABLE s3kit_identity")
