@@ -44,8 +44,8 @@ class Mounting:
         below such a name can only be a bucket.
     :param at: the path, ``/s3`` by default; "" for none, when there are ``hosts``.
     :param hosts: host names, as for :func:`s3kit.mount`; ``website_hosts`` are among them anyway.
-    :param key_ring: as for :class:`~s3kit.app.S3App`. This, ``access`` and ``authorize`` may stand in the settings too, as objects or as
-        ``module:name``.
+    :param key_ring: as for :class:`~s3kit.app.S3App`. This, ``access`` and ``authorize`` may stand
+        in the settings too, as objects or as ``module:name``.
     :param host_keys: as for S3App.
     :param access: as for S3App.
     :param authorize: as for S3App.
