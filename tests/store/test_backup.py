@@ -1018,7 +1018,11 @@ def test_a_snapshot_of_an_older_schema_is_upgraded(
     sign_again(folder)
     target = make("target")
     restore(target, place)
-    assert rows_of(target) == rows_of(source)
+    # An account has such a row once it has made a bucket with this schema; without one it has no
+    # limit, and the next bucket makes it.
+    found, wanted = rows_of(target), rows_of(source)
+    assert (found.pop("s3kit_usage"), wanted.pop("s3kit_usage")) == ([], [("alice", 0, None)])
+    assert found == wanted
 
 
 def test_a_snapshot_of_a_newer_schema_is_refused(
