@@ -186,8 +186,8 @@ def test_a_refusal_names_the_rule_and_the_answer_does_not(
     answer = bob.get("/photos/key")
     record = heard.last
     assert (record.account, record.status, record.error) == ("bob", 403, "AccessDenied")
-    assert (record.decision, record.decided_by) == ("deny", "owner")
-    assert record.reason == "the bucket belongs to another account and no ACL grants it"
+    assert (record.decision, record.decided_by) == ("deny", "ownership")
+    assert record.reason == "the bucket belongs to another account, which has switched ACLs off"
     assert answer.text("Message") == "Access Denied"
     policy = json.dumps({"Version": "2012-10-17", "Statement": [statement]}).encode()
     assert alice.put("/photos", policy, "policy").status == 204
@@ -293,7 +293,7 @@ def test_the_client_in_the_process_is_audited(s3: S3App, alice: Client, heard: H
     assert (heard.last.status, heard.last.error) == (404, "NoSuchKey")
     with pytest.raises(AccessDenied):
         s3.client("bob").get("photos", "key")
-    assert (heard.last.decision, heard.last.decided_by) == ("deny", "owner")
+    assert (heard.last.decision, heard.last.decided_by) == ("deny", "ownership")
 
     class Broken:
         def read(self, size: int) -> bytes:
