@@ -13,6 +13,7 @@ from ..errors import MalformedACLError
 from ..errors import MalformedXML
 from ..errors import MissingSecurityHeader
 from ..errors import UnexpectedContent
+from ..errors import UnresolvableGrantByEmailAddress
 from ..model import Acl
 from ..model import Bucket
 from ..model import Grant
@@ -121,6 +122,25 @@ def read_policy(call: Call, owner: str) -> Acl:
     return Acl(owner, tuple(grants))
 
 
+def repeats_owner_alone(call: Call, bucket: Bucket) -> bool:
+    """Whether ACLs are off, and the request's document is what their getters show.
+
+    Amazon S3 refuses that too. s3cmd's ``cp`` and ``mv`` read an object's ACL and put it onto the
+    copy; here they need no option, for nothing is to be changed.
+    """
+    if (
+        object_ownership(call.store, bucket) is not ObjectOwnership.BUCKET_OWNER_ENFORCED
+        or call.header("x-amz-acl") is not None
+        or granted_acl(call, bucket.account) is not None
+        or not call.has_body()
+    ):
+        return False
+    try:
+        return read_policy(call, bucket.account) == private(bucket.account)
+    except (InvalidArgument, MalformedACLError, UnresolvableGrantByEmailAddress):
+        return False
+
+
 def new_acl(call: Call, owner: str, bucket: Bucket) -> Acl:
     """The ACL that a PutBucketAcl or PutObjectAcl asks for, by header or document.
 
@@ -158,6 +178,8 @@ def get_bucket_acl(call: Call) -> Response:
 def put_bucket_acl(call: Call) -> Response:
     """Replace the bucket's ACL."""
     bucket = call.bucket
+    if repeats_owner_alone(call, bucket):
+        return call.empty()
     call.store.buckets.set_acl(bucket, new_acl(call, bucket.account, bucket))
     return call.empty()
 
@@ -175,6 +197,8 @@ def put_object_acl(call: Call) -> Response:
     """Replace the object's ACL."""
     bucket, key, version_id = call.bucket, call.object_key, call.version_id
     version = call.version(bucket, key, version_id)
+    if repeats_owner_alone(call, bucket):
+        return call.empty(headers=version_headers(call, version))
     acl = new_acl(call, version.owner, bucket)
     # The ACL names the owner of this very version.
     call.store.objects.set_acl(bucket, key, version_id, acl, seq=version.seq, origin=call.origin)

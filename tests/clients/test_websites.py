@@ -58,7 +58,15 @@ class Website:
 
 @pytest.fixture
 def website() -> Iterator[Website]:
-    app = S3App(Config(keys={"AK": "secret"}, website_hosts=("*.web.localhost",)))
+    # ACLs that count: the website and its pages are shown to everybody by theirs.
+    app = S3App(
+        Config(
+            keys={"AK": "secret"},
+            website_hosts=("*.web.localhost",),
+            object_ownership="none",
+            block_public_access=False,
+        )
+    )
     with LiveServer(app) as server:
         yield Website(server)
     app.close()

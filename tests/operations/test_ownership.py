@@ -146,6 +146,18 @@ def test_where_acls_are_off_none_counts_and_none_is_taken(
         operation = "GetBucketAcl" if path == bucket else "GetObjectAcl"
         shown = parsed(operation, s3.get(path, "acl"))
         assert [grant["Grantee"]["ID"] for grant in shown["Grants"]] == [OWNER_ID]
+    for path in (bucket, f"{bucket}/public"):
+        # What s3cmd's cp and mv do: they put what they read, and nothing is changed by it.
+        shown = s3.get(path, "acl").body
+        assert s3.put(path, shown, "acl").status == 200
+        for wrong in (
+            shown.replace(b"FULL_CONTROL", b"READ"),
+            shown.replace(OWNER_ID.encode(), OTHER_ID.encode()),
+            shown.replace(b"<Permission>", b"<Permissoin>"),
+        ):
+            assert wrong != shown
+            answer = s3.put(path, wrong, "acl")
+            assert (answer.status, answer.code) == (400, "AccessControlListNotSupported")
     s3.delete(bucket, "ownershipControls")
     assert anonymous.get(f"{bucket}/public").status == 200
 
