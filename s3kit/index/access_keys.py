@@ -17,6 +17,7 @@ from sqlalchemy import select
 from sqlalchemy import update
 
 from s3kit.errors import EntityAlreadyExists
+from s3kit.index.connections import RULES
 from s3kit.index.connections import Connection
 from s3kit.index.schema import access_keys
 from s3kit.index.schema import accounts
@@ -239,6 +240,7 @@ def insert(connection: Connection, key: StoredKey, sealed: SealedSecret) -> None
 
     :raises EntityAlreadyExists: the access key is taken.
     """
+    connection.written.add(RULES)
     values = {
         "access_key": key.access_key,
         "account": key.account,
@@ -262,11 +264,13 @@ def insert(connection: Connection, key: StoredKey, sealed: SealedSecret) -> None
 
 def set_status(connection: Connection, access_key: str, status: str) -> None:
     """Let a key be used, or not."""
+    connection.written.add(RULES)
     connection.run(_SET_STATUS, {"this_key": access_key, "new_status": status})
 
 
 def set_secret(connection: Connection, access_key: str, sealed: SealedSecret) -> None:
     """Give a key another secret; the old one ends with that."""
+    connection.written.add(RULES)
     values = {"new_secret": sealed.text, "new_master": sealed.master}
     connection.run(_SET_SECRET, {**values, "this_key": access_key})
 
@@ -280,16 +284,19 @@ def touch(connection: Connection, used: Iterable[tuple[str, int]]) -> None:
 
 def delete(connection: Connection, access_key: str) -> None:
     """Remove a key."""
+    connection.written.add(RULES)
     connection.run(_DELETE, {"this_key": access_key})
 
 
 def delete_of(connection: Connection, account_id: str) -> int:
     """Remove all keys of an account, those of its users included; how many there were."""
+    connection.written.add(RULES)
     return connection.run(_DELETE_OF, {"this_account": account_id})
 
 
 def delete_of_user(connection: Connection, account_id: str, user: str) -> int:
     """Remove all keys of a user; how many there were."""
+    connection.written.add(RULES)
     return connection.run(_DELETE_OF_USER, {"this_account": account_id, "this_user": user})
 
 

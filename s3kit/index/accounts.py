@@ -17,6 +17,7 @@ from sqlalchemy import update
 
 from s3kit.errors import EntityAlreadyExists
 from s3kit.errors import NoSuchEntity
+from s3kit.index.connections import RULES
 from s3kit.index.connections import Connection
 from s3kit.index.roles import delete_all as delete_roles
 from s3kit.index.schema import accounts
@@ -168,6 +169,7 @@ def insert(connection: Connection, account: StoredAccount) -> None:
 
     :raises EntityAlreadyExists: its id or its number is taken.
     """
+    connection.written.add(RULES)
     values = {name: getattr(account, name) for name in ("id", "number", "created", *_CHANGED)}
     values["limits"] = _write_limits(account.limits)
     try:
@@ -180,6 +182,7 @@ def insert(connection: Connection, account: StoredAccount) -> None:
 
 def change(connection: Connection, account: StoredAccount) -> None:
     """Replace all of an account but its id, its number and when it was made. It must be locked."""
+    connection.written.add(RULES)
     values = {f"new_{name}": getattr(account, name) for name in _CHANGED}
     values["new_limits"] = _write_limits(account.limits)
     connection.run(_UPDATE, {**values, "this_account": account.id})
@@ -187,6 +190,7 @@ def change(connection: Connection, account: StoredAccount) -> None:
 
 def delete(connection: Connection, account_id: str) -> None:
     """Remove an account with its users, keys and roles, and what it has used."""
+    connection.written.add(RULES)
     connection.run(_DELETE_USAGE, {"this_account": account_id})
     # Those of the configuration's accounts have no row to hang on.
     delete_roles(connection, account_id)
@@ -231,6 +235,7 @@ def insert_user(connection: Connection, user: StoredUser) -> None:
 
     :raises EntityAlreadyExists: the name is taken.
     """
+    connection.written.add(RULES)
     values = {"account": user.account, "name": user.name, "created": user.created}
     try:
         connection.run(_INSERT_USER, {**values, "policies": _write_policies(user.policies)})
@@ -245,6 +250,7 @@ def set_policies(connection: Connection, user: StoredUser) -> None:
 
     :raises NoSuchEntity: the user is gone.
     """
+    connection.written.add(RULES)
     values = {"this_account": user.account, "this_user": user.name}
     new = _write_policies(user.policies)
     if connection.run(_SET_POLICIES, {**values, "new_policies": new}) != 1:
@@ -253,6 +259,7 @@ def set_policies(connection: Connection, user: StoredUser) -> None:
 
 def delete_user(connection: Connection, account_id: str, name: str) -> None:
     """Remove a user; its keys are removed by whoever calls this."""
+    connection.written.add(RULES)
     connection.run(_DELETE_USER, {"this_account": account_id, "this_user": name})
 
 

@@ -20,6 +20,7 @@ from s3kit.errors import BucketNotEmpty
 from s3kit.errors import InvalidBucketState
 from s3kit.errors import NoSuchBucket
 from s3kit.index import usage
+from s3kit.index.connections import RULES
 from s3kit.index.connections import Connection
 from s3kit.index.schema import buckets
 from s3kit.index.schema import current
@@ -164,6 +165,7 @@ def insert(
 
     :param documents: its settings documents by name.
     """
+    connection.written.add(RULES)
     present = Setting.NONE
     for setting, document in documents.items():
         present |= bits_of(setting, document)
@@ -199,6 +201,7 @@ def delete(connection: Connection, bucket: Bucket, now: int) -> None:
     :raises BucketNotEmpty: it has a version, visible or not, or a delete marker.
     :raises NoSuchBucket: it was removed meanwhile.
     """
+    connection.written.add(RULES)
     this = {"this_bucket": bucket.id}
     # Writers hold the row shared through their foreign keys: from here on none can begin.
     locked = connection.one(_LOCK, this)
@@ -218,6 +221,7 @@ def delete(connection: Connection, bucket: Bucket, now: int) -> None:
 
 def set_acl(connection: Connection, bucket_id: int, acl: Acl | None) -> None:
     """Replace the bucket's ACL. Raises NoSuchBucket."""
+    connection.written.add(RULES)
     if connection.run(_SET_ACL, {"this_bucket": bucket_id, "new_acl": write_acl(acl)}) != 1:
         raise NoSuchBucket()
 
@@ -268,6 +272,7 @@ def set_versioning(connection: Connection, bucket_id: int, versioning: Versionin
     :raises NoSuchBucket: the bucket was removed meanwhile.
     :raises InvalidBucketState: it has Object Lock: a locked version must keep its id.
     """
+    connection.written.add(RULES)
     parameters = {"this_bucket": bucket_id, "new_versioning": versioning.value}
     if versioning is Versioning.SUSPENDED:
         if connection.run(_SUSPEND, parameters) != 1:
@@ -286,6 +291,7 @@ def set_object_lock(connection: Connection, bucket_id: int) -> None:
     :raises NoSuchBucket: the bucket was removed meanwhile.
     :raises InvalidBucketState: its versioning is not enabled.
     """
+    connection.written.add(RULES)
     parameters = {"this_bucket": bucket_id, "enabled": Versioning.ENABLED.value}
     if connection.run(_LOCK_OBJECTS, parameters) != 1:
         get_state(connection, bucket_id)

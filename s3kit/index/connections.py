@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from threading import Condition
 from threading import Lock
 from typing import Any
+from typing import Final
 from typing import cast
 
 from s3kit.errors import SlowDown
@@ -26,6 +27,11 @@ WAIT_SECONDS = 30
 
 _DEADLOCKS = {"40001", "40P01", "55P03", 1213, 1205, 1020}
 _LOST = {"57P01", "57P02", "57P03", 0, 1053, 1927, 2006, 2013, 2055, 4031}
+
+
+RULES: Final = (0, b"")
+"""Among what a transaction has ``written``: what processes remember of buckets, their documents,
+accounts, keys and roles."""
 
 
 class Retry(Exception):

@@ -8,6 +8,9 @@ to one counter. A writer makes its keys' counters odd before it commits and even
 * a row may be kept if its counter was even and the same before and after it was read;
 * a kept row may be used if its counter still is what it was then.
 
+One of the counters is also that of all that is remembered of buckets, their documents, accounts and
+keys: each process asks anew when it has changed.
+
 A writer that dies between the two leaves the counter odd, and its keys are read from SQLite until
 the next write to one of them. Whoever writes to the tables by other means than s3kit is not seen
 here; for them a kept row ends after ``KEEP_SECONDS``.
@@ -34,6 +37,7 @@ from threading import Lock
 from typing import Final
 from zlib import crc32
 
+from s3kit.index.connections import RULES
 from s3kit.model import ObjectVersion
 
 LOG = logging.getLogger("s3kit.index")
@@ -54,6 +58,7 @@ _ENTRY: Final = 128
 _FILE_BYTES: Final = COUNTERS * 8
 _OPEN: Final = os.O_RDWR | os.O_CLOEXEC
 _FULL_DISK: Final = (errno.ENOSPC, errno.EDQUOT)
+_OF_RULES: Final = crc32(RULES[1], RULES[0]) % COUNTERS
 _NONE: Final = memoryview(array("Q", [1]) * COUNTERS)
 """Instead of a file's counters: all odd, so that nothing is kept."""
 
@@ -162,6 +167,10 @@ class RecentRows:
     def value(self, counter: int) -> int:
         """What a counter says now; odd while somebody writes."""
         return self._counters[counter]
+
+    def rules(self) -> int:
+        """Another number once anybody has changed a bucket, an account or what belongs to them."""
+        return self._counters[_OF_RULES]
 
     def keep(self, version: ObjectVersion, counter: int, value: int) -> None:
         """Keep a current version that was read when ``counter`` said ``value``."""

@@ -12,6 +12,7 @@ from sqlalchemy import insert as sql_insert
 from sqlalchemy import select
 from sqlalchemy import update
 
+from s3kit.index.connections import RULES
 from s3kit.index.connections import Connection
 from s3kit.index.schema import accounts
 from s3kit.index.schema import is_word
@@ -119,6 +120,7 @@ def insert(connection: Connection, role: RoleRow) -> None:
 
     :raises RoleExists:
     """
+    connection.written.add(RULES)
     try:
         connection.run(
             _INSERT,
@@ -140,6 +142,7 @@ def insert(connection: Connection, role: RoleRow) -> None:
 
 def change(connection: Connection, role: RoleRow) -> bool:
     """Replace all that can change of a role; False where there is none."""
+    connection.written.add(RULES)
     parameters = {
         "this_account": role.account,
         "this_name": role.name,
@@ -152,11 +155,13 @@ def change(connection: Connection, role: RoleRow) -> bool:
 
 def delete(connection: Connection, account: str, name: str) -> bool:
     """Remove a role; False where there was none."""
+    connection.written.add(RULES)
     return connection.run(_DELETE, {"this_account": account, "this_name": name}) == 1
 
 
 def delete_all(connection: Connection, account: str) -> int:
     """Remove all roles of an account that goes; how many there were."""
+    connection.written.add(RULES)
     return connection.run(_DELETE_ALL, {"this_account": account})
 
 

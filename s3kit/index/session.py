@@ -209,6 +209,15 @@ class Index:
         """Whether this thread is in a caller's transaction: nothing it reads may be remembered."""
         return bool(JOINED) and joined_to(self) is not None
 
+    def rules(self) -> int:
+        """What to compare before what was remembered of buckets, accounts and keys is used.
+
+        On SQLite another number once any process of this machine has changed one of them; elsewhere
+        always the same.
+        """
+        recent = self.recent
+        return 0 if recent is None else recent.rules()
+
     def after_commit(self, call: Callable[[], object]) -> None:
         """Call it now, or once a joined transaction is committed; never after its rollback."""
         joined = joined_to(self) if JOINED else None

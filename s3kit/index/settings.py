@@ -20,6 +20,7 @@ from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
 from s3kit.errors import NoSuchBucket
+from s3kit.index.connections import RULES
 from s3kit.index.connections import Connection
 from s3kit.index.schema import buckets
 from s3kit.index.schema import settings
@@ -83,6 +84,7 @@ def get(connection: Connection, bucket_id: int, name: str) -> bytes | None:
 
 def put(connection: Connection, bucket_id: int, name: str, document: bytes) -> None:
     """Store a document in place of the one before. Raises NoSuchBucket."""
+    connection.written.add(RULES)
     bits = bits_of(name, document)
     if bits:
         # The bucket's row first: who holds it shared and then wants it alone meets his like.
@@ -100,6 +102,7 @@ def put(connection: Connection, bucket_id: int, name: str, document: bytes) -> N
 
 def delete(connection: Connection, bucket_id: int, name: str) -> bool:
     """Remove a document; False when there was none."""
+    connection.written.add(RULES)
     bits = all_bits_of(name)
     if bits:
         connection.run(_KEEP_BITS, {"this_bucket": bucket_id, "kept": _ALL_BITS & ~bits})

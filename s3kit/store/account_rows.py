@@ -129,8 +129,13 @@ class AccountRows:
 
     @property
     def reading(self) -> int:
-        """The generation of what is read now: none where only a joined transaction sees it."""
-        return -1 if JOINED and self._index.is_joined() else self.generation
+        """The generation of what is read now: none where only a joined transaction sees it.
+
+        It grows with what this process changes and, on SQLite, with what another one does.
+        """
+        if JOINED and self._index.is_joined():
+            return -1
+        return self.generation + self._index.rules()
 
     @property
     def plans(self) -> Mapping[str, Limits]:

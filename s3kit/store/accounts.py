@@ -63,7 +63,8 @@ class SignUp:
 class Accounts:
     """The accounts, their users and their keys: ``store.accounts``.
 
-    Every change counts at once in this process, and within a second in all others.
+    Every change counts at once in this process, and within a second in all others; at once in
+    those of this machine where the index is SQLite.
     """
 
     def __init__(self, backing: Backing, buckets: Buckets) -> None:

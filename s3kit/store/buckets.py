@@ -48,14 +48,17 @@ Meaning = TypeVar("Meaning")
 
 
 class Buckets:
-    """Buckets by name. Found ones are remembered for at most a second."""
+    """Buckets by name. Found ones are remembered for at most a second.
+
+    On SQLite no longer than until a process of this machine has changed anything of them.
+    """
 
     __slots__ = ("_backing", "_cache", "_settings")
 
     def __init__(self, backing: Backing) -> None:
         self._backing = backing
-        self._cache: dict[str, tuple[float, Bucket]] = {}
-        self._settings: dict[tuple[int, str], tuple[float, Any, bytes | None]] = {}
+        self._cache: dict[str, tuple[float, Bucket, int]] = {}
+        self._settings: dict[tuple[int, str], tuple[float, Any, bytes | None, int]] = {}
         backing.index.after_joined.append(self._forget_all)
 
     def get(self, name: str, *, fresh: bool = False) -> Bucket:
@@ -69,8 +72,8 @@ class Buckets:
             # What only this transaction sees is nothing to remember.
             cache = {}
         cached = cache.get(name)
-        now = time.monotonic()
-        if cached is not None and cached[0] > now and not fresh:
+        now, rules = time.monotonic(), self._backing.index.rules()
+        if cached is not None and cached[0] > now and cached[2] == rules and not fresh:
             return cached[1]
         bucket = self._backing.index.read(lambda c: bucket_rows.get(c, name))
         if bucket is None:
@@ -80,7 +83,7 @@ class Buckets:
             bucket = replace(bucket, versioning=Versioning.ENABLED)
         if len(cache) >= CACHE_SIZE:
             cache.clear()
-        cache[name] = (now + CACHE_SECONDS, bucket)
+        cache[name] = (now + CACHE_SECONDS, bucket, rules)
         return bucket
 
     def _forget(self) -> None:
@@ -246,16 +249,16 @@ class Buckets:
         if JOINED and self._backing.index.is_joined():
             cache = {}
         place = (bucket.id, name)
-        now = time.monotonic()
+        now, rules = time.monotonic(), self._backing.index.rules()
         cached = cache.get(place)
-        if cached is not None and cached[0] > now:
+        if cached is not None and cached[0] > now and cached[3] == rules:
             meaning: Meaning | None = cached[1]
             return meaning
         stored = self.setting(bucket, name)
         meaning = None if stored is None else read(stored)
         if len(cache) >= SETTINGS_CACHE_SIZE:
             cache.clear()
-        cache[place] = (now + CACHE_SECONDS, meaning, stored)
+        cache[place] = (now + CACHE_SECONDS, meaning, stored, rules)
         return meaning
 
     def changed(self, bucket: Bucket, names: Iterable[str]) -> bool:

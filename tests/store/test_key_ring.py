@@ -90,10 +90,14 @@ def test_a_key_in_sql_signs_and_its_account_is_shown(app: S3App) -> None:
     assert ring.account("default") is not None
 
 
+@pytest.mark.parametrize("machine", ["the same", "another"])
 def test_every_way_of_revoking_a_key_counts_at_once_here_and_within_a_second_elsewhere(
-    app: S3App, other: S3App
+    app: S3App, other: S3App, machine: str
 ) -> None:
     clock = Clock(other)
+    if machine == "another":
+        # As on any database but SQLite: nothing tells that somebody else has changed something.
+        other.store._backing.index.recent = None
     accounts = app.store.accounts
     account = accounts.create()
     user = accounts.create_user(account.id, "bob", {"all": POLICY})
@@ -110,9 +114,10 @@ def test_every_way_of_revoking_a_key_counts_at_once_here_and_within_a_second_els
         revoke(key.access_key)
         answer = listing(app, key)
         assert (answer.status, answer.code) == (403, "InvalidAccessKeyId")
-        clock.now += 0.999
-        listing(other, key)
-        clock.now += 0.001
+        if machine == "another":
+            clock.now += 0.999
+            assert listing(other, key).status == 200
+            clock.now += 0.001
         assert listing(other, key).code == "InvalidAccessKeyId"
         accounts.resume(account.id)
     assert accounts.list_users(account.id) == ()
