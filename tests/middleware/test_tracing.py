@@ -164,13 +164,13 @@ def test_only_those_who_are_trusted_may_join_a_trace(s3: S3App, spans: Spans) ->
 def test_what_a_receiver_traces_is_a_part_of_the_request(client: Client, spans: Spans) -> None:
     tracer = trace.get_tracer("receiver", tracer_provider=spans.provider)
 
-    @object_created.connect_via("traced-bucket")
     def receive(bucket: str, *, event: Event) -> None:
         with tracer.start_as_current_span("thumbnail"):
             pass
 
     client.put("/traced-bucket")
-    client.put("/traced-bucket/key", b"x")
+    with object_created.connected_to(receive, sender="traced-bucket"):
+        client.put("/traced-bucket/key", b"x")
     _, child, span = spans.all()
     assert (child.name, span.name) == ("thumbnail", "S3.PutObject")
     assert child.parent is not None
