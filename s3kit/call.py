@@ -344,6 +344,21 @@ class Call:
             self._note_asked(question, decision, required=False)
         return decision.allowed
 
+    def require_reach(self, action: str, bucket: Bucket, key: bytes) -> None:
+        """Refuse to do for a narrow caller later what it may not do itself now.
+
+        Services act for the account that owns a bucket. Nobody who is less than that account has
+        them write where its key, its user's policies or its session do not let it.
+
+        :param key: what the keys begin with that will be written.
+        :raises AccessDenied:
+        """
+        caller = self.caller
+        if caller.scope is None and caller.policies is None and caller.session_policy is None:
+            return
+        if not self.allowed(action, bucket, key):
+            raise AccessDenied()
+
     def require(
         self,
         action: str,

@@ -113,7 +113,7 @@ def put_bucket_logging(call: Call) -> Response:
     """Switch logging on, or off with an empty document.
 
     That the two buckets have one owner is the leave to write; no grant to the log delivery group
-    is asked for.
+    is asked for. A narrow key or a user must be able to store there itself.
     """
     wanted = call.document(BucketLoggingStatus)
     buckets = call.store.buckets
@@ -124,6 +124,7 @@ def put_bucket_logging(call: Call) -> Response:
     check_form(enabled)
     check_grants(call, enabled.target_grants or ())
     target = target_bucket(call, enabled.target_bucket)
+    call.require_reach("s3:PutObject", target, enabled.target_prefix.encode())
     if enabled.target_grants and (
         object_ownership(call.store, target) is ObjectOwnership.BUCKET_OWNER_ENFORCED
     ):

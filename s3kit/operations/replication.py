@@ -10,16 +10,17 @@ import enum
 import itertools
 import re
 import secrets
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
 from ..call import Call
+from ..errors import AccessDenied
 from ..errors import InvalidArgument
 from ..errors import InvalidRequest
 from ..errors import MalformedXML
 from ..errors import NoSuchBucket
 from ..errors import ReplicationConfigurationNotFoundError
+from ..model import Bucket
 from ..model import Versioning
 from ..store.replication import MOST_DESTINATIONS
 from ..store.replication import SETTING
@@ -333,7 +334,7 @@ def put_bucket_replication(call: Call) -> Response:
         raise InvalidRequest(
             "Versioning must be 'Enabled' on the bucket to apply a replication configuration"
         )
-    check_destinations(call, {rule.destination.bucket for rule in wanted.rules})
+    check_destinations(call, wanted.rules)
     for rule in wanted.rules:
         rule.id = rule.id or secrets.token_hex(16)
     call.store.buckets.put_setting(call.bucket, SETTING, to_xml(wanted))
@@ -351,6 +352,15 @@ def delete_bucket_replication(call: Call) -> Response:
     """Remove all rules; replicas stay, and what waits is not copied any more."""
     call.store.buckets.delete_setting(call.bucket, SETTING)
     return call.empty(204)
+
+
+def _require_reach(call: Call, rule: ReplicationRule, target: Bucket) -> None:
+    prefix = (rule.conditions.prefix or "").encode("utf-8", "surrogateescape")
+    call.require_reach("s3:ReplicateObject", target, prefix)
+    markers = rule.delete_marker_replication
+    # Rules of the first schema take markers along.
+    if markers is None or markers.status is Status.ENABLED:
+        call.require_reach("s3:ReplicateDelete", target, prefix)
 
 
 def check_together(rules: list[ReplicationRule]) -> None:
@@ -376,14 +386,15 @@ def check_together(rules: list[ReplicationRule]) -> None:
         raise InvalidRequest("Rules must have different priorities.")
 
 
-def check_destinations(call: Call, arns: Iterable[str]) -> None:
+def check_destinations(call: Call, rules: list[ReplicationRule]) -> None:
     """Refuse buckets into which nothing can be replicated.
 
-    Whether another account's bucket may be written to is asked at each copy, as on AWS.
+    Whether another account's bucket may be written to is asked at each copy, as on AWS; a narrow
+    key or a user must be able to write there itself.
 
-    :raises InvalidArgument: InvalidRequest:
+    :raises InvalidArgument: InvalidRequest: AccessDenied:
     """
-    arns = sorted(arns)
+    arns = sorted({rule.destination.bucket for rule in rules})
     if len(arns) > MOST_DESTINATIONS:
         raise InvalidRequest(
             f"Number of distinct destination bucket ARNs cannot exceed {MOST_DESTINATIONS}"
@@ -395,6 +406,8 @@ def check_destinations(call: Call, arns: Iterable[str]) -> None:
         if found is None:
             raise InvalidArgument("Invalid bucket ARN.", argument_name="Bucket", argument_value=arn)
         if arn in remotes:
+            if call.caller.scope is not None and call.caller.scope.paths:
+                raise AccessDenied()
             continue
         name = found[1]
         if name == call.bucket.name:
@@ -403,6 +416,9 @@ def check_destinations(call: Call, arns: Iterable[str]) -> None:
             target = call.store.buckets.get(name, fresh=True)
         except NoSuchBucket:
             raise InvalidRequest("Destination bucket must exist.") from None
+        for rule in rules:
+            if rule.destination.bucket == arn:
+                _require_reach(call, rule, target)
         if target.versioning is not Versioning.ENABLED:
             raise InvalidRequest("Destination bucket must have versioning enabled.")
         if call.bucket.object_lock and not target.object_lock:

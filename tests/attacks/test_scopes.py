@@ -19,6 +19,7 @@ from tests.attacks.handmade import form_fields
 from tests.attacks.handmade import post_form
 from tests.attacks.handmade import presign
 from tests.attacks.test_accounts import delete_many
+from tests.attacks.test_accounts import md5_of
 from tests.client import HOST
 from tests.client import Client
 from tests.endpoint import OTHER
@@ -435,6 +436,47 @@ def test_a074_a_policy_or_an_acl_widens_nothing(
     assert_denied(theirs.put(folders, policy, "policy"))
     assert_holds(Client(endpoint.app, None), f"{folders}/other/secret", b"private")
     assert_holds(Client(endpoint.app, OTHER), f"{folders}/other/secret", b"private")
+
+
+def test_a074_no_service_writes_for_it_where_it_may_not(endpoint: Narrow, owner: Client) -> None:
+    """IU-02: what replicates and logs for a key goes no further than the key itself."""
+    source, target = fresh_name("source"), fresh_name("target")
+    on = b"<VersioningConfiguration><Status>Enabled</Status></VersioningConfiguration>"
+    for name in (source, target):
+        assert owner.put(f"/{name}").status == 200
+        assert owner.put(f"/{name}", on, "versioning").status == 200
+
+    def log(prefix: str) -> tuple[str, bytes]:
+        return "logging", (
+            f"<BucketLoggingStatus><LoggingEnabled><TargetBucket>{target}</TargetBucket>"
+            f"<TargetPrefix>{prefix}</TargetPrefix></LoggingEnabled></BucketLoggingStatus>"
+        ).encode()
+
+    def replicate(prefix: str, markers: str = "Disabled") -> tuple[str, bytes]:
+        return "replication", (
+            "<ReplicationConfiguration><Role>r</Role><Rule><Status>Enabled</Status><Priority>1"
+            f"</Priority><DeleteMarkerReplication><Status>{markers}</Status>"
+            f"</DeleteMarkerReplication><Filter><Prefix>{prefix}</Prefix></Filter><Destination>"
+            f"<Bucket>arn:aws:s3:::{target}</Bucket></Destination></Rule>"
+            "</ReplicationConfiguration>"
+        ).encode()
+
+    def status(client: Client, asked: tuple[str, bytes]) -> int:
+        answer = client.put(f"/{source}", asked[1], asked[0], content_md5=md5_of(asked[1]))
+        assert answer.status == 200 or answer.code == "AccessDenied", answer.body
+        return answer.status
+
+    in_one = endpoint.client(paths=[source])
+    assert [status(in_one, log("in/")), status(in_one, replicate(""))] == [403, 403]
+    assert owner.get(f"/{source}", "replication").status == 404
+    assert b"LoggingEnabled" not in owner.get(f"/{source}", "logging").body
+    in_both = endpoint.client(paths=[source, f"{target}/in/"])
+    assert [status(in_both, log(each)) for each in ("in", "in/")] == [403, 200]
+    assert [status(in_both, replicate(each)) for each in ("in", "in/")] == [403, 200]
+    keeper = endpoint.client(deletes=False)
+    assert status(keeper, replicate("", "Enabled")) == 403
+    assert status(keeper, replicate("")) == 200
+    assert status(owner, replicate("", "Enabled")) == 200
 
 
 def test_a068_a_session_is_as_narrow_as_its_key(
