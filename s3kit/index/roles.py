@@ -35,6 +35,7 @@ _THIS = (
     roles.c.name == bindparam("this_name"),
 )
 _GET = Statement(_ROLE.where(*_THIS))
+_LOCK = Statement(_ROLE.where(*_THIS).with_for_update(of=roles))
 _PAGE = Statement(
     _ROLE.where(roles.c.account == bindparam("this_account"), roles.c.name > bindparam("after"))
     .order_by(roles.c.name)
@@ -102,9 +103,18 @@ def _read(row: Row) -> RoleRow:
 
 def get(connection: Connection, account: str, name: str) -> RoleRow | None:
     """The role of that name, or None."""
+    return _one(connection, _GET, account, name)
+
+
+def lock(connection: Connection, account: str, name: str) -> RoleRow | None:
+    """The same, held until the transaction ends."""
+    return _one(connection, _LOCK, account, name)
+
+
+def _one(connection: Connection, statement: Statement, account: str, name: str) -> RoleRow | None:
     if not is_word(name) or "\0" in account:
         return None
-    row = connection.one(_GET, {"this_account": account, "this_name": name})
+    row = connection.one(statement, {"this_account": account, "this_name": name})
     # MySQL takes "a " for "a".
     return None if row is None or row[:2] != (account, name) else _read(row)
 

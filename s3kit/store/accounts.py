@@ -190,10 +190,7 @@ class Accounts:
         :raises InvalidRequest: the configuration has it, whose keys would go on; or it is to be
             deleted.
         """
-        if account_id in self._rows.configured:
-            raise InvalidRequest(
-                f"The configuration gives the account {account_id} its keys: take them out there."
-            )
+        self._check_not_configured(account_id)
         self._change(account_id, _suspended)
 
     def resume(self, account_id: str) -> None:
@@ -208,7 +205,9 @@ class Accounts:
 
         :param at_ms: when, in milliseconds since the epoch.
         :raises NoSuchEntity: there is no such account.
+        :raises InvalidRequest: the configuration has it, whose keys would go on writing till then.
         """
+        self._check_not_configured(account_id)
         self._change(account_id, lambda found: replace(found, status=CLOSING, delete_at=at_ms))
 
     def delete(self, account_id: str) -> None:
@@ -228,6 +227,12 @@ class Accounts:
             return keys
 
         self.keys.revoke(self._backing.index.write(work))
+
+    def _check_not_configured(self, account_id: str) -> None:
+        if account_id in self._rows.configured:
+            raise InvalidRequest(
+                f"The configuration gives the account {account_id} its keys: take them out there."
+            )
 
     def _change(
         self, account_id: str, change: Callable[[StoredAccount], StoredAccount]

@@ -57,7 +57,10 @@ class Roles:
         """The configuration's accounts: number to id."""
 
     def find(self, account: str, name: str, /) -> Role | None:
-        """The role ready to be asked, None where there is none; up to a second old."""
+        """The role ready to be asked, None where there is none; up to a second old.
+
+        An account whose plan has no S3 has none.
+        """
         # With accounts and keys: whoever suspends an account ends its roles' sessions at once.
         accounts = self._backing.accounts
         generation, now = accounts.reading, accounts.clock()
@@ -67,7 +70,8 @@ class Roles:
             return known
         row = self._backing.index.read(lambda c: rows.get(c, account, name))
         role = None
-        if row is not None:
+        # Where the plan has no keys nobody acts for the account by another way either (IU-09).
+        if row is not None and accounts.limits_of(account).s3:
             try:
                 role = _role_of(row)
             except MalformedPolicy as error:
@@ -182,7 +186,8 @@ class Roles:
 
     def _change(self, account: str, name: str, change: Callable[[RoleRow], RoleRow]) -> None:
         def work(c: Connection) -> None:
-            row = rows.get(c, account, name)
+            # Held, so that no change is lost to another.
+            row = rows.lock(c, account, name)
             if row is None:
                 raise NoSuchRole(name)
             changed = change(row)

@@ -909,9 +909,16 @@ def test_it_is_audited_and_a_strangers_roles_are_not_explained(issuer: str) -> N
 
 
 def test_sessions_end_at_once_with_an_account_in_sql(issuer: str) -> None:
-    """A suspended account's keys and roles open nothing, and what they opened has ended."""
+    """A suspended account's keys and roles open nothing, and what they opened has ended.
+
+    IU-09: so it is with those of an account whose plan has no S3.
+    """
     app = S3App(
-        Config(master_keys=(MASTER_KEY,), identity_providers={issuer: {"audiences": ["s3"]}})
+        Config(
+            master_keys=(MASTER_KEY,),
+            identity_providers={issuer: {"audiences": ["s3"]}},
+            plans={"website": {"s3": False}},
+        )
     )
     try:
         accounts, roles = app.store.accounts, app.store.roles
@@ -945,6 +952,10 @@ def test_sessions_end_at_once_with_an_account_in_sql(issuer: str) -> None:
         assert code(refused, **asked, WebIdentityToken=web_token(issuer)) == "AccessDenied"
         accounts.resume("zed")
         assert [code(s3.list_buckets) for s3 in sessions] == ["", "", ""]
+        accounts.set("zed", plan="website")
+        assert [code(s3.list_buckets) for s3 in sessions] == ["InvalidToken"] * 3
+        assert code(refused, **asked, WebIdentityToken=web_token(issuer)) == "AccessDenied"
+        accounts.set("zed", plan="")
         # Until all is deleted nothing changes any more.
         accounts.schedule_deletion("zed", int(time.time() * 1000) + 10**6)
         for s3 in sessions:

@@ -199,8 +199,11 @@ def test_the_configurations_accounts_are_what_it_says(tmp_path: Path) -> None:
         for change in ({"display_name": "x"}, {"plan": "business"}):
             with pytest.raises(InvalidRequest):
                 accounts.set("team", **change)  # type: ignore[arg-type]
-        with pytest.raises(InvalidRequest):
-            accounts.suspend("team")
+        # Nor is it said of keys that go on that they may do less.
+        for end in (accounts.suspend, lambda each: accounts.schedule_deletion(each, 2**40)):
+            with pytest.raises(InvalidRequest, match="take them out there"):
+                end("team")
+        assert accounts.get("team").status == "active"
         # The plan of one that has none may be given here.
         accounts.set("default", plan="business")
         assert accounts.get("default").plan == "business"
