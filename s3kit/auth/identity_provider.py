@@ -123,8 +123,9 @@ class _NoRedirect(urllib.request.HTTPRedirectHandler):
 def fetch(url: str) -> bytes:
     """What lies at a URL that :func:`is_safe_url` takes; a redirect is not followed.
 
-    :raises OSError: ValueError: nothing, or too much.
+    :raises OSError: ValueError: nothing, or too much, or too slowly.
     """
+    ends = time.monotonic() + SECONDS
     handlers: list[urllib.request.BaseHandler] = [
         _NoRedirect(),
         urllib.request.HTTPSHandler(context=ssl.create_default_context()),
@@ -135,7 +136,12 @@ def fetch(url: str) -> bytes:
     request = urllib.request.Request(url, headers={"Accept": "application/json"})
     try:
         with opener.open(request, timeout=SECONDS) as answer:
-            body: bytes = answer.read(MOST_BYTES + 1)
+            body = b""
+            # Each piece may take its time, all of them together may not: requests wait for this.
+            while len(body) <= MOST_BYTES and (piece := answer.read1(MOST_BYTES)):
+                body += piece
+                if time.monotonic() > ends:
+                    raise TimeoutError("the answer takes too long")
     except http.client.HTTPException as error:
         raise OSError(str(error)) from error
     if len(body) > MOST_BYTES:

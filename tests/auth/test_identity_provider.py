@@ -6,7 +6,10 @@ import base64
 import hashlib
 import hmac
 import json
+import threading
 from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler
+from http.server import ThreadingHTTPServer
 from typing import Any
 
 import pytest
@@ -14,10 +17,13 @@ from joserfc import jws
 from joserfc.jwk import ECKey
 from joserfc.jwk import RSAKey
 
+from s3kit.auth import identity_provider
 from s3kit.auth.identity_provider import KEPT_SECONDS
+from s3kit.auth.identity_provider import MOST_BYTES
 from s3kit.auth.identity_provider import PAUSE_SECONDS
 from s3kit.auth.identity_provider import STALE_SECONDS
 from s3kit.auth.identity_provider import IdentityProvider
+from s3kit.auth.identity_provider import fetch
 from s3kit.auth.identity_provider import is_safe_url
 from s3kit.errors import ExpiredTokenException
 from s3kit.errors import IDPCommunicationError
@@ -279,3 +285,46 @@ def test_a_provider_that_answers_nonsense_opens_nothing(
 )
 def test_providers_are_asked_over_https_or_on_this_machine(url: object, safe: bool) -> None:
     assert is_safe_url(url) is safe
+
+
+class _Tiresome(BaseHTTPRequestHandler):
+    """What no provider should be."""
+
+    def do_GET(self) -> None:
+        self.send_response(302 if self.path == "/elsewhere" else 200)
+        self.send_header("Location", "/good")
+        self.end_headers()
+        if self.path == "/endless":
+            self.wfile.write(b" " * (MOST_BYTES + 1))
+        elif self.path == "/drop-by-drop":
+            stopped = self.server.stopped  # type: ignore[attr-defined]
+            while not stopped.wait(0.02):
+                self.wfile.write(b" ")
+        else:
+            self.wfile.write(b"{}")
+
+    def log_message(self, format: str, *args: Any) -> None:
+        pass
+
+
+def test_no_provider_keeps_requests_waiting_or_sends_them_elsewhere(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(identity_provider, "SECONDS", 0.2)
+    with ThreadingHTTPServer(("127.0.0.1", 0), _Tiresome) as server:
+        server.daemon_threads = True
+        server.stopped = threading.Event()  # type: ignore[attr-defined]
+        threading.Thread(target=server.serve_forever, args=(0.01,)).start()
+        try:
+            here = f"http://127.0.0.1:{server.server_address[1]}"
+            assert fetch(f"{here}/good") == b"{}"
+            for path, kind in (
+                ("elsewhere", OSError),
+                ("endless", ValueError),
+                ("drop-by-drop", TimeoutError),
+            ):
+                with pytest.raises(kind):
+                    fetch(f"{here}/{path}")
+        finally:
+            server.stopped.set()  # type: ignore[attr-defined]
+            server.shutdown()

@@ -58,7 +58,7 @@ def test_no_limit_is_passed_and_no_change_is_lost(kind: str, tmp_path: Path) -> 
                     roles.put_policy(account, "reader", f"p{number}{each}", READS)
 
             puts = (lambda n=number: put(n) for number in range(THREADS))
-            at_once(*(make for _ in range(6)), *puts)  # type: ignore[misc]
+            at_once(*(make for _ in range(6)), *puts)
             assert len(accounts.list_keys(account)) == 3
             assert len(refused) == 3
             assert len(roles.get(account, "reader").policies) == THREADS * 2
