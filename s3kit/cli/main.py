@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import click
+from sqlalchemy.exc import DBAPIError
 
 from .. import __version__
 from ..blobs.registry import StorageError
@@ -38,11 +39,20 @@ class _Refusal(click.ClickException):
 
 @contextmanager
 def refusing() -> Iterator[None]:
-    """What is wrong with the configuration becomes one line and exit code 2."""
+    """What is wrong with the configuration becomes one line and exit code 2.
+
+    A database that does not answer becomes one line and exit code 1.
+    """
     try:
         yield
     except (ConfigError, SchemaMismatch, StorageError) as error:
         raise _Refusal(str(error)) from None
+    except DBAPIError as error:
+        # Without a statement it has failed to connect; all else is to be seen as it is.
+        if error.statement is not None and not error.connection_invalidated:
+            raise
+        said = " ".join(str(error.orig).split())
+        raise click.ClickException(f"The index's database does not answer: {said}") from None
 
 
 class _Group(click.Group):

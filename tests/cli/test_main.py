@@ -9,8 +9,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from s3kit.blobs.local import LocalBlobStore
+from s3kit.cli.main import cli
 from s3kit.index import garbage
 from s3kit.index.session import Index
 from s3kit.testing.blob_contract import put
@@ -50,6 +52,23 @@ def test_a_wrong_option_is_one_line(run: Run, arguments: tuple[str, ...], messag
     assert result.returncode == 2
     assert message in result.stderr
     assert len(result.stderr.splitlines()) == 1, result.stderr
+
+
+@pytest.mark.parametrize("driver", ["postgresql+psycopg", "mariadb+pymysql"])
+@pytest.mark.parametrize("command", [("keys", "list", "default"), ("accounts", "list"), ("gc",)])
+def test_a_database_that_is_down_is_one_line(
+    tmp_path: Path, command: tuple[str, ...], driver: str
+) -> None:
+    variables = {
+        "S3KIT_INDEX": f"{driver}://me:my-password@127.0.0.1:1/s3kit",
+        "S3KIT_DATA": str(tmp_path),
+    }
+    result = CliRunner().invoke(cli, command, env=variables)
+    assert result.exit_code == 1
+    assert "The index's database does not answer: " in result.output
+    assert "127.0.0.1" in result.output
+    assert len(result.output.splitlines()) == 1, result.output
+    assert "my-password" not in result.output
 
 
 @pytest.mark.parametrize(
