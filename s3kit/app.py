@@ -260,7 +260,7 @@ def open_store_of(config: Config, key_provider: KeyProvider | None = None) -> St
     store.roles.numbers = {
         entry["number"]: entry["id"] for entry in config.accounts if entry.get("number")
     }
-    access = BucketAccess(partial(access_rules_of, store))
+    access = BucketAccess(partial(access_rules_of, store), profile=store.profile)
     account = key_ring_of(config, store).account
     store.replicate(read_rules, replication_permit(access, account), remote_buckets(config))
     let_decide(store, access, account)
@@ -404,11 +404,11 @@ class S3App:
         self._base_hosts = config.base_hosts
         self._website_hosts = config.website_hosts
         self._trusted = TrustedProxies(config.trusted_proxies)
-        self._https: Https = config.https
+        self._https: Https = config.https or self.store.profile.https
         self._public_prefix = config.public_prefix.rstrip("/")
         self._pinned_region = config.region if config.pin_region else None
         if access is None:
-            access = BucketAccess(partial(access_rules_of, self.store))
+            access = BucketAccess(partial(access_rules_of, self.store), profile=self.store.profile)
         # Without the hook: what s3kit does by itself is part of no request.
         let_decide(self.store, access, self._key_ring.account)
         if authorize is not None:

@@ -34,7 +34,6 @@ from .model import Key
 from .profile import PROFILES
 from .store.master_keys import UnusableKey
 from .store.master_keys import read_key
-from .wire.https import Https
 from .wire.names import STORAGE_CLASSES
 
 DEFAULT_ACCOUNT = "default"
@@ -132,7 +131,8 @@ class Config:
         have no such setting: ACLs count, as in AWS's buckets from before April 2023.
     :param block_public_access: whether new buckets have the four switches against public access
         on; None for what the profile has: on under ``aws``.
-    :param https: what becomes of a request over plain HTTP: ``off`` serves it, ``redirect`` sends
+    :param https: what becomes of a request over plain HTTP, "" for what the profile has (``off``
+        under ``aws``): ``off`` serves it, ``redirect`` sends
         the client to https on port 443 (FB-04), ``reject`` refuses it (BB-01). Behind a proxy that
         ends TLS, name it in ``trusted_proxies``.
     :param durability: ``full``: every acknowledged write survives a power cut, on storages that
@@ -207,7 +207,7 @@ class Config:
     profile: str = "aws"
     object_ownership: Ownership = ""
     block_public_access: bool | None = None
-    https: Https = "off"
+    https: Literal["", "off", "redirect", "reject"] = ""
     durability: Literal["full", "relaxed"] = "full"
     inline_threshold: int = 65536
     grace_seconds: int = 3600

@@ -26,6 +26,8 @@ from ..model import Question
 from ..model import Ruling
 from ..model import Setting
 from ..model import Step
+from ..profile import AWS
+from ..profile import Profile
 from .acl import find_grant
 from .acl import permits
 from .policy import Policy
@@ -142,6 +144,12 @@ _PUBLIC_IGNORED: Final = Decision(
     "IgnorePublicAcls: an ACL grants it to everybody, which does not count",
     by="public access block",
 )
+_NOT_LISTED: Final = Decision(
+    False, "a public bucket's objects may be read here, but not listed", by="profile"
+)
+_PUBLIC_OBJECT: Final = Decision(
+    True, "whoever knows an object's URL may read it here", by="profile"
+)
 _NO_USER_POLICY: Final = Decision(
     False, "no policy of the user allows it", by="user policy", final=True
 )
@@ -154,12 +162,21 @@ class BucketAccess:
     """Policies first, a Deny before all; then the bucket's owner, then ACLs; no one else.
 
     :param rules_of: what a bucket's documents say; asked only where it has any of them.
+    :param profile: whose ACLs are objects' own or their buckets', and what is public.
     """
 
-    __slots__ = ("_rules_of",)
+    __slots__ = ("_of_bucket", "_public_listing", "_public_objects", "_rules_of")
 
-    def __init__(self, rules_of: Callable[[Bucket], BucketRules] | None = None) -> None:
+    def __init__(
+        self,
+        rules_of: Callable[[Bucket], BucketRules] | None = None,
+        *,
+        profile: Profile = AWS,
+    ) -> None:
         self._rules_of = rules_of
+        self._of_bucket = profile.bucket_acl_is_objects
+        self._public_listing = profile.public_listing
+        self._public_objects = profile.public_objects
 
     def decide(self, question: Question) -> Decision:
         """Allow or refuse."""
@@ -183,8 +200,10 @@ class BucketAccess:
         rules = NO_RULES
         # Without a policy they are about ACLs alone.
         rules_of = self._rules_of
-        if present and rules_of is not None and (present != BLOCK_ALONE or question.acls or traced):
-            rules = rules_of(bucket)
+        if present and rules_of is not None:
+            block_counts = question.acls or traced or self._public_objects
+            if block_counts or present != BLOCK_ALONE:
+                rules = rules_of(bucket)
         if rules is NO_RULES and not narrowed_caller:
             if not owner:
                 return self._by_grant(question, bucket, NO_RULES)
@@ -267,7 +286,7 @@ class BucketAccess:
         version = question.load()
         if version is None or version.delete_marker:
             return self._of_absence(question)
-        if not question.acls or version.owner == bucket.account:
+        if not question.acls or version.owner == bucket.account or self._of_bucket:
             return allowed
         return self._by_object_acl(question, version, OBJECT_ACTIONS[action], rules)
 
@@ -295,12 +314,25 @@ class BucketAccess:
                 return _NO_GRANT
             if not question.acls:
                 return _NO_ACLS
-            return _by_acl(question, "bucket", bucket.acl, permission, rules) or _NO_GRANT
+            decision = _by_acl(question, "bucket", bucket.acl, permission, rules)
+            if (
+                decision is not None
+                and permission is Permission.READ
+                and not self._public_listing
+                and find_grant(bucket.acl, question.caller, permission, public=False) is None
+            ):
+                return _NOT_LISTED
+            return decision or _NO_GRANT
         version = None if question.load is None else question.load()
         if version is None or version.delete_marker:
             return self._of_absence(question)
+        shut = rules.block.restrict_public_buckets
+        if self._public_objects and action == "s3:GetObject" and not shut:
+            return _PUBLIC_OBJECT
         if not question.acls:
             return _NO_ACLS
+        if self._of_bucket:
+            return _by_acl(question, "bucket", bucket.acl, permission, rules) or _NO_GRANT
         decision = self._by_object_acl(question, version, permission, rules)
         return _NO_GRANT if decision is _ANOTHERS_OBJECT else decision
 

@@ -60,6 +60,7 @@ ADVICE = {
     "ownership": "The bucket's policy must allow it to this caller: ACLs do not count here.",
     "object owner": "The object's owner must grant it, or ACLs be switched off in the bucket.",
     "absence": "The key is not there; to be told so takes s3:ListBucket.",
+    "profile": "The bucket's policy must allow it: under this profile no ACL does.",
     "authorize hook": "The app's own authorize function must allow it.",
     "signature": "Use a key that is there and enabled.",
 }

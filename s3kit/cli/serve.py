@@ -14,6 +14,7 @@ from ..blobs.base import Capabilities
 from ..config import Config
 from ..config import ConfigError
 from ..config import is_memory
+from ..profile import PROFILES
 from .first_start import Credentials
 from .first_start import first_credentials
 from .first_start import is_private
@@ -142,6 +143,13 @@ def announce(
         f"  region      {settings.config.region}",
         f"  data        {where}",
     ]
+    plain = settings.config.https or PROFILES[settings.config.profile].https
+    if plain != "off" and endpoint.startswith("http:"):
+        done = "is sent on to https" if plain == "redirect" else "is refused"
+        lines += [
+            f"  plain HTTP  {done}: put TLS in front (trusted_proxies), give --certfile and",
+            '              --keyfile, or set https = "off" (S3KIT_HTTPS=off) on your own machine',
+        ]
     if credentials is None:
         lines.append(f"  keys        {len(settings.config.signing_keys())} configured")
     else:

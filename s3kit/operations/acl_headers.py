@@ -5,6 +5,7 @@ object ownership makes of it.
 from __future__ import annotations
 
 from collections.abc import Callable
+from collections.abc import Iterable
 from typing import Final
 
 from ..auth.acl import canned
@@ -121,6 +122,34 @@ def asked_acl(
     return canned(name, owner, bucket_owner)
 
 
+def check_supported(call: Call, acl: Acl, name: str | None, bucket: Bucket | None = None) -> None:
+    """Refuse an ACL that the profile's vendor has not.
+
+    :param name: what ``x-amz-acl`` says, if that gave it.
+    :param bucket: of the object that the ACL is for; None for a bucket's own ACL.
+    :raises InvalidArgument:
+    Source: BB-11; Backblaze B2, "S3 Put Object ACL".
+    """
+    profile = call.site.profile
+    supported = profile.canned_acls
+    if supported is None:
+        return
+    fitting: Iterable[Acl] = (canned(each, acl.owner, acl.owner) for each in supported)
+    if bucket is not None and profile.object_acl_matches:
+        fitting = (bucket.acl or canned("private", bucket.account, bucket.account),)
+    grants = set(acl.grants)
+    if (name is None or name in supported) and any(set(each.grants) == grants for each in fitting):
+        return
+    if name is None:
+        raise InvalidArgument("Unsupported value for ACL", argument_name="AccessControlList")
+    # B2's own words, by which people find what to do.
+    raise InvalidArgument(
+        f"Unsupported value for canned acl '{name}'",
+        argument_name="x-amz-acl",
+        argument_value=name,
+    )
+
+
 def owner_and_acl(
     call: Call, bucket: Bucket, header: Callable[[str], str | None] | None = None
 ) -> tuple[str, Acl | None]:
@@ -147,6 +176,14 @@ def owner_and_acl(
         if name not in (None, OWNERS) or (acl is not None and acl.grants != full):
             raise AccessControlListNotSupported()
         return owner, None
+    if call.site.profile.bucket_acl_is_objects:
+        owner = bucket.account
+        if not silent:
+            acl = asked_acl(call, owner, owner, header)
+            name = header("x-amz-acl")
+            if acl is not None or name is not None:
+                check_supported(call, acl or canned("private", owner, owner), name, bucket)
+        return owner, None
     if silent:
         return owner, None
     if ownership is ObjectOwnership.BUCKET_OWNER_PREFERRED and header("x-amz-acl") == OWNERS:
@@ -156,4 +193,12 @@ def owner_and_acl(
     return owner, acl
 
 
-__all__ = ["GROUPS", "MAX_GRANTS", "asked_acl", "granted_acl", "grantee_of", "owner_and_acl"]
+__all__ = [
+    "GROUPS",
+    "MAX_GRANTS",
+    "asked_acl",
+    "check_supported",
+    "granted_acl",
+    "grantee_of",
+    "owner_and_acl",
+]

@@ -26,6 +26,7 @@ from ..wire.routing import operation
 from ..wire.xml import document
 from ..wire.xml import field_xml
 from .acl_headers import MAX_GRANTS
+from .acl_headers import check_supported
 from .acl_headers import granted_acl
 from .acl_headers import grantee_of
 from .bucket_rules import refuse_public_acl
@@ -141,10 +142,12 @@ def repeats_owner_alone(call: Call, bucket: Bucket) -> bool:
         return False
 
 
-def new_acl(call: Call, owner: str, bucket: Bucket) -> Acl:
+def new_acl(call: Call, owner: str, bucket: Bucket, *, of_object: bool = False) -> Acl:
     """The ACL that a PutBucketAcl or PutObjectAcl asks for, by header or document.
 
+    :param of_object: it is an object's, where those have no effect.
     :raises AccessControlListNotSupported: the bucket's owner has switched ACLs off.
+    :raises InvalidArgument: the profile's vendor has no such ACL.
     :raises AccessDenied: it is public, and BlockPublicAcls is on.
     """
     if object_ownership(call.store, bucket) is ObjectOwnership.BUCKET_OWNER_ENFORCED:
@@ -163,7 +166,9 @@ def new_acl(call: Call, owner: str, bucket: Bucket) -> Acl:
         raise MissingSecurityHeader(
             "Your request was missing a required header", missing_header_name="x-amz-acl"
         )
-    refuse_public_acl(call, acl)
+    check_supported(call, acl, name, bucket if of_object else None)
+    if not of_object:
+        refuse_public_acl(call, acl)
     return acl
 
 
@@ -186,18 +191,24 @@ def put_bucket_acl(call: Call) -> Response:
 
 @operation("GetObjectAcl", "GET", "object", "acl", action="s3:GetObjectAcl")
 def get_object_acl(call: Call) -> Response:
-    """The object's ACL."""
+    """The object's ACL, which is its bucket's under some profiles (FB-15, BB-11)."""
     version = call.version(call.bucket, call.object_key, call.version_id)
-    acl = counting(call, version.acl, version.owner)
+    if call.site.profile.bucket_acl_is_objects:
+        acl = counting(call, call.bucket.acl, call.bucket.account)
+    else:
+        acl = counting(call, version.acl, version.owner)
     return xml_response(policy_document(call, acl), headers=version_headers(call, version))
 
 
 @operation("PutObjectAcl", "PUT", "object", "acl", action="s3:PutObjectAcl", body="document")
 def put_object_acl(call: Call) -> Response:
-    """Replace the object's ACL."""
+    """Replace the object's ACL; it is taken without effect where there is none (FB-15)."""
     bucket, key, version_id = call.bucket, call.object_key, call.version_id
     version = call.version(bucket, key, version_id)
     if repeats_owner_alone(call, bucket):
+        return call.empty(headers=version_headers(call, version))
+    if call.site.profile.bucket_acl_is_objects:
+        new_acl(call, bucket.account, bucket, of_object=True)
         return call.empty(headers=version_headers(call, version))
     acl = new_acl(call, version.owner, bucket)
     # The ACL names the owner of this very version.

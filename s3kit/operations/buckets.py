@@ -9,6 +9,7 @@ from ..auth.public_access import is_public
 from ..call import Call
 from ..context import RequestContext
 from ..context import provides
+from ..errors import BucketAlreadyExists
 from ..errors import BucketAlreadyOwnedByYou
 from ..errors import IllegalLocationConstraintException
 from ..errors import InvalidArgument
@@ -32,6 +33,7 @@ from ..wire.xml import field_xml
 from ..wire.xml import from_xml
 from ..wire.xml import to_xml
 from .acl_headers import asked_acl
+from .acl_headers import check_supported
 from .ownership import check_acl_fits
 from .tagging import MAX_BUCKET_TAGS
 from .tagging import SETTING as TAGGING
@@ -138,6 +140,8 @@ def create_bucket(call: Call) -> Response:
     assert account is not None, "Access lets no anonymous caller create buckets"
     check_bucket_name(name)
     acl = asked_acl(call, account.id, account.id)
+    if acl is not None:
+        check_supported(call, acl, call.header("x-amz-acl"))
     settings = {}
     ownership = asked_ownership(call)
     if ownership is not None:
@@ -181,6 +185,8 @@ def create_bucket(call: Call) -> Response:
             origin=call.origin,
         )
     except BucketAlreadyOwnedByYou:
+        if call.site.profile.own_bucket_error == "BucketAlreadyExists":
+            raise BucketAlreadyExists(bucket_name=name) from None
         if (region or call.site.region) != DEFAULT_REGION:
             raise
     return call.empty(headers=[("Location", f"/{name}")])

@@ -7,7 +7,10 @@ from typing import Any
 
 import pytest
 
+from s3kit.cli.serve import announce
+from s3kit.cli.settings import Settings
 from s3kit.cli.settings import gather
+from s3kit.config import Config
 from s3kit.config import ConfigError
 
 
@@ -109,3 +112,25 @@ def test_a_mistake_is_named(
     with pytest.raises(ConfigError) as caught:
         gather({"config": str(path), **options}, {})
     assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("profile", "https", "told"),
+    [
+        ("filebase", "", "is sent on to https"),
+        ("backblaze", "", "is refused"),
+        ("backblaze", "off", ""),
+        ("aws", "", ""),
+    ],
+)
+def test_serve_says_what_becomes_of_plain_http(
+    capsys: pytest.CaptureFixture[str], profile: str, https: Any, told: str
+) -> None:
+    """FB-04, BB-01: whoever tries such a profile without TLS is not left to wonder."""
+    settings = Settings(Config(profile=profile, https=https), None, {}, has_keys=True)
+    announce(settings, None, "http://127.0.0.1:9000", "gunicorn", 1)
+    printed = capsys.readouterr().out
+    assert ("plain HTTP" in printed) is bool(told)
+    assert told in printed
+    announce(settings, None, "https://127.0.0.1:9000", "gunicorn", 1)
+    assert "plain HTTP" not in capsys.readouterr().out

@@ -406,7 +406,7 @@ def test_every_error_has_code_message_and_request_id(
 
 def test_a_profile_may_keep_every_version_from_the_start(tmp_path: Path) -> None:
     """BB-07: as on B2 versioning is always on, and nobody can switch it."""
-    app = make_app("memory", tmp_path, profile="backblaze")
+    app = make_app("memory", tmp_path, profile="backblaze", https="off")
     try:
         s3 = Client(app, OWNER)
         s3.put("/always")

@@ -33,6 +33,7 @@ def app_on(index: str, folder: Path, profile: str = "aws") -> S3App:
             inline_threshold=12,
             durability="relaxed",
             profile=profile,
+            https="off",
         )
     )
 
