@@ -513,7 +513,7 @@ class Decision:
     somebody's word, so that no grant could change it. ``by`` is the kind of rule that decided:
     ``session``, ``scope``, ``session policy``, ``user policy``, ``bucket policy``, ``public access
     block``, ``owner``, ``ownership``, ``bucket acl``, ``object acl``, ``object owner``, ``absence``
-    (of the key), ``account``, ``profile`` (what is public by its vendor's ways), ``authorize hook``.
+    (of the key), ``account``, ``profile`` (what its vendor makes public), ``authorize hook``.
     """
 
     allowed: bool

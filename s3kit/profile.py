@@ -99,6 +99,7 @@ CLOUDSTORAGE = Profile(
 INFINITE_UPLOADS = Profile(
     name="infinite-uploads",
     public_objects=True,
+    public_listing=False,
     new_bucket_ownership=ObjectOwnership.BUCKET_OWNER_ENFORCED,
 )
 

@@ -13,6 +13,7 @@ from s3kit.config import Config
 from s3kit.config import ConfigError
 from s3kit.model import ALL_USERS
 from s3kit.profile import PROFILES
+from tests.client import Answer
 from tests.client import Client
 from tests.client import Signer
 from tests.endpoint import OTHER
@@ -20,7 +21,7 @@ from tests.endpoint import OWNER
 from tests.endpoint import OWNER_ID
 from tests.endpoint import make_app
 from tests.endpoint import parsed
-from tests.operations.test_posting import multipart
+from tests.operations.test_posting import Forms
 
 AS_THE_PROFILE_HAS_IT: dict[str, Any] = {
     "object_ownership": "",
@@ -101,45 +102,92 @@ def test_an_objects_acl_is_that_of_its_bucket(by_bucket: Vendor) -> None:
     assert by_bucket.anonymous.get("/photos/k").status == 403
 
 
-def test_no_object_is_public_in_a_private_bucket(by_bucket: Vendor) -> None:
-    """FB-16: an object's own ACL is taken, on every way to give it one, and has no effect."""
-    s3 = by_bucket.s3
-    s3.put("/photos")
-    public = {"x_amz_acl": "public-read"}
-    assert s3.put("/photos/put", b"x", **public).status == 200
-    assert s3.put("/photos/put", b"", "acl", **public).status == 200
-    grant = {"x_amz_grant_read": f'uri="{ALL_USERS}"'}
-    if by_bucket.app.store.profile.name == "filebase":
-        assert s3.put("/photos/granted", b"x", **grant).status == 200
-    copied = s3.put("/photos/copied", x_amz_copy_source="/photos/put", **public)
-    assert copied.status == 200
-    upload = s3.post("/photos/parts", b"", "uploads", **public).text("UploadId")
-    etag = s3.put("/photos/parts", b"x", f"partNumber=1&uploadId={upload}").headers["etag"]
+def in_one_part(s3: Client, path: str, **headers: str) -> Answer:
+    """The last answer of a multipart upload, or the first that refuses."""
+    begun = s3.post(path, b"", "uploads", **headers)
+    if begun.status != 200:
+        return begun
+    upload = begun.text("UploadId")
+    etag = s3.put(path, b"x", f"partNumber=1&uploadId={upload}").headers["etag"]
     done = (
         "<CompleteMultipartUpload><Part><PartNumber>1</PartNumber>"
         f"<ETag>{etag}</ETag></Part></CompleteMultipartUpload>"
-    ).encode()
-    assert s3.post("/photos/parts", done, f"uploadId={upload}").status == 200
-    for key in s3.get("/photos").texts("Contents/Key"):
-        assert by_bucket.anonymous.get(f"/photos/{key}").status == 403, key
-        assert by_bucket.acl_of(f"/photos/{key}") == [OWN]
-    # Nor once another profile is asked: nothing of it was kept.
-    bucket = by_bucket.app.store.buckets.get("photos")
-    for key in (b"put", b"copied", b"parts"):
-        version = by_bucket.app.store.objects.find(bucket, key)
+    )
+    return s3.post(path, done.encode(), f"uploadId={upload}")
+
+
+def every_way(asked: Vendor, bucket: str, **headers: str) -> dict[str, Answer]:
+    """An object by each way to store one, its name, each with an ACL of its own."""
+    s3 = asked.s3
+    s3.put(f"{bucket}/plain", b"x")
+    form = {"acl": headers["x_amz_acl"]} if "x_amz_acl" in headers else {}
+    conditions = [{"acl": value} for value in form.values()]
+    return {
+        "put": s3.put(f"{bucket}/put", b"x", **headers),
+        "copied": s3.put(f"{bucket}/copied", x_amz_copy_source=f"{bucket}/plain", **headers),
+        "parts": in_one_part(s3, f"{bucket}/parts", **headers),
+        "posted": Forms(asked.app, "", bucket).post(form, conditions, key="posted"),
+        "plain": s3.put(f"{bucket}/plain", b"", "acl", **headers),
+    }
+
+
+@pytest.mark.parametrize("acl", ["public-read", "public-read-write", "authenticated-read"])
+def test_no_object_is_public_in_a_private_bucket(filebase: Vendor, acl: str) -> None:
+    """FB-16: an object's own ACL is taken, on every way to give it one, and has no effect."""
+    s3 = filebase.s3
+    s3.put("/photos")
+    assert s3.put("/photos/granted", b"x", x_amz_grant_read=f'uri="{ALL_USERS}"').status == 200
+    answers = every_way(filebase, "/photos", x_amz_acl=acl)
+    assert {answer.status for answer in answers.values()} <= {200, 204}
+    shown = s3.get("/photos/put", "acl").body
+    public = shown.replace(
+        b"</AccessControlList>",
+        b'<Grant><Grantee xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance" xsi:type="Group">'
+        b"<URI>" + ALL_USERS.encode() + b"</URI></Grantee><Permission>READ</Permission></Grant>"
+        b"</AccessControlList>",
+    )
+    assert public != shown
+    assert s3.put("/photos/put", public, "acl").status == 200
+    keys = s3.get("/photos").texts("Contents/Key")
+    assert keys == ["copied", "granted", "parts", "plain", "posted", "put"]
+    bucket = filebase.app.store.buckets.get("photos")
+    for key in keys:
+        for stranger in (filebase.anonymous, filebase.other):
+            assert stranger.get(f"/photos/{key}").status == 403, key
+            assert stranger.head(f"/photos/{key}").status == 403, key
+        assert filebase.acl_of(f"/photos/{key}") == [OWN]
+        # Nor once another profile is asked: nothing of it was kept.
+        version = filebase.app.store.objects.find(bucket, key.encode())
         assert version is not None
         assert version.acl is None
 
 
-def test_a_form_gives_no_object_an_acl_of_its_own(filebase: Vendor) -> None:
-    """FB-16."""
-    s3 = filebase.s3
-    s3.put("/open", b"", x_amz_acl="public-read-write")
-    kind, form = multipart({"key": "posted", "acl": "bucket-owner-full-control"}, b"form")
-    answer = filebase.anonymous.request("POST", "/open", headers={"Content-Type": kind}, body=form)
-    assert answer.status in (204, 403)
-    s3.put("/open", b"", "acl", x_amz_acl="private")
-    assert filebase.anonymous.get("/open/posted").status == 403
+def test_an_acl_that_is_not_the_buckets_may_be_refused(backblaze: Vendor) -> None:
+    """BB-11: "The object ACL can only be set to the existing bucket ACL value."
+
+    Source: Backblaze B2, "S3 Put Object ACL"; its message is what people search for.
+    """
+    s3 = backblaze.s3
+    s3.put("/closed")
+    s3.put("/open", x_amz_acl="public-read")
+    for bucket, fitting, other in (
+        ("/closed", "private", "public-read"),
+        ("/open", "public-read", "private"),
+    ):
+        refused = every_way(backblaze, bucket, x_amz_acl=other)
+        for way, answer in refused.items():
+            assert (answer.status, answer.code) == (400, "InvalidArgument"), way
+            assert answer.text("Message") == f"Unsupported value for canned acl '{other}'"
+        assert s3.get(bucket).texts("Contents/Key") == ["plain"]
+        taken = every_way(backblaze, bucket, x_amz_acl=fitting)
+        assert {answer.status for answer in taken.values()} <= {200, 204}, fitting
+        shown = s3.get(f"{bucket}/put", "acl").body
+        assert s3.put(f"{bucket}/put", shown, "acl").status == 200
+    assert backblaze.anonymous.get("/open/put").status == 200
+    assert backblaze.anonymous.get("/closed/put").status == 403
+    # Of the other bucket's document only the grants differ.
+    public = s3.get("/open/put", "acl").body
+    assert s3.put("/closed/put", public, "acl").code == "InvalidArgument"
 
 
 def test_what_another_account_stores_is_the_bucket_owners(filebase: Vendor) -> None:
