@@ -355,18 +355,42 @@ def test_plain_http_is_as_the_profile_has_it_unless_configured(
     app.close()
 
 
-def test_a_stranger_does_not_say_that_it_came_over_tls() -> None:
-    """BB-01: only a trusted proxy's word counts."""
-    app = S3App(Config(keys={"AKIA": "secret"}, profile="backblaze"))
+FORGED = {
+    "X-Forwarded-Proto": "https",
+    "X-Forwarded-Host": "evil.example",
+    "X-Forwarded-Ssl": "on",
+    "X-Forwarded-Scheme": "https",
+    "X-Url-Scheme": "https",
+    "Front-End-Https": "on",
+    "Forwarded": "for=127.0.0.1;proto=https;host=evil.example",
+}
+
+
+@pytest.mark.parametrize(("profile", "status"), [("filebase", 307), ("backblaze", 403)])
+def test_a_stranger_does_not_say_that_it_came_over_tls(profile: str, status: int) -> None:
+    """FB-04, BB-01: only a trusted proxy's word counts, and nothing is done before."""
     signer = Signer("AKIA", "secret")
-    assert Client(app, signer).get("/", x_forwarded_proto="https").status == 403
+    config = Config(keys={"AKIA": "secret"}, profile=profile, trusted_proxies=("192.0.2.1",))
+    app = S3App(config)
+    stranger = Client(app, signer)
+    for path, query in (("/made", ""), ("/made/k", ""), ("/made", "acl")):
+        for headers in ({}, FORGED):
+            answer = stranger.request("PUT", path, query, headers, b"")
+            assert answer.status == status
+            target = f"https://s3.test{path}" + (f"?{query}" if query else "")
+            assert answer.headers.get("location") == (target if status == 307 else None)
+    for method, path in (("POST", "/"), ("OPTIONS", "/made/k"), ("DELETE", "/made")):
+        assert Client(app, None).request(method, path, "", FORGED).status == status
+    trusted = {"REMOTE_ADDR": "192.0.2.1"}
+    proxied = {"X-Forwarded-Proto": "https"}
+    shown = stranger.request("GET", "/", "", proxied, environ=trusted)
+    assert (shown.status, shown.texts("Buckets/Bucket")) == (200, [])
+    assert stranger.request("PUT", "/made", "", proxied, environ=trusted).status == 200
+    plain = stranger.request("GET", "/", "", {"X-Forwarded-Proto": "http"}, environ=trusted)
+    assert plain.status == (301 if status == 307 else 403)
+    # The server's own TLS needs nobody's word.
+    assert stranger.request("GET", "/", environ={"wsgi.url_scheme": "https"}).status == 200
     app.close()
-    trusting = S3App(
-        Config(keys={"AKIA": "secret"}, profile="backblaze", trusted_proxies=("127.0.0.1",))
-    )
-    answer = Client(trusting, signer).get("/", x_forwarded_proto="https")
-    assert answer.status == 200
-    trusting.close()
 
 
 def test_an_unknown_way_with_plain_http_is_refused() -> None:
