@@ -1,6 +1,7 @@
 """Run s3kit side by side with its own server bare, nginx, moto and rclone, on loopback.
 
     python -m benchmarks --peers .venv-peers --install
+    python -m benchmarks --case access --rounds 15 --seconds 0.3
 
 Rounds are interleaved: each round measures every case on every server once, in turning order.
 Server CPU (user + system of the whole process tree) is the figure that noise moves least.
@@ -13,9 +14,11 @@ import json
 import statistics
 import sys
 import time
+from collections.abc import Mapping
 from collections.abc import Sequence
 from pathlib import Path
 
+from benchmarks import steps
 from benchmarks.cases import CASES
 from benchmarks.cases import Case
 from benchmarks.cases import prepare
@@ -27,6 +30,7 @@ from benchmarks.report import Measured
 from benchmarks.report import document
 from benchmarks.report import table
 from benchmarks.report import verdicts
+from benchmarks.servers import SETTINGS
 from benchmarks.servers import Kit
 from benchmarks.servers import NotInstalled
 from benchmarks.servers import Server
@@ -83,8 +87,7 @@ def server_names(options: argparse.Namespace, cases: Sequence[Case]) -> list[str
     for server in own:
         if "s3kit" in kinds:
             names.append(f"s3kit-{server}")
-        if "relaxed" in kinds:
-            names.append(f"s3kit-{server}-relaxed")
+        names += [f"s3kit-{server}-{end}" for end in SETTINGS if end in kinds]
         if "bare" in kinds and "bare" in peers:
             names.append(f"bare-{server}")
     names += [name for name in PEERS[1:] if kind_of(name) in kinds and name in peers]
@@ -93,9 +96,8 @@ def server_names(options: argparse.Namespace, cases: Sequence[Case]) -> list[str
 
 def kind_of(name: str) -> str:
     """What kind of server a name stands for, as cases name it."""
-    if name.endswith("-relaxed"):
-        return "relaxed"
-    return name.partition("-")[0]
+    end = name.rpartition("-")[2]
+    return end if end in SETTINGS else name.partition("-")[0]
 
 
 def measure(
@@ -139,6 +141,7 @@ def start_servers(
                 name,
                 listed="list" in wanted and kind in ("s3kit", "moto", "rclone"),
                 pages=kind == "s3kit" and any(case.startswith("page") for case in wanted),
+                callers="access" in wanted,
             )
             servers.append(server)
             prepare(server, big="get-64m" in wanted or "put-64m" in wanted)
@@ -150,7 +153,7 @@ def start_servers(
             servers[:] = [each for each in servers if each.name != name]
         for case in cases:
             if kind in case.on:
-                for variant in case.variants:
+                for variant in case.variants_on(kind):
                     figures.row(case.name, name, variant).note = note
 
 
@@ -170,12 +173,14 @@ def run_rounds(
             shift = turn % max(1, len(able))
             for server in able[shift:] + able[:shift]:
                 progress(f"round {turn + 1}/{rounds}  {case.name}  {server.name}")
-                for variant in case.variants:
+                variants = case.variants_on(kind_of(server.name))
+                first = turn % len(variants) if case.against else 0
+                for variant in variants[first:] + variants[:first]:
                     row = figures.row(case.name, server.name, variant)
                     try:
                         if turn == 0:
-                            first = case.build(server, sizes, variant, turn)[0]
-                            row.note = wrong_answer(case, server, first)
+                            request = case.build(server, sizes, variant, turn)[0]
+                            row.note = wrong_answer(case, server, request)
                         measured, burst = measure(case, server, sizes, variant, turn, scale)
                         if burst.first_error and not row.note:
                             row.note = burst.first_error[:160].replace("\n", " ")
@@ -199,17 +204,23 @@ def main(argv: Sequence[str] | None = None) -> int:
     sizes = Sizes(listed=options.listed_keys, many=options.many_keys)
     figures = Figures()
     servers: list[Server] = []
+    found: Mapping[str, Sequence[steps.Step]] = {}
     started = time.monotonic()
     with temporary_folder() as folder:
         kit = Kit(Path(folder), sizes, peers, options.workers, options.threads)
         try:
             start_servers(kit, server_names(options, cases), cases, figures, servers)
             run_rounds(cases, servers, sizes, figures, rounds=options.rounds, scale=options.seconds)
+            if any(case.name == "access" for case in cases):
+                progress("measuring the steps of the check ...")
+                found = steps.measured(Path(folder) / "steps")
         finally:
             progress("stopping ...")
             stop_all(servers)
     progress(f"{time.monotonic() - started:.0f} s\n")
     print(table(figures, cases))
+    if found:
+        print(steps.table(found))
     print(f"\nTargets (medians of the ratios of {options.rounds} rounds)")
     judged = verdicts(figures, [case.name for case in cases])
     for target, ratio, word in judged:
@@ -218,7 +229,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     if options.output:
         values = {name: str(value) for name, value in vars(options).items()}
         options.output.write_text(
-            json.dumps(document(figures, cases, values), indent=1), encoding="utf-8"
+            json.dumps({**document(figures, cases, values), "steps": found}, indent=1),
+            encoding="utf-8",
         )
     return 1 if any(word == "NOT MET" for _, _, word in judged) else 0
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import http.client
-import json
 import random
 from collections.abc import Callable
+from collections.abc import Mapping
 from dataclasses import dataclass
+from dataclasses import field
 
+from benchmarks import access
 from benchmarks import filling
 from benchmarks.load import Load
 from benchmarks.load import Request
@@ -19,6 +21,7 @@ from benchmarks.servers import MANY
 from benchmarks.servers import SMALL
 from benchmarks.servers import Server
 from benchmarks.servers import Sizes
+from s3kit.config import DEFAULT_ACCOUNT
 
 KEYS = 2000
 NEW_KEYS = 6000
@@ -41,8 +44,8 @@ Build = Callable[[Server, Sizes, str, int], list[Request]]
 class Case:
     """One thing that is measured.
 
-    :param on: the kinds of server that it makes sense on: s3kit, relaxed, bare, nginx, moto,
-        rclone.
+    :param on: the kinds of server that it makes sense on: s3kit, relaxed, hooked, audited, bare,
+        nginx, moto, rclone.
     :param build: the requests for (server, sizes, variant, round).
     :param variants: measured each on its own and compared with one another.
     :param limit: requests in one burst at most.
@@ -51,6 +54,9 @@ class Case:
     :param before: what is done first and not counted.
     :param size: bytes that each response body must have.
     :param elements: how many of which element each response must hold.
+    :param others: the variants on kinds of server that have others.
+    :param against: which variant of the same round each is compared with in the table, in place
+        of the peers.
     """
 
     name: str
@@ -66,6 +72,12 @@ class Case:
     size: int | None = None
     elements: tuple[str, int] | None = None
     seconds: float = 1.0
+    others: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    against: Mapping[str, str] = field(default_factory=dict)
+
+    def variants_on(self, kind: str) -> tuple[str, ...]:
+        """What is measured on this kind of server."""
+        return self.others.get(kind, self.variants)
 
     def lines(self, variant: str) -> int:
         """How many connections a variant loads the server with."""
@@ -107,50 +119,13 @@ def _get_hot(server: Server, sizes: Sizes, variant: str, turn: int) -> list[Requ
     return [Request(server.signer.request("GET", f"/{SMALL}/{small_key(0)}"))]
 
 
-def guard() -> bytes:
-    """A policy of 20 statements, all of which a read must be held against."""
-    resource = f"arn:aws:s3:::{GUARDED}"
-    statements: list[dict[str, object]] = [
-        {
-            "Effect": "Deny",
-            "Principal": "*",
-            "Action": ["s3:GetObject", "s3:PutObject"],
-            "Resource": f"{resource}/*",
-            "Condition": {"NotIpAddress": {"aws:SourceIp": ["127.0.0.0/8", "::1/128"]}},
-        },
-        {
-            "Effect": "Deny",
-            "Principal": "*",
-            "Action": "s3:*",
-            "Resource": f"{resource}/*",
-            "Condition": {"Bool": {"aws:SecureTransport": "true"}},
-        },
-        {
-            "Effect": "Allow",
-            "Principal": "*",
-            "Action": "s3:GetObject",
-            "Resource": f"{resource}/*",
-        },
-    ]
-    statements += [
-        {
-            "Effect": "Deny",
-            "Principal": "*",
-            "Action": ["s3:Get*", "s3:PutObject"],
-            "Resource": [f"{resource}/team-{number}/*", f"{resource}/*/secret-{number}-*"],
-            "Condition": {"StringNotLike": {"aws:UserAgent": f"agent-{number}/*"}},
-        }
-        for number in range(17)
-    ]
-    return json.dumps({"Version": "2012-10-17", "Statement": statements}).encode()
-
-
 def _put_guarded(server: Server, turn: int) -> None:
     if turn:
         return
+    policy = access.statements(GUARDED, [DEFAULT_ACCOUNT])
     requests = [
         Request(server.signer.request("PUT", f"/{GUARDED}", body=b"")),
-        Request(server.signer.request("PUT", f"/{GUARDED}", {"policy": ""}, body=guard())),
+        Request(server.signer.request("PUT", f"/{GUARDED}", {"policy": ""}, body=policy)),
     ]
     requests += [
         Request(server.signer.request("PUT", f"/{GUARDED}/{small_key(number)}", body=BODY))
@@ -167,6 +142,16 @@ def _get_guarded(server: Server, sizes: Sizes, variant: str, turn: int) -> list[
         Request(server.signer.request("GET", f"/{variant}/{small_key(number)}"))
         for number in random.Random(turn).sample(range(FRESH_KEYS), FRESH_KEYS)
     ]
+
+
+def _make_access(server: Server, turn: int) -> None:
+    if not server.prepared:
+        access.prepare(server.callers, server.host, server.process.port)
+        server.prepared = True
+
+
+def _get_access(server: Server, sizes: Sizes, variant: str, turn: int) -> list[Request]:
+    return access.requests_of(variant, server.callers, server.host, turn)
 
 
 def _head(server: Server, sizes: Sizes, variant: str, turn: int) -> list[Request]:
@@ -291,6 +276,17 @@ CASES = (
         variants=(SMALL, GUARDED),
         before=_put_guarded,
         size=len(BODY),
+    ),
+    Case(
+        "access",
+        "1 KiB by who asks, and by what decides whether they may",
+        frozenset({"s3kit", "hooked", "audited"}),
+        _get_access,
+        variants=(*access.GETS, *access.PUTS),
+        warm=50,
+        before=_make_access,
+        others={"hooked": (access.HOOKED,), "audited": (access.AUDITED,)},
+        against=access.AGAINST,
     ),
     Case("head", "HEAD, distinct keys", _SERVES | {"nginx"}, _head),
     Case("put", "PUT 1 KiB, durable (s3kit's default)", _SERVES, _put),

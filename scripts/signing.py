@@ -100,11 +100,17 @@ class Signer:
         body: bytes | None = None,
         length: int | None = None,
         payload_sha256: str | None = None,
+        extra: Mapping[str, str] | None = None,
     ) -> bytes:
-        """One whole request; with ``length`` its head only, for a body that is sent apart."""
+        """One whole request; with ``length`` its head only, for a body that is sent apart.
+
+        :param extra: see :meth:`headers`.
+        """
         if payload_sha256 is None:
             payload_sha256 = hashlib.sha256(body).hexdigest() if body else EMPTY_SHA256
-        target, headers = self.headers(method, path, query, payload_sha256=payload_sha256)
+        target, headers = self.headers(
+            method, path, query, payload_sha256=payload_sha256, extra=extra
+        )
         lines = [f"{method} {target} HTTP/1.1"]
         lines += [f"{name}: {value}" for name, value in headers.items()]
         lines.append(f"user-agent: {USER_AGENT}")
