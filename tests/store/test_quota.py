@@ -56,7 +56,7 @@ def tiny_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(PROFILES, TINY_PARTS, Profile(name=TINY_PARTS, min_part=0))
 
 
-def app_on(index: str, folder: Path, *, profile: str = TINY_PARTS) -> S3App:
+def app_on(index: str, folder: Path, *, profile: str = TINY_PARTS, **more: Any) -> S3App:
     return S3App(
         Config(
             accounts=ACCOUNTS,
@@ -66,6 +66,7 @@ def app_on(index: str, folder: Path, *, profile: str = TINY_PARTS) -> S3App:
             inline_threshold=12,
             durability="relaxed",
             profile=profile,
+            **more,
         )
     )
 
