@@ -242,9 +242,10 @@ def hold(connection: Connection, account: str) -> Usage | None:
     return None if row is None else Usage(row[0], row[1])
 
 
-def make(connection: Connection, account: str) -> None:
-    """Make an account's row, without a limit, where there is none."""
+def make(connection: Connection, account: str) -> Usage | None:
+    """As :func:`hold`, of an account that had no row: it gets one, without a limit."""
     connection.run(_MAKE, {"this_account": account, "new_bytes": 0})
+    return hold(connection, account)
 
 
 def lock_buckets(connection: Connection, account: str) -> None:

@@ -41,6 +41,7 @@ from .access_keys import NewKey
 from .account_rows import Limits
 from .backing import Backing
 from .buckets import Buckets
+from .quota import hold_last
 from .users import Users
 
 LIMITS: Final = ("keys", "buckets", "bytes")
@@ -206,7 +207,10 @@ class Accounts:
         :param at_ms: when, in milliseconds since the epoch.
         :raises NoSuchEntity: there is no such account.
         :raises InvalidRequest: the configuration has it, whose keys would go on writing till then.
+        :raises InvalidArgument: that is no moment.
         """
+        if at_ms <= 0:
+            raise _wrong("at_ms", str(at_ms), "is a moment in milliseconds")
         self._check_not_configured(account_id)
         self._change(account_id, lambda found: replace(found, status=CLOSING, delete_at=at_ms))
 
@@ -220,6 +224,7 @@ class Accounts:
         def work(c: Connection) -> tuple[key_rows.StoredKey, ...]:
             if rows.lock(c, account_id) is None:
                 raise _no_account(account_id)
+            hold_last(c, account_id)
             if rows.count_buckets(c, account_id):
                 raise DeleteConflict(f"The account {account_id} still has buckets.")
             keys = tuple(key_rows.keys_of(c, account_id))

@@ -121,7 +121,8 @@ class Buckets:
         :raises BucketAlreadyOwnedByYou: this account has it already.
         :raises BucketAlreadyExists: another account has it.
         :raises TooManyBuckets: the account has as many as it may.
-        :raises AccessDenied: a ``before_bucket_created`` receiver vetoed.
+        :raises AccessDenied: a ``before_bucket_created`` receiver vetoed, or the account was closed
+            meanwhile.
         """
         created = self._backing.now()
         most = self._backing.quota.limit_of(account)
@@ -134,6 +135,7 @@ class Buckets:
             event = bucket_event("s3:BucketCreated", wanted, origin, created)
             ask(before_bucket_created, event)
         accounts = self._backing.accounts
+        known = accounts.stored(account) is not None
         limited = accounts.limits_of(account).buckets is not None
         if limited:
             # The row that two who make buckets at once meet at.
@@ -147,7 +149,7 @@ class Buckets:
                 raise BucketAlreadyExists(bucket_name=name)
             if limited:
                 accounts.check_room(c, account)
-            counted = hold_for_bucket(c, account, most)
+            counted = hold_for_bucket(c, account, most, known=known)
             made = bucket_rows.insert(
                 c,
                 name=name,

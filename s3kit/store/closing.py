@@ -45,6 +45,7 @@ from .events import FROM_PYTHON
 from .events import ask_object
 from .events import emit_object
 from .objects import REMOVED
+from .quota import hold_last
 
 logger = logging.getLogger("s3kit.store")
 
@@ -378,6 +379,7 @@ class _Run:
             found = account_rows.lock(c, account)
             if found is None or not rows.hold_due(c, account, now):
                 raise _Recalled
+            hold_last(c, account)
             if bucket_rows.page(c, account, limit=1):
                 return None
             keys = tuple(key_rows.keys_of(c, account))

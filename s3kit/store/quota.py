@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
+from ..errors import AccessDenied
 from ..errors import QuotaExceeded
 from ..index import accounts as account_rows
 from ..index import buckets as bucket_rows
@@ -218,23 +219,36 @@ def counting_annotations(c: Connection, state: State, seq: int) -> Iterator[None
 # -- the limit itself
 
 
-def hold_for_bucket(c: Connection, account: str, most: int | None) -> bool:
+def hold_for_bucket(c: Connection, account: str, most: int | None, *, known: bool) -> bool:
     """Hold an account's row for a transaction that makes a bucket; whether it is to be counted.
 
-    So whoever begins to limit the account sees the bucket, or the bucket sees the limit.
+    So whoever begins to limit the account, or removes it, sees the bucket, or the bucket sees that.
 
     :param most: what an account may store that makes its first bucket.
+    :param known: whether the account lay in the index a moment ago.
+    :raises AccessDenied: it was removed or closed since.
     """
     found = usage.hold(c, account)
     if found is None:
-        if most is None:
-            usage.make(c, account)
-            found = usage.hold(c, account)
-        else:
+        # Waits for whoever removes the account, and is what that one waits for.
+        found = usage.make(c, account)
+        there = account_rows.get(c, account)
+        if known if there is None else there.status == account_rows.CLOSED:
+            raise AccessDenied("The account is closed.")
+        if most is not None:
             # One that has buckets from before there were limits begins to be counted too.
             _begin(c, account, most)
             return True
     return found is not None and found.most is not None
+
+
+def hold_last(c: Connection, account: str) -> None:
+    """Hold an account's row for a transaction that removes an account without buckets.
+
+    To be called before they are looked for, so that none is made after that.
+    """
+    if usage.hold(c, account) is None:
+        usage.make(c, account)
 
 
 def count_bucket(c: Connection, bucket: Bucket) -> Bucket:
@@ -270,10 +284,7 @@ def _hold_all(c: Connection, account: str) -> int | None:
     was held, for whoever makes one holds it.
     """
     usage.lock_buckets(c, account)
-    found = usage.hold(c, account)
-    if found is None:
-        usage.make(c, account)
-        found = usage.hold(c, account)
+    found = usage.hold(c, account) or usage.make(c, account)
     usage.lock_buckets(c, account)
     return None if found is None else found.most
 

@@ -7,14 +7,22 @@ import hashlib
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from s3kit.app import S3App
 from s3kit.config import Config
+from s3kit.errors import AccessDenied
+from s3kit.errors import InvalidArgument
+from s3kit.errors import InvalidRequest
+from s3kit.index import accounts as account_rows
+from s3kit.index import buckets as bucket_rows
 from s3kit.index import leases
 from s3kit.index import usage
 from s3kit.signals import Event
@@ -304,3 +312,75 @@ def test_pages_and_batches_come_to_the_end(site: Site, monkeypatch: pytest.Monke
     monkeypatch.setattr(closing, "BATCH", 1)
     report = site.app.store.closing.run()
     assert (report.closed, report.removed, report.aborted, report.buckets) == (1, 16, 10, 11)
+
+
+@pytest.mark.parametrize("kind", [each for each in KINDS if each != "sqlite"])
+@pytest.mark.parametrize(("how", "had"), [("closed", True), ("deleted", False)])
+def test_no_bucket_comes_to_an_account_that_goes(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str, had: bool
+) -> None:
+    """Whoever was let in just before makes none that nobody would ever own or remove."""
+    with fresh_database(kind, tmp_path) as url:
+        leaving, coming = app_on(url, tmp_path), app_on(url, tmp_path)
+        accounts = leaving.store.accounts
+        account = accounts.create(display_name="Gone").id
+        if had:
+            leaving.store.buckets.delete(leaving.store.buckets.create("had", account))
+        assert coming.store.accounts.limits_of(account).buckets is None
+        looked, go_on = threading.Event(), threading.Event()
+        module, name = (
+            (account_rows, "count_buckets") if how == "deleted" else (bucket_rows, "page")
+        )
+        plain = getattr(module, name)
+
+        def held(*arguments: Any, **options: Any) -> Any:
+            found = plain(*arguments, **options)
+            # The closing looks for buckets to empty before, in a transaction of its own.
+            if how == "deleted" or options == {"limit": 1}:
+                looked.set()
+                assert go_on.wait(10)
+            return found
+
+        monkeypatch.setattr(module, name, held)
+        with ThreadPoolExecutor(2) as pool:
+            if how == "closed":
+                accounts.schedule_deletion(account, 1)
+                going = pool.submit(leaving.store.closing.run)
+            else:
+                going = pool.submit(accounts.delete, account)
+            assert looked.wait(10)
+            making = pool.submit(coming.store.buckets.create, "late", account)
+            with pytest.raises(TimeoutError):
+                making.result(0.2)
+            go_on.set()
+            going.result(10)
+            with pytest.raises(AccessDenied):
+                making.result(10)
+        assert leaving.store.buckets.page(account, limit=9) == []
+        leaving.close()
+        coming.close()
+
+
+def test_a_closed_account_gets_no_bucket(site: Site) -> None:
+    store = site.app.store
+    site.due()
+    assert store.closing.run().closed == 1
+    with pytest.raises(AccessDenied):
+        store.buckets.create("late", site.id)
+    store.accounts.resume(site.id)
+    assert store.buckets.create("again", site.id).account == site.id
+
+
+def test_what_the_configuration_has_is_not_scheduled(site: Site) -> None:
+    """Its keys there would go on to write what is then deleted."""
+    operator = Client(site.app, Signer("AKIAOPERATOR", "secret"))
+    operator.put("/operators")
+    account = site.app.store.buckets.get("operators").account
+    with pytest.raises(InvalidRequest, match="configuration"):
+        site.app.store.accounts.schedule_deletion(account, 1)
+    assert operator.put("/operators/k", b"x").status == 200
+    assert site.app.store.closing.run().due == 0
+    for moment in (0, -1):
+        with pytest.raises(InvalidArgument):
+            site.app.store.accounts.schedule_deletion(site.id, moment)
+    assert site.status == "active"
