@@ -25,6 +25,7 @@ from s3kit.index import buckets
 from s3kit.index import garbage
 from s3kit.index import objects
 from s3kit.index import schema
+from s3kit.index import usage
 from s3kit.index.schema import SchemaMismatch
 from s3kit.index.schema import check_schema
 from s3kit.index.schema import create_schema
@@ -192,6 +193,8 @@ def test_an_older_database_is_upgraded_with_its_content(url: str) -> None:
     # The number of the one that was removed does not come back.
     assert index.write(lambda c: put(c, new)) == 4
     assert [row[1] for row in index.read(lambda c: garbage.due(c, "default", 2, 9))] == ["old"]
+    # Whoever has buckets can be found by a limit that comes.
+    assert index.read(lambda c: usage.accounts_after(c, "", 9)) == [("alice", None)]
     index.close()
 
 

@@ -103,6 +103,10 @@ def upgrade() -> None:
         column("bytes", sa.BigInteger),
         column("most", sa.BigInteger, nullable=True),
     )
+    # Whoever has buckets already has a row, by which a limit finds the account.
+    op.execute(
+        "INSERT INTO s3kit_usage (account, bytes) SELECT DISTINCT account, 0 FROM s3kit_buckets"
+    )
 
 
 def downgrade() -> None:
