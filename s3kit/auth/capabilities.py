@@ -12,8 +12,8 @@ from types import MappingProxyType
 from typing import Final
 
 _CAPABILITIES: Final[dict[str, tuple[str, ...]]] = {
-    # HeadBucket, which it stands for too, has no action of its own in S3: it comes with listFiles.
-    "listBuckets": ("GetBucketLocation", "ListAllMyBuckets"),
+    # HeadBucket has no action of its own in S3 but has one in scopes, see auth.scope.
+    "listBuckets": ("GetBucketLocation", "HeadBucket", "ListAllMyBuckets"),
     "listAllBucketNames": ("ListAllMyBuckets",),
     "readBuckets": (
         "GetBucketAcl",

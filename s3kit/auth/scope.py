@@ -48,7 +48,12 @@ FIELDS: Final = (
 """What a scope's document may say. ``capabilities`` are Backblaze's words for ``actions``, all
 others the fields of :class:`~s3kit.model.Scope`."""
 
-_ACTION_OF: Final = {action.lower(): action for action in ACTIONS}
+HEAD_BUCKET: Final = "s3:HeadBucket"
+"""An action of scopes alone: HeadBucket, which takes ``s3:ListBucket`` everywhere else."""
+HEADS: Final = "s3kit:headbucket"
+"""The condition key that is there where a question about ``s3:ListBucket`` is of HeadBucket."""
+
+_ACTION_OF: Final = {action.lower(): action for action in (*ACTIONS, HEAD_BUCKET)}
 _SERVICES: Final = ("s3:", "s3express:")
 
 # Every moment in milliseconds since 1973 is greater, every one in seconds up to 5138 is less.
@@ -334,6 +339,7 @@ _UNMANAGED: Final = LISTINGS | {
     "s3:GetBucketLocation",
     "s3:CreateSession",
     "s3express:CreateSession",
+    HEAD_BUCKET,
 }
 """What is asked about a bucket, yet is nothing that is done to the bucket itself."""
 _ALL_BUCKETS: Final = frozenset(("s3:ListAllMyBuckets", "s3express:ListAllMyDirectoryBuckets"))
@@ -348,7 +354,7 @@ _REMOVING: Final = frozenset(
         "s3:ReplicateDelete",
     )
 )
-_READING: Final = ("Get", "List", "Describe", "CreateSession")
+_READING: Final = ("Get", "List", "Describe", "Head", "CreateSession")
 """How the names of actions begin that change nothing; a session is as narrow as its key."""
 
 
@@ -378,7 +384,7 @@ def _shows(scope: Scope, action: str) -> bool:
 class _Bounds:
     """A scope made ready to be asked."""
 
-    __slots__ = ("_by_action", "_networks", "_paths", "_scope", "expires")
+    __slots__ = ("_by_action", "_heads", "_networks", "_paths", "_scope", "expires")
 
     def __init__(self, scope: Scope) -> None:
         self._scope = scope
@@ -389,12 +395,16 @@ class _Bounds:
             paths[bucket] = (*paths.get(bucket, ()), prefix)
         self._paths = paths
         self._by_action: dict[str, Decision | None] = {}
+        self._heads = scope.actions is not None and HEAD_BUCKET in scope.actions
 
     def refusal(self, question: Question) -> Decision | None:
         """Why not, None where nothing stands against it."""
+        action = question.action
+        if self._heads and action == "s3:ListBucket" and question.conditions.get(HEADS):
+            action = HEAD_BUCKET
         return (
-            self.refused_action(question.action)
-            or self._refused_place(question)
+            self.refused_action(action)
+            or self._refused_place(question, action)
             or self.refused_address(question)
         )
 
@@ -418,8 +428,7 @@ class _Bounds:
             return _OUTSIDE
         return _NO_REMOVING if action in _REMOVING and not scope.deletes else None
 
-    def _refused_place(self, question: Question) -> Decision | None:
-        action = question.action
+    def _refused_place(self, question: Question, action: str) -> Decision | None:
         if not self._paths or action in _ALL_BUCKETS:
             return None
         bucket = question.bucket

@@ -6,6 +6,7 @@ import enum
 from dataclasses import dataclass
 
 from ..auth.public_access import is_public
+from ..auth.scope import HEADS
 from ..call import Call
 from ..context import RequestContext
 from ..context import provides
@@ -200,6 +201,11 @@ def location_asked(context: RequestContext, key: str) -> str | None:
         return None
     data = call.document_bytes()
     return from_xml(CreateBucketConfiguration, data).location_constraint if data.strip() else None
+
+
+@provides(HEADS)
+def _heads(context: RequestContext, key: str) -> str | None:
+    return "true" if context.call.operation.name == "HeadBucket" else None
 
 
 @operation("HeadBucket", "HEAD", "bucket", action="s3:ListBucket")

@@ -274,7 +274,8 @@ class Accounts:
             if number and number != account_id:
                 raise _wrong("number", number, "is the id where that has 12 digits")
             number = account_id
-        if number and any(number == each.number for each in self._rows.configured.values()):
+        configured = self._rows.configured.values()
+        if number and any(number in (each.number, each.id) for each in configured):
             raise EntityAlreadyExists(f"The number {number} is another account's.")
         if account_id in self._rows.configured:
             raise InvalidRequest(

@@ -16,6 +16,7 @@ from s3kit.auth.actions import ACTIONS
 from s3kit.auth.actions import BUCKET_ACTIONS
 from s3kit.auth.actions import OBJECT_ACTIONS
 from s3kit.auth.capabilities import CAPABILITIES
+from s3kit.auth.scope import HEAD_BUCKET
 from s3kit.auth.scope import ScopedAccess
 from s3kit.auth.scope import narrow
 from s3kit.auth.scope import read_scope
@@ -265,7 +266,7 @@ def test_windows_clients_find_their_folder(endpoint: Narrow, bucket: str) -> Non
 def test_every_capability_is_made_of_actions() -> None:
     """BB-11."""
     named = {action for actions in CAPABILITIES.values() for action in actions}
-    assert named <= ACTIONS
+    assert named <= ACTIONS | {HEAD_BUCKET}
     assert {"listBuckets", "listAllBucketNames", "readBuckets", "writeBuckets"} <= set(CAPABILITIES)
     with pytest.raises(ValueError, match="Did you mean readFiles"):
         read_scope({"capabilities": ["readFile"]})
@@ -309,6 +310,31 @@ def test_a_bound_key_lists_buckets_by_the_capability_of_that_name(
     assert bucket[1:] in named.get("/").texts("Buckets/Bucket/Name")
     assert endpoint.client(capabilities=["listBuckets"]).get("/").status == 200
     assert told(endpoint.client(paths=paths, actions=["s3:*"]).get("/")) == DENIED
+
+
+def test_a_key_that_only_writes_finds_its_bucket(endpoint: Narrow, bucket: str) -> None:
+    """BB-11: listBuckets is HeadBucket too, and no more of what takes s3:ListBucket."""
+    other = f"/{fresh_name('other')}"
+    assert endpoint.owner.put(other).status == 200
+    writes: dict[str, Any] = {"capabilities": ["listBuckets", "writeFiles"]}
+    for place in ({}, {"paths": [bucket[1:]]}, {"paths": [f"{bucket[1:]}/a/"]}):
+        writer = endpoint.client(**writes, **place)
+        assert writer.head(bucket).status == 200
+        for query in ("", "list-type=2", "prefix=a/", "versions", "uploads"):
+            assert told(writer.get(bucket, query)) == DENIED
+        assert writer.head(other).status == (403 if place else 200)
+        # Nor does it learn what is not there.
+        assert writer.head(f"{bucket}/a/absent").status == 403
+    assert endpoint.client(**writes, read_only=True).head(bucket).status == 200
+    assert endpoint.client(capabilities=["writeFiles"]).head(bucket).status == 403
+    assert endpoint.client(actions=["s3:List*"]).head(bucket).status == 200
+    # A policy is asked for s3:ListBucket as ever.
+    deny = (
+        '{"Statement": {"Effect": "Deny", "Principal": "*", "Action": "s3:ListBucket", '
+        f'"Resource": "arn:aws:s3:::{bucket[1:]}"}}}}'
+    )
+    assert endpoint.owner.put(bucket, deny.encode(), "policy").status == 204
+    assert endpoint.client(**writes).head(bucket).status == 403
 
 
 # -- where scopes come from

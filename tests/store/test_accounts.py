@@ -186,9 +186,12 @@ def test_an_account_is_changed_suspended_and_removed(app: S3App, accounts: Accou
 
 def test_the_configurations_accounts_are_what_it_says(tmp_path: Path) -> None:
     entry = {"id": "team", "name": "The team", "plan": "free"}
-    app = open_app(tmp_path, accounts=[entry])
+    app = open_app(tmp_path, accounts=[entry, {"id": "123412341234"}])
     try:
         accounts = app.store.accounts
+        # Policies name accounts by both.
+        with pytest.raises(EntityAlreadyExists):
+            accounts.create(number="123412341234")
         assert accounts.get("team").display_name == "The team"
         assert accounts.limits_of("team").keys == 5
         assert accounts.list() == ()
