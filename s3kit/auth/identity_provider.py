@@ -57,6 +57,8 @@ KEPT_SECONDS: Final = 3600.0
 """After which a provider's keys are asked for again."""
 STALE_SECONDS: Final = 24 * 3600.0
 """How long they are used where it does not answer."""
+MOST_WAITING: Final = 4
+"""Requests that may wait for one provider's answer; strangers must not have all threads wait."""
 SKEW: Final = 60
 """Seconds by which a provider's clock may be ahead."""
 _MOST_KEYS: Final = 64
@@ -175,6 +177,7 @@ class IdentityProvider:
         self._fetch = fetch
         self._clock = clock
         self._lock = threading.Lock()
+        self._waiting = threading.BoundedSemaphore(MOST_WAITING)
         self._keys: tuple[Mapping[str, Any], ...] = ()
         self._asked: float | None = None
         self._got: float | None = None
@@ -241,18 +244,29 @@ class IdentityProvider:
         now = self._clock()
         if not anew and self._got is not None and now - self._got < KEPT_SECONDS:
             return self._keys
-        with self._lock:
-            now = self._clock()
-            if self._asked is None or now - self._asked >= PAUSE_SECONDS:
-                self._asked = now
-                try:
-                    self._keys = self._ask()
-                    self._got = now
-                except (OSError, ValueError, RecursionError) as error:
-                    logger.warning("the keys of %s cannot be had: %s", self.issuer, error)
-            if self._got is None or now - self._got >= STALE_SECONDS:
-                raise IDPCommunicationError()
-            return self._keys
+        if not self._waiting.acquire(blocking=False):
+            if not anew and self._got is not None and now - self._got < STALE_SECONDS:
+                return self._keys
+            # Clients try again on this one.
+            raise IDPCommunicationError()
+        try:
+            with self._lock:
+                return self._asked_for()
+        finally:
+            self._waiting.release()
+
+    def _asked_for(self) -> tuple[Mapping[str, Any], ...]:
+        now = self._clock()
+        if self._asked is None or now - self._asked >= PAUSE_SECONDS:
+            self._asked = now
+            try:
+                self._keys = self._ask()
+                self._got = now
+            except (OSError, ValueError, RecursionError) as error:
+                logger.warning("the keys of %s cannot be had: %s", self.issuer, error)
+        if self._got is None or now - self._got >= STALE_SECONDS:
+            raise IDPCommunicationError()
+        return self._keys
 
     def _ask(self) -> tuple[Mapping[str, Any], ...]:
         url: object = self._jwks_url

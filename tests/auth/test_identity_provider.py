@@ -7,6 +7,7 @@ import hashlib
 import hmac
 import json
 import threading
+import time
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler
 from http.server import ThreadingHTTPServer
@@ -20,6 +21,7 @@ from joserfc.jwk import RSAKey
 from s3kit.auth import identity_provider
 from s3kit.auth.identity_provider import KEPT_SECONDS
 from s3kit.auth.identity_provider import MOST_BYTES
+from s3kit.auth.identity_provider import MOST_WAITING
 from s3kit.auth.identity_provider import PAUSE_SECONDS
 from s3kit.auth.identity_provider import STALE_SECONDS
 from s3kit.auth.identity_provider import IdentityProvider
@@ -214,6 +216,59 @@ def test_an_unknown_key_is_asked_for_once_a_minute_at_most() -> None:
         with pytest.raises(InvalidIdentityToken):
             provider.verify(token(EC, "ES256"), NOW)
     assert web.asked == [JWKS] * 2
+
+
+def test_strangers_have_no_more_than_a_few_requests_wait_for_a_provider() -> None:
+    web = Web(RSA)
+    answers, asked = threading.Event(), threading.Semaphore(0)
+
+    def fetch(url: str) -> bytes:
+        asked.release()
+        assert answers.wait(10)
+        return web.fetch(url)
+
+    provider = IdentityProvider(ISSUER, ("s3",), jwks_url=JWKS, fetch=fetch, clock=lambda: web.now)
+    found: list[str] = []
+
+    def verify(said: str) -> None:
+        try:
+            found.append(provider.verify(said, NOW).subject)
+        except (IDPCommunicationError, InvalidIdentityToken) as error:
+            found.append(type(error).__name__)
+
+    def send(number: int, said: str) -> list[threading.Thread]:
+        threads = [threading.Thread(target=verify, args=(said,)) for _ in range(number)]
+        for thread in threads:
+            thread.start()
+        return threads
+
+    waiting = send(MOST_WAITING, token())
+    assert asked.acquire(timeout=10)
+    while provider._waiting._value:  # type: ignore[attr-defined]
+        time.sleep(0.001)
+    verify(token())
+    assert found == ["IDPCommunicationError"]
+    answers.set()
+    for thread in waiting:
+        thread.join(10)
+    assert found[1:] == [CLAIMS["sub"]] * MOST_WAITING
+    # Whose key is known needs not wait at all, nor whose key was an hour ago.
+    answers.clear()
+    found.clear()
+    web.now = PAUSE_SECONDS
+    waiting = send(MOST_WAITING, token(EC, "ES256"))
+    assert asked.acquire(timeout=10)
+    while provider._waiting._value:  # type: ignore[attr-defined]
+        time.sleep(0.001)
+    verify(token())
+    web.now = KEPT_SECONDS
+    verify(token())
+    verify(token(EC, "ES256"))
+    assert found == [CLAIMS["sub"], CLAIMS["sub"], "IDPCommunicationError"]
+    answers.set()
+    for thread in waiting:
+        thread.join(10)
+    assert found[3:] == ["InvalidIdentityToken"] * MOST_WAITING
 
 
 def test_keys_are_asked_for_anew_and_outlive_a_provider_that_is_away_for_a_day() -> None:
