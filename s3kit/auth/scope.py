@@ -392,7 +392,9 @@ class _Bounds:
         self._networks = tuple(map(_network, scope.networks))
         paths: dict[str, tuple[bytes, ...]] = {}
         for bucket, prefix in scope.paths:
-            paths[bucket] = (*paths.get(bucket, ()), prefix)
+            # A key ring of somebody's own may have left the slash out.
+            whole = prefix + b"/" if prefix and not prefix.endswith(b"/") else prefix
+            paths[bucket] = (*paths.get(bucket, ()), whole)
         self._paths = paths
         self._by_action: dict[str, Decision | None] = {}
         self._heads = scope.actions is not None and HEAD_BUCKET in scope.actions

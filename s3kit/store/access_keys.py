@@ -158,9 +158,10 @@ class AccessKeys:
                 argument_name="label",
                 argument_value=label[:LONGEST_LABEL],
             )
-        if isinstance(scope, Mapping):
+        if scope is not None:
             try:
-                scope = read_scope(scope)
+                # Also one that is made already: what cannot be read again must not be stored.
+                scope = read_scope(scope if isinstance(scope, Mapping) else write_scope(scope))
             except ValueError as error:
                 raise InvalidArgument(str(error), argument_name="scope") from None
         prefix = self.prefix

@@ -167,6 +167,15 @@ def test_it_expires_to_the_millisecond() -> None:
     assert "expired" in access.decide(question).reason
 
 
+def test_a_path_without_its_slash_is_a_whole_segment_all_the_same() -> None:
+    """IU-03: a key ring of somebody's own may leave it out."""
+    bucket = Bucket(1, "photos", "a", 0)
+    scope = Scope(paths=(("photos", b"in"),))
+    for key, inside in ((b"in/k", True), (b"in", False), (b"inEVIL/k", False), (b"in.txt", False)):
+        question = Question(Caller(Account("a"), scope=scope), "s3:GetObject", bucket, key)
+        assert ALL.decide(question).allowed is inside
+
+
 def test_a_key_works_from_its_networks_only(endpoint: Narrow, bucket: str) -> None:
     """The address is the client's: what a stranger writes into a header is none."""
     client = endpoint.client(networks=["203.0.113.0/24", "2001:db8::/32"])

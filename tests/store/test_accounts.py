@@ -35,6 +35,7 @@ from s3kit.index import accounts as account_rows
 from s3kit.index import snapshot
 from s3kit.index.schema import create_schema
 from s3kit.index.session import Index
+from s3kit.model import Scope
 from s3kit.profile import AWS
 from s3kit.signals import AccountEvent
 from s3kit.signals import Veto
@@ -291,6 +292,11 @@ def test_without_cryptography_no_secret_is_stored(
     [
         {"scope": {"paths": ["x"]}},
         {"scope": {"pathes": []}},
+        {"scope": Scope(paths=(("No Bucket", b""),))},
+        {"scope": Scope(paths=(("photos", b"\xff/"),))},
+        {"scope": Scope(networks=("nonsense",))},
+        {"scope": Scope(actions=("s3:Nothing",))},
+        {"scope": Scope(byte_budget=-1)},
         {"label": "two\nlines"},
         {"label": "x" * 256},
     ],
