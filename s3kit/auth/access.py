@@ -258,16 +258,12 @@ class BucketAccess:
         if owner and caller.policies is None:
             return self._of_object(question, bucket, rules, _OWNER, _OWNER_SO_FAR)
         if owner and own is not None:
-            allowed = Decision(
-                True, f"a policy of the user, {own.label}", by_policy=True, by="user policy"
-            )
+            allowed, so_far = _allowed_by("user policy", "a policy of the user", own.label)
         elif ruling is not None:
-            allowed = Decision(
-                True, f"the bucket's policy, {ruling.label}", by_policy=True, by="bucket policy"
-            )
+            allowed, so_far = _allowed_by("bucket policy", "the bucket's policy", ruling.label)
         else:
             return self._by_grant(question, bucket, rules)
-        return self._of_object(question, bucket, rules, allowed, replace(allowed, provisional=True))
+        return self._of_object(question, bucket, rules, allowed, so_far)
 
     def _of_object(
         self,
@@ -367,6 +363,14 @@ def _by_acl(
     if grant is not None:
         return _granted(noun, grant)
     return _PUBLIC_IGNORED if permits(acl, caller, permission) else None
+
+
+# Few: a statement's Sid may be long.
+@lru_cache(maxsize=128)
+def _allowed_by(rule: str, whose: str, label: str) -> tuple[Decision, Decision]:
+    """That a policy's statement allows it, for good and provisionally."""
+    allowed = Decision(True, f"{whose}, {label}", by_policy=True, by=rule)
+    return allowed, replace(allowed, provisional=True)
 
 
 @lru_cache(maxsize=256)

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from datetime import UTC
 from datetime import datetime
 from decimal import Decimal
+from functools import lru_cache
 from functools import partial
 from typing import Any
 from typing import Final
@@ -130,6 +131,7 @@ def network_of(text: str) -> Network | None:
         return None
 
 
+@lru_cache(maxsize=1024)
 def address_of(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     """An address as a socket or a proxy tells it; None where it is none."""
     try:
@@ -253,6 +255,12 @@ class Condition:
     def holds(self, context: Context, resolve: Resolve) -> bool:
         """Whether a request satisfies it."""
         found = context.get(self.key)
+        if isinstance(found, str) and self.wants_absent is None:
+            # One value, as nearly always: then every and any are the same.
+            for test in self.tests:
+                if test(found, resolve):
+                    return not self.negated
+            return self.negated
         values = () if found is None else (found,) if isinstance(found, str) else found
         if self.wants_absent is not None:
             return bool(values) is not self.wants_absent

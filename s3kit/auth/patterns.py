@@ -160,7 +160,7 @@ class _Run:
 class Glob:
     """A pattern whose variables are known, ready to match."""
 
-    __slots__ = ("_head", "_least", "_middle", "_starred", "_tail")
+    __slots__ = ("_head", "_least", "_literals", "_middle", "_starred", "_tail")
 
     def __init__(self, tokens: Sequence[str | Wildcard]) -> None:
         runs: list[_Run] = []
@@ -187,10 +187,34 @@ class Glob:
         self._tail = runs[-1]
         self._middle = runs[1:-1]
         self._least = sum(run.length for run in runs)
+        literals = tuple(run.literal for run in runs if run.literal is not None)
+        # Nearly always there is no "?".
+        self._literals = literals if len(literals) == len(runs) else None
+
+    @property
+    def needle(self) -> str:
+        """A text that is in every text that fits, the longest there is."""
+        pieces = [piece for run in (self._head, *self._middle, self._tail) for _, piece in run.pieces]
+        return max(pieces, key=len, default="")
 
     def matches(self, text: str) -> bool:
         """Whether the whole text fits."""
         size = len(text)
+        literals = self._literals
+        if literals is not None:
+            first = literals[0]
+            if not self._starred:
+                return text == first
+            last = literals[-1]
+            if size < self._least or not text.startswith(first) or not text.endswith(last):
+                return False
+            position, end = len(first), size - len(last)
+            for literal in literals[1:-1]:
+                found = text.find(literal, position, end)
+                if found < 0:
+                    return False
+                position = found + len(literal)
+            return True
         head = self._head
         if not self._starred:
             return size == head.length and head.matches_at(text, 0)
@@ -245,6 +269,12 @@ class Pattern:
     @property
     def has_variables(self) -> bool:
         return self._glob is None
+
+    @property
+    def quick(self) -> tuple[str, Callable[[str], bool]] | None:
+        """What each text that fits holds, and whether one fits; None where more must be known."""
+        glob = self._glob
+        return None if glob is None or self._fold else (glob.needle, glob.matches)
 
     def matches(self, text: str, resolve: Resolve) -> bool | None:
         """Whether the whole text fits; None where a variable has no value."""

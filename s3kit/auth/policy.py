@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from typing import Any
 from typing import Final
 from typing import Literal
+from typing import NamedTuple
 from typing import NoReturn
 
 from ..errors import MalformedPolicy
@@ -157,20 +158,22 @@ class Statement:
         found = any(each.matches(action, _nothing) for each in self.actions)
         return found is not self.not_action
 
+    def covers(self, caller: Caller) -> bool:
+        """Whether it is about this caller."""
+        principals = self.principals
+        if principals is None:
+            return True
+        return principals.covers(caller, deny=self.deny) is not self.not_principal
+
     def obstacle(
         self, question: Question, resource: str, resolve: Resolve
     ) -> Literal["caller", "resource"] | Condition | None:
         """What keeps it from applying: its principals, its resources, or a condition; else None."""
-        principals = self.principals
-        if (
-            principals is not None
-            and principals.covers(question.caller, deny=self.deny) is self.not_principal
-        ):
+        if not self.covers(question.caller):
             return "caller"
         if not self._covers(self.arns if question.resource else self.resources, resource, resolve):
             return "resource"
         conditions = question.conditions
-        # Plain loops: a policy's every statement comes by here in every request.
         for each in self.conditions:
             if not each.holds(conditions, resolve):
                 return each
@@ -178,10 +181,7 @@ class Statement:
 
     def _covers(self, patterns: tuple[Pattern, ...], resource: str, resolve: Resolve) -> bool:
         if not self.not_resource:
-            for each in patterns:  # noqa: SIM110
-                if each.matches(resource, resolve):
-                    return True
-            return False
+            return any(each.matches(resource, resolve) for each in patterns)
         for pattern in patterns:
             found = pattern.matches(resource, resolve)
             if found is None:
@@ -205,6 +205,29 @@ class Statement:
         return not any(_names_someone(each) for each in self.conditions)
 
 
+class _Ready(NamedTuple):
+    """A statement about one action, made ready to be asked.
+
+    ``anyone``: it is about every caller. ``quick`` says of each resource what it must hold and
+    whether it fits; None where :meth:`Statement.obstacle` has to be asked.
+    """
+
+    statement: Statement
+    anyone: bool
+    quick: tuple[tuple[str, Callable[[str], bool]], ...] | None
+
+
+def _ready(statement: Statement) -> _Ready:
+    principals = statement.principals
+    anyone = principals is None or (
+        principals.everyone and statement.deny and not statement.not_principal
+    )
+    quick = [each.quick for each in statement.resources]
+    known = tuple(each for each in quick if each is not None)
+    plain = len(known) == len(quick) and not statement.not_resource
+    return _Ready(statement, anyone, known if plain else None)
+
+
 class Policy:
     """A policy, ready to be asked. Make one with :func:`parse_policy`."""
 
@@ -215,7 +238,7 @@ class Policy:
         # A Deny wins, so that it is looked at first.
         self.statements = tuple(sorted(statements, key=lambda each: not each.deny))
         self.is_public = any(each.is_public for each in self.statements)
-        self._by_action: dict[str, tuple[Statement, ...]] = {}
+        self._by_action: dict[str, tuple[_Ready, ...]] = {}
 
     def __repr__(self) -> str:
         return f"Policy({self.kind}, {len(self.statements)} statements)"
@@ -223,18 +246,36 @@ class Policy:
     def decide(self, question: Question) -> Statement | None:
         """The statement that counts: one that denies before one that allows; None without any."""
         action = question.action
-        statements = self._by_action.get(action)
-        if statements is None:
+        about = self._by_action.get(action)
+        if about is None:
             lower = action.lower()
-            statements = tuple(each for each in self.statements if each.names(lower))
+            about = tuple(_ready(each) for each in self.statements if each.names(lower))
             # Actions are s3kit's own words, of which there are few.
-            self._by_action[action] = statements
-        if not statements:
+            self._by_action[action] = about
+        if not about:
             return None
-        resolve = _resolver(question.conditions)
+        conditions = question.conditions
+        resolve = _resolver(conditions)
         resource = resource_of(question)
-        for statement in statements:
-            if statement.obstacle(question, resource, resolve) is None:
+        elsewhere = bool(question.resource)
+        # What Statement.obstacle() says, written out: each request is held against each statement,
+        # and most of those are about other keys.
+        for statement, anyone, quick in about:
+            if quick is None or elsewhere:
+                if statement.obstacle(question, resource, resolve) is None:
+                    return statement
+                continue
+            for needle, fits in quick:
+                if needle in resource and fits(resource):
+                    break
+            else:
+                continue
+            if not anyone and not statement.covers(question.caller):
+                continue
+            for each in statement.conditions:
+                if not each.holds(conditions, resolve):
+                    break
+            else:
                 return statement
         return None
 

@@ -257,7 +257,10 @@ class Buckets:
             meaning: Meaning | None = cached[1]
             return meaning
         stored = self.setting(bucket, name)
-        meaning = None if stored is None else read(stored)
+        if cached is not None and cached[2] == stored:
+            meaning = cached[1]
+        else:
+            meaning = None if stored is None else read(stored)
         if len(cache) >= SETTINGS_CACHE_SIZE:
             cache.clear()
         cache[place] = (now + CACHE_SECONDS, meaning, stored, rules)
