@@ -194,7 +194,9 @@ class Glob:
     @property
     def needle(self) -> str:
         """A text that is in every text that fits, the longest there is."""
-        pieces = [piece for run in (self._head, *self._middle, self._tail) for _, piece in run.pieces]
+        pieces = [
+            piece for run in (self._head, *self._middle, self._tail) for _, piece in run.pieces
+        ]
         return max(pieces, key=len, default="")
 
     def matches(self, text: str) -> bool:

@@ -18,6 +18,7 @@ import secrets
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from dataclasses import field
 from dataclasses import replace
 from functools import lru_cache
 from typing import Any
@@ -51,6 +52,9 @@ PREFIX: Final = "S3S."
 
 LONGEST: Final = 4096
 """Characters of a token; with a request's other headers it has to fit into 8 KiB."""
+
+MOST_KEPT: Final = 1024
+"""Open sessions whose keys are kept."""
 
 _VERSION: Final = 2
 _MOST_POLICY_BYTES: Final = 16 * 1024
@@ -118,7 +122,7 @@ class Sessions:
     :param host_keys: without them nobody can come by an identity provider.
     """
 
-    __slots__ = ("_find_secret", "_host_keys", "_key_ring", "_roles", "_secret")
+    __slots__ = ("_find_secret", "_host_keys", "_kept", "_key_ring", "_roles", "_secret")
 
     def __init__(
         self,
@@ -132,6 +136,7 @@ class Sessions:
         self._key_ring = key_ring
         self._roles = roles
         self._host_keys = host_keys
+        self._kept: dict[str, _Kept] = {}
 
     @property
     def takes_strangers(self) -> bool:
@@ -167,6 +172,11 @@ class Sessions:
             any more, or a role that it went through is gone.
         :raises ExpiredToken: the session is over.
         """
+        kept = self._kept.get(token)
+        if kept is not None and kept.made_of == self._made_of(kept.key.session, kept.host_key):
+            # Its MAC has been looked at, and nothing has changed that the key was made of.
+            _check_holder(kept.key.access_key, kept.key.session, access_key, now)
+            return kept.key
         claims = None
         if len(token) <= LONGEST and token.isascii() and token.startswith(PREFIX):
             payload, _, mac = token[len(PREFIX) :].partition(".")
@@ -176,17 +186,35 @@ class Sessions:
         secret = self._secret_of(claims.session, claims.host_key)
         if not hmac.compare_digest(_encode(_digest(secret, "token", payload)), mac):
             raise InvalidToken()
-        if not hmac.compare_digest(
-            _access_key(secret, payload).encode(), access_key.encode("utf-8", "replace")
-        ):
-            raise InvalidToken()
         session = claims.session
-        if now >= session.expires:
-            raise ExpiredToken()
+        _check_holder(_access_key(secret, payload), session, access_key, now)
         if claims.packed_policy:
             # Only now: nobody else has packed it.
             session = replace(session, policy=_unpack(claims.packed_policy))
-        return self._key(session, payload, secret, token)
+        # Before the key, so that what changes meanwhile makes this one old; and of the very parent
+        # whose secret has made the MAC.
+        made_of = self._made_of(session, claims.host_key)
+        if not hmac.compare_digest(secret, self._secret_of(session, claims.host_key)):
+            raise InvalidToken()
+        key = self._key(session, payload, secret, token)
+        if len(self._kept) >= MOST_KEPT:
+            self._kept.clear()
+        self._kept[token] = _Kept(key, claims.host_key, made_of)
+        return key
+
+    def _made_of(self, session: Session | None, host_key: str) -> tuple[object, ...]:
+        """All that may change and a session's key is made of, as it is now."""
+        assert session is not None, "it is a session's key"
+        ring = self._key_ring
+        if session.parent:
+            found: list[object] = [ring.lookup(session.parent)]
+        else:
+            found = [None if self._host_keys is None else self._host_keys.find(host_key)]
+        for account_id, name, _ in session.roles:
+            found.append(self.role(account_id, name))
+        if session.roles:
+            found.append(ring.account(session.roles[-1][0]))
+        return tuple(found)
 
     def _secret_of(self, session: Session, host_key: str) -> bytes:
         """What the session's MAC and secret are made of."""
@@ -242,6 +270,26 @@ class Sessions:
             policies=role.policies,
             scope=_narrower(None if parent is None else parent.scope, role),
         )
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """A session's key, and what it was made of."""
+
+    key: Key
+    host_key: str
+    made_of: tuple[object, ...] = field(repr=False)
+
+
+def _check_holder(own: str, session: Session | None, access_key: str, now: float) -> None:
+    """Refuse a session's token with another key, or when the session is over.
+
+    :raises InvalidToken: ExpiredToken:
+    """
+    if not hmac.compare_digest(own.encode(), access_key.encode("utf-8", "replace")):
+        raise InvalidToken()
+    if session is None or now >= session.expires:
+        raise ExpiredToken()
 
 
 _ALIVE: Final = ("", "active", "closing")
