@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import TYPE_CHECKING
 from typing import Final
 from urllib.parse import urlsplit
@@ -34,6 +35,7 @@ from .canonical import Credential
 from .canonical import Identity
 from .canonical import Request
 from .canonical import SignatureChain
+from .canonical import SignedHeaders
 from .canonical import SigningKey
 from .canonical import canonical_query
 from .canonical import check_headers_signed
@@ -72,6 +74,8 @@ _QUERY_ANY: Final = _QUERY_V4 | _QUERY_V2
 
 # Longer than any server's limit for one header, so that nothing here works on megabytes.
 _LONGEST: Final = 64 * 1024
+
+_LONGEST_KEPT: Final = 1024
 
 
 def identify(
@@ -132,14 +136,20 @@ def _identify_header(
     region: str | None,
     sessions: Sessions | None,
 ) -> Identity:
-    credential_text, signed_text, signature = _split_authorization(authorization)
-    credential = parse_credential(credential_text)
+    beginning, _, signature = authorization.rpartition("Signature=")
+    known = _beginning(beginning) if len(beginning) <= _LONGEST_KEPT else None
+    if known is not None and len(signature) <= _LONGEST_KEPT and "," not in signature:
+        credential, signed = known
+        signature = signature.strip()
+    else:
+        credential_text, signed_text, signature = _split_authorization(authorization)
+        credential = parse_credential(credential_text)
+        signed = parse_signed_headers(signed_text)
     if credential is None:
         raise AuthorizationHeaderMalformed(
             "The authorization header is malformed; the Credential is mal-formed; "
             'expecting "<YOUR-AKID>/YYYYMMDD/REGION/SERVICE/aws4_request".'
         )
-    signed = parse_signed_headers(signed_text)
     if signed is None:
         raise AuthorizationHeaderMalformed(
             "The authorization header is malformed; the SignedHeaders are mal-formed."
@@ -176,6 +186,19 @@ def _identify_header(
     return Identity(
         signing.caller, "header", meaning, path, (signing, credential.scope, amz_date, signature)
     )
+
+
+@lru_cache(maxsize=1024)
+def _beginning(text: str) -> tuple[Credential | None, SignedHeaders | None] | None:
+    """What an Authorization header says before its signature, the same for a client all day.
+
+    None where it has to be read as a whole.
+    """
+    try:
+        credential, signed, rest = _split_authorization(text + "Signature=")
+    except S3Error:
+        return None
+    return None if rest else (parse_credential(credential), parse_signed_headers(signed))
 
 
 def _split_authorization(authorization: str) -> tuple[str, str, str]:
