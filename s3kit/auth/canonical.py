@@ -676,8 +676,8 @@ def mismatch(
 
 
 _MASKED: Final = re.compile(
-    r"(x-amz-(?:security-token|s3session-token"
-    r"|(?:copy-source-)?server-side-encryption-customer-key)(?:=|%3D)"
+    r"((?:x-amz-(?:security-token|s3session-token"
+    r"|(?:copy-source-)?server-side-encryption-customer-key)|WebIdentityToken)(?:=|%3D)"
     r"|^(?:authorization|cookie|proxy-authorization|x-amz-security-token|x-amz-s3session-token"
     r"|x-amz-(?:copy-source-)?server-side-encryption-customer-key):)[^&\n]*",
     re.IGNORECASE | re.MULTILINE,

@@ -3,7 +3,8 @@
 A request with ``x-s3kit-explain: true`` gets an ``x-s3kit-decision`` for each question that Access
 was asked: ``allow; action=s3:GetObject; resource="photos/cat.jpg"; reason="..."``. Only a bucket
 owner's account itself is told, with a signature in the header and no narrowed key; about what
-belongs to no bucket, whoever signed. Strangers, and who was given a URL, learn nothing.
+belongs to no bucket, an account itself about its own requests. Strangers, users, roles, sessions,
+and who was given a URL, learn nothing: a reason may quote what its author wrote of them.
 """
 
 from __future__ import annotations
@@ -39,19 +40,19 @@ def decision_headers(call: Call) -> list[tuple[str, str]]:
 
 def _may_know(caller: Caller, asked: Asked) -> bool:
     account = caller.account
-    if account is None:
-        return False
-    if asked.bucket is None:
-        # Whether a role is there, and whom it trusts, is its owner's to know.
-        return not asked.action.startswith("sts:")
-    narrowed = (
-        caller.principal
+    if (
+        account is None
+        or caller.principal
         or caller.session is not None
         or caller.scope is not None
         or caller.policies is not None
         or caller.session_policy is not None
-    )
-    return asked.bucket.account == account.id and not narrowed
+    ):
+        return False
+    if asked.bucket is None:
+        # Whether a role is there, and whom it trusts, is its owner's to know.
+        return not asked.action.startswith("sts:")
+    return asked.bucket.account == account.id
 
 
 def _line(asked: Asked) -> str:

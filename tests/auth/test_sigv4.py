@@ -20,6 +20,7 @@ from s3kit.auth.canonical import SigningKey
 from s3kit.auth.canonical import client_request
 from s3kit.auth.canonical import parse_credential
 from s3kit.auth.keyring import DictKeyRing
+from s3kit.auth.presigned import presign
 from s3kit.auth.sigv4 import ANONYMOUS_IDENTITY
 from s3kit.auth.sigv4 import EMPTY_SHA256
 from s3kit.auth.sigv4 import Identity
@@ -476,6 +477,46 @@ def test_the_answer_to_a_wrong_signature_shows_no_token() -> None:
         shown = canonical + bytes.fromhex(str(details["canonical_request_bytes"])).decode()
         for secret in (token, quote(token, ""), customer, "c00kie=secret"):
             assert secret not in shown
+
+
+PARAMETERS = (
+    "X-Amz-S3session-Token",
+    "X-Amz-Security-Token",
+    "x-amz-server-side-encryption-customer-key",
+    "x-amz-copy-source-server-side-encryption-customer-key",
+)
+SECRET_PLACES = [
+    *((name, place) for name in PARAMETERS for place in ("header", "query")),
+    *((name, "header") for name in ("Cookie", "Proxy-Authorization")),
+    ("WebIdentityToken", "query"),
+]
+
+
+@pytest.mark.parametrize("presigned", [False, True])
+@pytest.mark.parametrize(("name", "place"), SECRET_PLACES)
+def test_no_secret_header_or_parameter_is_shown(name: str, place: str, presigned: bool) -> None:
+    """Wherever it stands and however it is spelt; what stands beside it is shown."""
+    secret = "S3CRET/aaaaaaaaaaaaaaaaa+bbbbbbbb=="
+    wrong = Key(KEY.access_key, "wrong", ALICE)
+    url, headers = f"{URL}?max-keys=1", {"x-amz-acl": "me"}
+    if place == "header":
+        headers[name] = secret
+    else:
+        spelt = name.lower() if name.startswith("x") else name
+        url += f"&{spelt}={quote(secret, '')}"
+    if presigned:
+        url = presign("GET", url, wrong, headers=headers)
+    else:
+        headers = sign_headers("GET", url, wrong, headers=headers)
+    with pytest.raises(SignatureDoesNotMatch) as caught:
+        ask("GET", url, headers)
+    details = caught.value.details
+    canonical = str(details["canonical_request"])
+    assert "***" in canonical
+    assert "x-amz-acl:me" in canonical
+    assert "max-keys=1" in canonical
+    shown = canonical + bytes.fromhex(str(details["canonical_request_bytes"])).decode()
+    assert "S3CRET" not in shown + str(details) + repr(caught.value)
 
 
 def test_an_unknown_key_is_refused() -> None:

@@ -10,6 +10,9 @@ from hashlib import md5
 from typing import Any
 
 import pytest
+from botocore.auth import SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
 
 from s3kit import presign
 from s3kit.app import S3App
@@ -30,6 +33,11 @@ ACCOUNTS: list[dict[str, Any]] = [
         "keys": [
             {"access_key": "AKALICE", "secret_key": "alice-secret"},
             {"access_key": "AKCAMERA", "secret_key": "camera-secret", "user": "camera"},
+            {
+                "access_key": "AKNARROW",
+                "secret_key": "narrow-secret",
+                "scope": {"read_only": True},
+            },
         ],
     },
     {"id": "bob", "keys": [{"access_key": "AKBOB", "secret_key": "bob-secret"}]},
@@ -134,13 +142,67 @@ def test_a_copy_tells_nothing_of_another_s_bucket(s3: S3App) -> None:
 
 
 def test_without_a_bucket_the_caller_is_told_about_itself(s3: S3App) -> None:
-    for signer in (ALICE, BOB, CAMERA):
+    for signer in (ALICE, BOB):
         answer = ask(Client(s3, signer), "GET", "/")
         assert answer.headers[HEADER] == (
             'allow; action=s3:ListAllMyBuckets; reason="any account may do this"'
         )
-    answer = ask(Client(s3, None), "GET", "/")
-    assert HEADER not in answer.headers
+    for other in (CAMERA, None):
+        assert HEADER not in ask(Client(s3, other), "GET", "/").headers
+
+
+def narrowed_signers(app: S3App) -> dict[str, Signer]:
+    """Everybody that acts for alice and is not alice, by what narrows them."""
+    opened = Client(app, ALICE)
+    made = {"a narrow key": Signer("AKNARROW", "narrow-secret"), "a user": CAMERA}
+    trust = {
+        "Version": "2012-10-17",
+        "Statement": {
+            "Effect": "Allow",
+            "Principal": {"AWS": "arn:aws:iam::alice:root"},
+            "Action": "sts:AssumeRole",
+        },
+    }
+    all_of_it = {"Effect": "Allow", "Action": "s3:*", "Resource": "*"}
+    everything = json.dumps({"Version": "2012-10-17", "Statement": all_of_it})
+    app.store.roles.create("alice", "reader", trust=json.dumps(trust), policies={"all": everything})
+    asked = {
+        "a session": "Action=GetSessionToken",
+        "a role": "Action=AssumeRole&RoleSessionName=me&RoleArn=arn:aws:iam::alice:role/reader",
+    }
+    for name, text in asked.items():
+        answer = sts(opened, f"{text}&Version=2011-06-15")
+        assert answer.status == 200, answer.body
+        found = {each.tag: each.text or "" for each in answer.xml.iter()}
+        made[name] = Signer(found["AccessKeyId"], found["SecretAccessKey"], found["SessionToken"])
+    return made
+
+
+def sts(client: Client, body: str) -> Answer:
+    """A signed request for STS."""
+    request = AWSRequest(
+        method="POST",
+        url="http://s3.test/",
+        data=body,
+        headers={"content-type": "application/x-www-form-urlencoded"},
+    )
+    assert client.signer is not None
+    credentials = Credentials(client.signer.access_key, client.signer.secret_key)
+    SigV4Auth(credentials, "sts", "us-east-1").add_auth(request)
+    sent = {**dict(request.headers.items()), "Host": "s3.test"}
+    return client.send("POST", "/", sent, body.encode())
+
+
+def test_nobody_narrowed_is_told_of_its_account_s_rules(s3: S3App) -> None:
+    """Whoever acts for the owner's account with less than all of it, in and outside a bucket."""
+    deny(Client(s3, ALICE), "s3:PutObject", "suspects")
+    assert "suspects" in ask(Client(s3, ALICE), "PUT", "/photos/key").headers[HEADER]
+    for name, signer in narrowed_signers(s3).items():
+        client = Client(s3, signer)
+        for method, path in (("GET", "/"), ("PUT", "/photos/key"), ("GET", "/photos/key")):
+            answer = ask(client, method, path)
+            assert answer.status in (200, 403), (name, answer.body)
+            assert HEADER not in answer.headers, (name, method, path)
 
 
 def test_the_headers_are_few_short_and_plain(s3: S3App) -> None:
