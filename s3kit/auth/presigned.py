@@ -75,16 +75,16 @@ def identify_query(
     :raises SignatureDoesNotMatch: or InvalidAccessKeyId, InvalidToken, InvalidArgument.
     """
     query = request.query
-    algorithm, text, signature, amz_date, signed_text, expires = _parameters(query)
+    algorithm, text, signature, amz_date, signed_text, expires = query_parameters(query)
     credential, issued = check_parameters(algorithm, text, amz_date, region, request.service)
     signed = parse_signed_headers(signed_text)
     if signed is None:
         raise AuthorizationQueryParametersError("X-Amz-SignedHeaders is mal-formed.")
     _check_life(issued, _life(expires), now)
-    token = _token(request)
+    token = query_token(request)
     key = find_key(key_ring, credential.access_key, sessions=sessions, token=token, now=now)
     check_headers_signed(signed, request.environ)
-    payloads, meaning = _payload(request)
+    payloads, meaning = possible_payloads(request)
     signing, path = verify(
         request, key, credential, amz_date, signed, payloads, signature, presigned=True
     )
@@ -94,7 +94,7 @@ def identify_query(
     )
 
 
-def _token(request: Request) -> str | None:
+def query_token(request: Request) -> str | None:
     """The session token, in the query or, where a client left it there, in a signed header."""
     for name in ("X-Amz-S3session-Token", "X-Amz-Security-Token"):
         token = request.query.get(name)
@@ -148,7 +148,11 @@ def check_parameters(
     return credential, issued
 
 
-def _parameters(query: Query) -> list[str]:
+def query_parameters(query: Query) -> list[str]:
+    """The values of the six parameters of a presigned URL, in the order of ``_REQUIRED``.
+
+    :raises AuthorizationQueryParametersError: one is missing, empty or doubled.
+    """
     values = [query.get(name) for name in _REQUIRED]
     # items and not get(): of two signatures or credentials neither may win.
     counted = [name for name, _ in query.items if name in _ONCE]
@@ -196,7 +200,7 @@ def _iso8601(seconds: float) -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
 
 
-def _payload(request: Request) -> tuple[tuple[str, ...], str]:
+def possible_payloads(request: Request) -> tuple[tuple[str, ...], str]:
     """What may stand for the payload in the canonical request, and what the body must be."""
     if request.payload:
         return (request.payload, UNSIGNED_PAYLOAD), request.payload

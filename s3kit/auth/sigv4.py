@@ -142,7 +142,7 @@ def _identify_header(
         credential, signed = known
         signature = signature.strip()
     else:
-        credential_text, signed_text, signature = _split_authorization(authorization)
+        credential_text, signed_text, signature = split_authorization(authorization)
         credential = parse_credential(credential_text)
         signed = parse_signed_headers(signed_text)
     if credential is None:
@@ -155,7 +155,7 @@ def _identify_header(
             "The authorization header is malformed; the SignedHeaders are mal-formed."
         )
     environ = request.environ
-    amz_date, seconds = _request_date(environ)
+    amz_date, seconds = request_date(environ)
     fault = scope_fault(credential, amz_date, request.service)
     if fault is not None:
         raise AuthorizationHeaderMalformed(f"The authorization header is malformed; {fault}")
@@ -195,14 +195,17 @@ def _beginning(text: str) -> tuple[Credential | None, SignedHeaders | None] | No
     None where it has to be read as a whole.
     """
     try:
-        credential, signed, rest = _split_authorization(text + "Signature=")
+        credential, signed, rest = split_authorization(text + "Signature=")
     except S3Error:
         return None
     return None if rest else (parse_credential(credential), parse_signed_headers(signed))
 
 
-def _split_authorization(authorization: str) -> tuple[str, str, str]:
-    """Return the credential, the signed headers and the signature of an Authorization header."""
+def split_authorization(authorization: str) -> tuple[str, str, str]:
+    """Return the credential, the signed headers and the signature of an Authorization header.
+
+    :raises AuthorizationHeaderMalformed: or InvalidRequest, InvalidArgument, NotImplemented.
+    """
     if authorization[:17] != "AWS4-HMAC-SHA256 " or len(authorization) > _LONGEST:
         raise _refuse_scheme(authorization)
     found = {}
@@ -236,8 +239,11 @@ def _refuse_scheme(authorization: str) -> S3Error:
     return AuthorizationHeaderMalformed()
 
 
-def _request_date(environ: WSGIEnvironment) -> tuple[str, int]:
-    """The request's date in its x-amz-date form, and in seconds; ``Date`` where that is absent."""
+def request_date(environ: WSGIEnvironment) -> tuple[str, int]:
+    """The request's date in its x-amz-date form, and in seconds; ``Date`` where that is absent.
+
+    :raises AccessDenied: it has none, or one that is no date.
+    """
     text: str = environ.get("HTTP_X_AMZ_DATE", "")
     if text:
         seconds = parse_amz_date(text)

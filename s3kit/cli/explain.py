@@ -6,10 +6,12 @@ import io
 import json
 import os
 import time
+from collections.abc import Iterable
 from collections.abc import Iterator
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
+from typing import BinaryIO
 
 import click
 
@@ -20,10 +22,10 @@ from ..auth.actions import ACTIONS
 from ..auth.actions import OBJECT_ACTIONS
 from ..auth.actions import is_condition_key
 from ..auth.canonical import UNSIGNED_PAYLOAD
-from ..auth.canonical import Credential
 from ..auth.canonical import Identity
-from ..auth.canonical import SigningKey
 from ..auth.patterns import normal_key
+from ..auth.policy import Policy
+from ..auth.session import session_rules
 from ..auth.trace import explained
 from ..call import Call
 from ..config import Config
@@ -31,8 +33,8 @@ from ..config import ConfigError
 from ..config import nearest
 from ..context import RequestContext
 from ..context import Value
+from ..errors import MalformedPolicy
 from ..errors import NoSuchBucket
-from ..model import ANONYMOUS
 from ..model import Caller
 from ..model import Decision
 from ..model import Question
@@ -42,11 +44,23 @@ from ..wire.query import parse_query
 from ..wire.routing import Operation
 from ..wire.routing import find_operation
 from ..wire.routing import operations
+from .captured import MOST_BYTES
+from .captured import NoRequest
+from .captured import read_captured
+from .client_canonical import find_canonical
+from .explain_request import Place
+from .explain_request import Report
+from .explain_request import clock
+from .explain_request import explain_request
+from .explain_request import moment_of
 from .first_start import first_credentials
+from .rehearsal import Rehearsal
 from .settings import check_index
 from .settings import data_options
 from .settings import gather
 from .settings import gather_existing
+from .who import Who
+from .who import caller_of
 
 ADVICE = {
     "account": "Sign the request with a key of an account.",
@@ -68,12 +82,20 @@ ADVICE = {
 
 
 @click.command()
-@click.argument("action")
+@click.argument("action", default="")
 @click.argument("resource", default="")
 @data_options
-@click.option("--access-key", "signer", metavar="ID", help="Who asks: whoever has this key.")
+@click.option("--access-key", "--key", "signer", metavar="ID", help="Who asks: who has this key.")
 @click.option("--account", metavar="ID", help="Who asks: this account itself.")
+@click.option("--user", metavar="NAME", help="Who asks: this user of the account.")
+@click.option("--role", metavar="NAME", help="Who asks: a session of this role of the account.")
 @click.option("--anonymous", is_flag=True, help="Who asks: somebody who does not sign.")
+@click.option(
+    "--session-policy",
+    type=click.File("rb"),
+    metavar="FILE",
+    help="Who asks has opened a session with this policy.",
+)
 @click.option("--version-id", metavar="ID", help="Of the object, where the request names it.")
 @click.option("--source-ip", metavar="ADDRESS", default="", help="Where the request comes from.")
 @click.option(
@@ -82,6 +104,33 @@ ADVICE = {
     multiple=True,
     metavar="KEY=VALUE",
     help="What the request says under a condition key, such as s3:prefix=a/. May be repeated.",
+)
+@click.option(
+    "--request",
+    "captured",
+    type=click.File("rb"),
+    metavar="FILE",
+    help="A captured request, - for the input: as it came, as curl -v or boto's debug log has it, "
+    "or a presigned URL. Nothing of it is carried out.",
+)
+@click.option(
+    "--client-canonical",
+    type=click.File("rb"),
+    metavar="FILE",
+    help="With --request: the client's own canonical request, or its debug log.",
+)
+@click.option("--method", metavar="METHOD", help="With --request: what a bare URL is sent with.")
+@click.option(
+    "--at", metavar="TIME", help="With --request: when it came, 2026-11-21T15:00:00Z; now if not."
+)
+@click.option("--http", "plain", is_flag=True, help="With --request: it came over plain HTTP.")
+@click.option("--mount", metavar="PATH", default="", help="With --request: where an app has s3kit.")
+@click.option(
+    "--host",
+    "hosts",
+    multiple=True,
+    metavar="HOST",
+    help="With --request: by what name, and port, a client may know the endpoint; again for more.",
 )
 @click.option("--json", "as_json", is_flag=True, help="One JSON document.")
 @click.pass_context
@@ -92,31 +141,54 @@ def explain(
     resource: str,
     signer: str | None,
     account: str | None,
+    user: str | None,
+    role: str | None,
     anonymous: bool,
+    session_policy: BinaryIO | None,
     version_id: str | None,
     source_ip: str,
     conditions: tuple[str, ...],
+    captured: BinaryIO | None,
+    client_canonical: BinaryIO | None,
+    method: str | None,
+    at: str | None,
+    plain: bool,
+    mount: str,
+    hosts: tuple[str, ...],
     as_json: bool,
     **options: Any,
 ) -> None:
     """Tell whether ACTION (s3:GetObject) on RESOURCE (bucket/key) is allowed, and by which rule.
 
-    The endpoint's own rules decide, as for a request over HTTPS; nothing is changed. The exit code
-    is 0 where it is allowed, 1 where not.
+    Or, with --request, what a captured request is, whether it would be carried out and why its
+    signature is wrong. The endpoint's own rules decide, as for a request over HTTPS; nothing is
+    changed. The exit code is 0 where it is allowed, 1 where not, 2 where the question is wrong.
     """
-    if sum((signer is not None, account is not None, anonymous)) != 1:
-        raise click.UsageError("Say who asks: one of --access-key, --account and --anonymous.")
+    who = Who(signer, account, user, role, anonymous, _policy_of(session_policy))
+    if captured is not None:
+        if action or who != Who() or version_id or conditions:
+            raise click.UsageError("The request itself says what is asked, and who asks.")
+        place = Place("http" if plain else "https", mount.rstrip("/"), source_ip, hosts)
+        report = _of_request(options, captured, client_canonical, place, method, at)
+        if as_json:
+            click.echo(json.dumps(report.document()))
+        else:
+            _say(report.lines())
+        context.exit(0 if report.allowed else 1)
+    if not action:
+        raise click.UsageError("Say which ACTION, or give a request (--request).")
+    if client_canonical is not None or method or at or plain or mount or hosts:
+        raise click.UsageError("That is about a captured request: give it with --request.")
+    who.check()
     chosen = _action(action)
     given = _given(conditions)
     config = _config(options)
     check_index(config)
     app = S3App(replace(config, relay=False, run_lifecycle=False))
     try:
-        caller = ANONYMOUS if anonymous else _caller(app, signer, account)
-        if caller is None:
-            decision = Decision(
-                False, f"there is no key {signer}, or it may not be used now", by="signature"
-            )
+        caller = caller_of(app, who)
+        if isinstance(caller, str):
+            decision = Decision(False, caller, by="signature")
             steps = [Step("signature", "deny", decision.reason)]
         else:
             question = _question(app, caller, chosen, resource, version_id, source_ip, given)
@@ -137,10 +209,57 @@ def explain(
         }
         click.echo(json.dumps(shown))
     else:
-        for line in _lines(decision, chosen, resource, steps, advice):
-            # People who write policies choose much of it, and a terminal obeys what it is sent.
-            click.echo("".join(c if c.isprintable() else ascii(c)[1:-1] for c in line))
+        _say(_lines(decision, chosen, resource, steps, advice))
     context.exit(0 if decision.allowed else 1)
+
+
+def _say(lines: Iterable[str]) -> None:
+    """Print what others may have chosen much of; a terminal obeys what it is sent."""
+    for line in lines:
+        click.echo("".join(c if c.isprintable() else ascii(c)[1:-1] for c in line))
+
+
+def _of_request(
+    options: Mapping[str, Any],
+    captured: BinaryIO,
+    client_canonical: BinaryIO | None,
+    place: Place,
+    method: str | None,
+    at: str | None,
+) -> Report:
+    data = captured.read(MOST_BYTES + 1)
+    if len(data) > MOST_BYTES:
+        raise click.BadParameter("it has more than 64 MiB.", param_hint="--request")
+    try:
+        found = read_captured(data, (method or "").upper())
+    except NoRequest as error:
+        raise click.BadParameter(str(error), param_hint="--request") from None
+    try:
+        now = clock() if at is None else moment_of(at)
+    except (ValueError, OverflowError):
+        raise click.BadParameter(f'"{at}" is no time.', param_hint="--at") from None
+    log = data if client_canonical is None else client_canonical.read(MOST_BYTES)
+    dates = [value for name, value in found.headers if name.lower() == "x-amz-date"]
+    client = find_canonical(log.decode("utf-8", "replace"), like=dates[0] if dates else "")
+    if client is None and client_canonical is not None:
+        raise click.BadParameter("it has no canonical request.", param_hint="--client-canonical")
+    config = _config(options)
+    check_index(config)
+    app = Rehearsal(config)
+    try:
+        return explain_request(app, found, place, now, client)
+    finally:
+        app.close()
+
+
+def _policy_of(file: BinaryIO | None) -> Policy | None:
+    if file is None:
+        return None
+    try:
+        return session_rules(file.read(MOST_BYTES).decode("utf-8"))
+    except (UnicodeDecodeError, MalformedPolicy) as error:
+        text = error.text if isinstance(error, MalformedPolicy) else "it is no UTF-8."
+        raise click.BadParameter(text, param_hint="--session-policy") from None
 
 
 def _lines(
@@ -189,22 +308,6 @@ def _given(conditions: tuple[str, ...]) -> dict[str, Value]:
         else:
             found[key] = (*((before,) if isinstance(before, str) else before), value)
     return found
-
-
-def _caller(app: S3App, signer: str | None, account: str | None) -> Caller | None:
-    ring = app.site.key_ring
-    if signer is None:
-        found = ring.account(account or "")
-        if found is None:
-            raise ConfigError(f'There is no account "{account}".')
-        return Caller(found)
-    key = ring.lookup(signer)
-    if key is None:
-        return None
-    scope = "20000101/us-east-1/s3/aws4_request"
-    # As for a request that this key has signed.
-    credential = Credential(signer, "20000101", "us-east-1", "s3", "aws4_request", scope)
-    return SigningKey(key, credential).caller
 
 
 class _Given(RequestContext):

@@ -7,6 +7,7 @@ from urllib.parse import quote
 from urllib.parse import quote_from_bytes
 from urllib.parse import urlsplit
 
+from ..auth.post_policy import Verdict
 from ..auth.post_policy import check_form
 from ..call import Call
 from ..errors import EntityTooLarge
@@ -26,6 +27,7 @@ from ..wire.checksums import decode
 from ..wire.checksums import known_algorithm
 from ..wire.encryption import read_customer_key
 from ..wire.encryption import read_wanted
+from ..wire.form import Form
 from ..wire.form import FormFile
 from ..wire.form import read_form
 from ..wire.headers import check_tags
@@ -95,6 +97,35 @@ def post_object(call: Call) -> Response:
 
     Source: Amazon S3 API Reference, "POST Object" and "Creating a POST policy".
     """
+    form, verdict = admitted_form(call)
+    fields = form.fields
+    most = call.site.profile.max_put
+    attributes = attributes_of_form(call, fields)
+    low, high = verdict.length_range or (0, most)
+    expected = declared_in_form(fields)
+    body = BodyReader(
+        BoundedFile(form.file, low, min(high, most)),
+        None,
+        expected=expected,
+        compute=default_checksum_algorithm(),
+    )
+    version = call.store.objects.put(
+        call.bucket,
+        call.object_key,
+        body,
+        attributes,
+        origin=call.origin,
+        event="s3:ObjectCreated:Post",
+    )
+    return answer(call, fields, version)
+
+
+def admitted_form(call: Call) -> tuple[Form, Verdict]:
+    """The form, whose sender is now the call's and may store it; its file is not read yet.
+
+    :raises AccessDenied: its policy or Access refuses it.
+    :raises SignatureDoesNotMatch: or what else is wrong with the form, see :func:`check_form`.
+    """
     content_type = call.header("content-type") or ""
     if not content_type.lower().startswith("multipart/form-data"):
         raise MethodNotAllowed(method="POST", resource_type="BUCKET")
@@ -141,19 +172,7 @@ def post_object(call: Call) -> Response:
     call.fields = fields
     agree_to_pay(call, bucket, fields.get("x-amz-request-payer"))
     call.require("s3:PutObject", bucket, key)
-    attributes = attributes_of_form(call, fields)
-    low, high = verdict.length_range or (0, most)
-    expected = declared_in_form(fields)
-    body = BodyReader(
-        BoundedFile(form.file, low, min(high, most)),
-        None,
-        expected=expected,
-        compute=default_checksum_algorithm(),
-    )
-    version = call.store.objects.put(
-        bucket, key, body, attributes, origin=call.origin, event="s3:ObjectCreated:Post"
-    )
-    return answer(call, fields, version)
+    return form, verdict
 
 
 def declared_in_form(fields: dict[str, str]) -> Expected | None:
