@@ -16,6 +16,7 @@ from flask import Flask
 from werkzeug.serving import make_server
 
 from s3kit import AuthorizationRequest
+from s3kit import Decision
 from s3kit_contrib.flask import S3Kit
 
 app = Flask(__name__)
@@ -35,9 +36,11 @@ def load_key(access_key: str) -> Mapping[str, Any] | None:
     return None
 
 
-def authorize(request: AuthorizationRequest) -> bool | None:
+def authorize(request: AuthorizationRequest) -> Decision | None:
     """The app's own word, beside policies and ACLs: everybody reads what is in shared."""
-    return True if request.action == "s3:GetObject" and request.bucket == "shared" else None
+    if request.action == "s3:GetObject" and request.bucket == "shared":
+        return Decision(True, "it is shared")
+    return None
 
 
 s3kit = S3Kit(app, load_key=load_key, authorize=authorize)

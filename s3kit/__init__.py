@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from .config import Config
     from .config import ConfigError
     from .middleware.mount import mount
+    from .model import Decision
     from .presigning import presign
     from .presigning import presign_post
 
@@ -21,6 +22,7 @@ __all__ = [
     "Client",
     "Config",
     "ConfigError",
+    "Decision",
     "S3App",
     "mount",
     "presign",
@@ -35,6 +37,7 @@ _WHERE = {
     "Client": ".client",
     "Config": ".config",
     "ConfigError": ".config",
+    "Decision": ".model",
     "S3App": ".app",
     "mount": ".middleware.mount",
     "presign": ".presigning",

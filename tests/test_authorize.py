@@ -14,6 +14,7 @@ import pytest
 from s3kit import AuthorizationRequest
 from s3kit import Config
 from s3kit import ConfigError
+from s3kit import Decision
 from s3kit import S3App
 from s3kit import presign
 from s3kit.auth.post_policy import sign_form
@@ -36,6 +37,7 @@ from tests.endpoint import OWNER_ID
 from tests.endpoint import make_app
 
 Hook = Callable[[AuthorizationRequest], Any]
+YES = Decision(True)
 
 
 class Host:
@@ -88,9 +90,9 @@ def shut(request: AuthorizationRequest) -> bool | None:
     return False if (request.key or "").startswith("shut/") else None
 
 
-def opened(request: AuthorizationRequest) -> bool | None:
+def opened(request: AuthorizationRequest) -> Decision | None:
     """Everybody may do everything below open/."""
-    return True if (request.key or "").startswith("open/") else None
+    return YES if (request.key or "").startswith("open/") else None
 
 
 def denied(answer: Answer) -> bool:
@@ -224,7 +226,7 @@ def test_a_policys_deny_is_stronger_than_the_hook(host: Host, s3: Client, other:
         b' "Resource": "arn:aws:s3:::photos/*"}}'
     )
     assert s3.put("/photos", policy, "policy").status == 204
-    host.hook = lambda request: True
+    host.hook = lambda request: YES
     for client in (s3, other):
         assert denied(client.get("/photos/open/a"))
     assert other.get("/photos/open/a", "tagging").status == 200
@@ -235,7 +237,7 @@ def test_the_hook_widens_no_session(host: Host, s3: Client) -> None:
     names = ("AccessKeyId", "SecretAccessKey", "SessionToken")
     found = [answer.text(f"Credentials/{name}") or "" for name in names]
     session = Client(s3.app, type(OWNER)(*found))
-    host.hook = lambda request: True
+    host.hook = lambda request: YES
     assert session.get("/photos/open/a").status == 200
     assert denied(session.put("/photos/open/a", b"new"))
     assert denied(session.get("/"))
@@ -258,6 +260,20 @@ def test_an_object_of_another_account_is_shown_to_whom_the_hook_allows(
     assert denied(s3.get("/photos/open/theirs"))
     host.hook = opened
     assert s3.get("/photos/open/theirs").body == b"theirs"
+
+
+def test_a_function_that_says_true_of_all_it_does_not_forbid_opens_nothing(
+    host: Host, s3: Client, other: Client, anonymous: Client
+) -> None:
+    host.hook = lambda request: request.key != "shut/b"
+    assert s3.get("/photos/open/a").status == 200
+    assert denied(s3.get("/photos/shut/b"))
+    for client in (other, anonymous):
+        assert denied(client.get("/photos/open/a"))
+        assert denied(client.get("/photos"))
+        assert denied(client.delete("/photos/open/a"))
+        assert denied(client.put("/photos/open/new", b"1"))
+    assert other.put("/others").status == 200
 
 
 def test_a_hook_that_fails_refuses_without_a_trace_in_the_answer(
@@ -288,10 +304,10 @@ def test_an_upload_in_parts_is_continued_by_whom_the_hook_allows(
 # -- a visitor's own cookie
 
 
-def of_visitor(request: AuthorizationRequest) -> bool | None:
+def of_visitor(request: AuthorizationRequest) -> Decision | None:
     """Who has the cookie may do everything in the bucket."""
     if request.caller.anonymous and "session=alice" in request.environ.get("HTTP_COOKIE", ""):
-        return True
+        return YES
     return None
 
 
@@ -348,7 +364,7 @@ def test_no_operation_fails_for_want_of_an_account(
     other = Client(app, OTHER)
     make: Any = getattr(make_target, "__wrapped__", None) or make_target._get_wrapped_function()
     target: Target = make(s3, other)
-    host.hook = lambda request: True
+    host.hook = lambda request: YES
     for name in sorted(REQUESTS, key=lambda name: (name == "DeleteBucket", name)):
         answer = REQUESTS[name].send(anonymous, target)
         assert answer.status != 500, (name, answer.body)

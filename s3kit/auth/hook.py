@@ -81,7 +81,11 @@ class AuthorizationRequest:
 
 
 Authorize = Callable[[AuthorizationRequest], "bool | str | Decision | None"]
-"""True allows, False refuses, a text refuses with that reason, None leaves it as it is decided."""
+"""None and True leave it as it is decided; False, a text (the reason) or a refusing one refuse.
+
+Only an allowing Decision gives what nobody has granted: a function with which somebody keeps one
+customer out, and which says True for all others, is not to open every bucket to everybody.
+"""
 
 REFUSED: Final = "the authorize hook refuses it"
 ALLOWED: Final = "the authorize hook allows it"
@@ -172,14 +176,14 @@ def _turned(
 
     :raises TypeError: it is none that the hook may give.
     """
-    if answer is None:
+    if answer is None or answer is True or answer == decision:
         return decision
     if isinstance(answer, Decision):
         allowed, reason = answer.allowed, answer.reason
     elif isinstance(answer, str):
         allowed, reason = False, answer
-    elif isinstance(answer, bool):
-        allowed, reason = answer, ""
+    elif answer is False:
+        allowed, reason = False, ""
     else:
         raise TypeError(
             f"authorize answered {type(answer).__name__}; True, False, a text, a Decision or None "

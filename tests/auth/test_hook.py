@@ -47,6 +47,7 @@ def hooked(access: Any, answer: Any, *, cross_site: bool = False) -> HookedAcces
 
 
 ALLOWED = Decision(True, "an ACL", by_acl=True, provisional=True)
+YES = Decision(True)
 NO_GRANT = Decision(False, "nothing grants it")
 DENIED = Decision(False, "a statement", by_policy=True)
 FINAL = Decision(False, "somebody's word", final=True)
@@ -54,14 +55,16 @@ FINAL = Decision(False, "somebody's word", final=True)
 # Decided so far, the hook's answer: allowed in the end, and for which reason.
 MATRIX = [
     (ALLOWED, None, True, "an ACL"),
-    (ALLOWED, True, True, "the authorize hook allows it"),
+    (ALLOWED, True, True, "an ACL"),
+    (ALLOWED, Decision(True), True, "the authorize hook allows it"),
     (ALLOWED, Decision(True, "a friend"), True, "the authorize hook allows it: a friend"),
     (ALLOWED, False, False, "the authorize hook refuses it"),
     (ALLOWED, "no more today", False, "the authorize hook refuses it: no more today"),
     (ALLOWED, "", False, "the authorize hook refuses it"),
     (ALLOWED, Decision(False, "asleep"), False, "the authorize hook refuses it: asleep"),
     (NO_GRANT, None, False, "nothing grants it"),
-    (NO_GRANT, True, True, "the authorize hook allows it"),
+    (NO_GRANT, True, False, "nothing grants it"),
+    (NO_GRANT, Decision(True), True, "the authorize hook allows it"),
     (NO_GRANT, Decision(True, "a friend"), True, "the authorize hook allows it: a friend"),
     (NO_GRANT, False, False, "the authorize hook refuses it"),
     (NO_GRANT, "no", False, "the authorize hook refuses it: no"),
@@ -81,7 +84,11 @@ def test_keep_deny_or_allow(so_far: Decision, answer: Any, allowed: bool, reason
 def test_an_allowed_object_is_allowed_whoever_owns_it_and_a_kept_decision_stays_whole() -> None:
     question = Question(BOB, "s3:GetObject", BUCKET, b"key")
     assert hooked(Fixed(ALLOWED), None).decide(question) is ALLOWED
-    turned = hooked(Fixed(ALLOWED), True).decide(question)
+    assert hooked(Fixed(ALLOWED), True).decide(question) is ALLOWED
+    # Its own words given back are no new ones.
+    assert hooked(Fixed(ALLOWED), Decision(True, "an ACL", True, True)).decide(question) is ALLOWED
+    assert hooked(Fixed(NO_GRANT), NO_GRANT).decide(question) is NO_GRANT
+    turned = hooked(Fixed(ALLOWED), YES).decide(question)
     assert (turned.provisional, turned.by_acl) == (False, False)
     assert hooked(Fixed(ALLOWED), False).decide(question).final
 
@@ -112,9 +119,9 @@ def test_another_sites_page_gains_nothing_by_a_visitors_cookie(
     caller: Caller, allowed: bool
 ) -> None:
     question = Question(caller, "s3:PutObject", BUCKET, b"key")
-    assert hooked(Fixed(NO_GRANT), True, cross_site=True).decide(question).allowed is allowed
+    assert hooked(Fixed(NO_GRANT), YES, cross_site=True).decide(question).allowed is allowed
     # What everybody may do anyway stays as it is.
-    assert hooked(Fixed(ALLOWED), True, cross_site=True).decide(question).allowed
+    assert hooked(Fixed(ALLOWED), YES, cross_site=True).decide(question).allowed
 
 
 def test_what_the_hook_is_told() -> None:
@@ -194,14 +201,15 @@ def test_what_somebody_has_forbidden_is_not_even_asked_about(
 
 @pytest.mark.parametrize("action", ["s3:ListAllMyBuckets", "s3:CreateBucket", "s3:GetObject"])
 def test_an_anonymous_caller_has_no_account_that_the_hook_could_lend(action: str) -> None:
-    assert not hooked(BucketAccess(), True).decide(Question(ANONYMOUS, action)).allowed
+    assert not hooked(BucketAccess(), YES).decide(Question(ANONYMOUS, action)).allowed
 
 
 @pytest.mark.parametrize(
     ("answer", "says", "text"),
     [
         (None, "", "the authorize hook leaves it as it is"),
-        (True, "allow", "the authorize hook allows it"),
+        (YES, "allow", "the authorize hook allows it"),
+        (True, "", "the authorize hook leaves it as it is"),
         ("no", "deny", "the authorize hook refuses it: no"),
         (3, "deny", "the authorize hook failed"),
     ],

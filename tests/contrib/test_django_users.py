@@ -19,6 +19,7 @@ from django.test import override_settings
 
 from s3kit import AuthorizationRequest
 from s3kit import ConfigError
+from s3kit import Decision
 from s3kit import presign
 from tests.client import Client
 from tests.client import Signer
@@ -455,12 +456,12 @@ def test_nobody_else_reaches_the_keys(alice: User) -> None:
 # -- authorize, with the session of the site
 
 
-def of_visitor(request: AuthorizationRequest) -> bool | None:
+def of_visitor(request: AuthorizationRequest) -> Decision | None:
     """Who is logged in may do in its own account what a browser can."""
     if request.kind == "anonymous":
         visitor = visitor_of(request)
         if visitor.is_authenticated and request.owner == f"django-{visitor.pk}":
-            return True
+            return Decision(True, "logged in")
     return None
 
 

@@ -21,10 +21,10 @@ from sqlalchemy.pool import StaticPool
 from s3kit import AuthorizationRequest
 from s3kit import Config
 from s3kit import ConfigError
+from s3kit import Decision
 from s3kit import presign
 from s3kit.auth.keyring import DictKeyRing
 from s3kit.model import Account
-from s3kit.model import Decision
 from s3kit.model import Key
 from s3kit.model import Question
 from s3kit_contrib.flask import S3Kit
@@ -228,13 +228,13 @@ def test_a_ring_and_an_access_of_the_apps_own_are_passed_on() -> None:
 # -- authorize
 
 
-def authorize(request: AuthorizationRequest) -> bool | str | None:
+def authorize(request: AuthorizationRequest) -> Decision | str | None:
     """Who is logged in at the site reads its own bucket; bob stores nothing."""
     assert current_app.name == __name__
     if request.account == "bob" and request.action == "s3:PutObject":
         return "bob is away"
     if request.kind == "anonymous" and request.bucket == session.get("name"):
-        return True
+        return Decision(True, "logged in")
     return None
 
 
