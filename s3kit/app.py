@@ -538,6 +538,8 @@ class S3App:
         target = raw_target(environ)
         scheme, host, prefix, _client = public_url_parts(environ, self._trusted)
         if scheme != "https" and self._https != "off":
+            if "s3kit.request" in environ:
+                environ["s3kit.request"].decided_by = "https"
             return refuse_plain(self._https, method, host, prefix + target.path, target.query)
         if self._website_hosts:
             website = bucket_of_website(host, self._website_hosts, self._base_hosts)

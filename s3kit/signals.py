@@ -224,7 +224,7 @@ class AuditRecord:
     :param decision: ``allow``; ``deny``; ``partial`` for some of the keys of a DeleteObjects; ""
         where the request failed before, or needed no leave.
     :param decided_by: the kind of rule, see :class:`~s3kit.model.Decision`; ``signature`` for who
-        could not prove who it is.
+        could not prove who it is, ``https`` where plain HTTP is not served.
     :param reason: the rule, or what is wrong with the signature.
     :param error: S3's code; "" where it went well.
     :param received: bytes of the request's body, ``sent`` of the answer's.

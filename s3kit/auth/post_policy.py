@@ -11,6 +11,7 @@ import datetime
 import hmac
 import json
 import time
+from collections.abc import Callable
 from collections.abc import Mapping
 from collections.abc import Sequence
 from typing import Final
@@ -76,6 +77,7 @@ def check_form(
     now: float,
     region: str | None = None,
     sessions: Sessions | None = None,
+    signed: Callable[[Identity], object] | None = None,
 ) -> Verdict:
     """Check a form's signature, and its fields against the policy. The file is not read.
 
@@ -86,6 +88,7 @@ def check_form(
     :param now: seconds since the epoch.
     :param region: the only region that the signature may name; None accepts any.
     :param sessions: finds temporary keys; None where there are none.
+    :param signed: is told whose the signature is, before the policy is looked at.
     :raises AccessDenied: the policy has expired, or a field breaks or lacks a condition.
     :raises InvalidPolicyDocument: the policy is none.
     :raises SignatureDoesNotMatch: or ExpiredToken, InvalidAccessKeyId, InvalidToken,
@@ -120,6 +123,9 @@ def check_form(
         raise error
     keep_signing_key(signing)
     check_session_token(key, token)
+    identity = Identity(signing.caller, "form", UNSIGNED_PAYLOAD)
+    if signed is not None:
+        signed(identity)
     policy = parse_policy(text)
     if now >= policy.expires:
         raise AccessDenied("Invalid according to Policy: Policy expired.")
@@ -127,7 +133,7 @@ def check_form(
         # The policy's word on the bucket is about where the form goes, not what it says (A086).
         raise AccessDenied("Invalid according to Policy: the form names another bucket.")
     _check_fields(policy, {**fields, "bucket": bucket})
-    return Verdict(Identity(signing.caller, "form", UNSIGNED_PAYLOAD), policy.length_range)
+    return Verdict(identity, policy.length_range)
 
 
 def parse_policy(text: str) -> Policy:

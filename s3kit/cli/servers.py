@@ -105,11 +105,14 @@ def run_gunicorn(config: Config, listening: Listening) -> None:
     """Serve on gunicorn's threaded workers until SIGTERM or SIGINT."""
     from gunicorn.app.base import BaseApplication
 
+    # Once: after SIGHUP gunicorn asks anew, and the socket must stay the same.
+    settings = gunicorn_settings(listening)
+
     class Application(BaseApplication):  # type: ignore[misc]
         worker: Worker | None = None
 
         def load_config(self) -> None:
-            for name, value in gunicorn_settings(listening).items():
+            for name, value in settings.items():
                 # Newer settings are passed over by an older gunicorn, which lacks what they limit.
                 if name in self.cfg.settings:
                     self.cfg.set(name, value)

@@ -51,8 +51,14 @@ _UNPROVEN: Final = frozenset(
         "AuthorizationHeaderMalformed",
         "AuthorizationQueryParametersError",
         "ExpiredToken",
+        "ExpiredTokenException",
+        "IDPRejectedClaim",
+        "IncompleteSignature",
         "InvalidAccessKeyId",
+        "InvalidClientTokenId",
+        "InvalidIdentityToken",
         "InvalidToken",
+        "MissingAuthenticationToken",
         "RequestTimeTooSkewed",
         "SignatureDoesNotMatch",
     }
@@ -70,10 +76,10 @@ class RequestRecord:
     ``signed`` tells where the signature stood: ``header``, ``query`` or ``form``, ``anonymous``
     without one, ``python`` for :class:`~s3kit.client.Client`. ``decision`` is ``allow``, ``deny``,
     ``partial`` (some of many keys) or "" where none was needed; ``decided_by`` the rule
-    (``Decision.by``, or ``signature``) and ``why`` its reason; ``actions`` are what was asked.
-    ``error`` is an S3 error's code, ``reason`` its message (of an AccessDenied ``why``), ``cause``
-    the exception behind it, ``traceback`` that of an exception that nobody expected; they may quote
-    the request, so show them through :func:`redacted`, with the ``secrets`` of its form.
+    (``Decision.by``, ``signature`` or ``https``) and ``why`` its reason; ``actions`` are what was
+    asked. ``error`` is an S3 error's code, ``reason`` its message (of an AccessDenied ``why``),
+    ``cause`` the exception behind it, ``traceback`` that of an exception that nobody expected; they
+    may quote the request, so show them through :func:`redacted`, with the ``secrets`` of its form.
     ``received`` and ``sent`` count bytes of bodies; ``began`` is in seconds since the epoch;
     ``seconds`` is the time to the end of the answer; ``aborted`` names the body, ``request`` or
     ``response``, that broke off.
@@ -166,7 +172,8 @@ class RequestRecord:
         call = self._call
         if call is None:
             if self.error in _UNPROVEN or self.error == "AccessDenied":
-                self.decision, self.decided_by, self.why = "deny", "signature", self.reason
+                self.decision, self.why = "deny", self.reason
+                self.decided_by = self.decided_by or "signature"
             return
         # A record that keeps the call would keep the environ that keeps the record.
         self._call = None
@@ -176,8 +183,12 @@ class RequestRecord:
         if call.query.names:
             self.version_id = call.query.get("versionId")
         identity = call.identity
+        claimed = self.access_key
         self.identified(identity.caller)
         self.signed = identity.kind
+        if call.fields is not None and self.account is None and self.error in _UNPROVEN:
+            # A form, whose signature is looked at last.
+            self.signed, self.access_key = "", claimed
         if call.fields is not None:
             self.secrets = tuple(call.fields[name] for name in _SECRET_FIELDS & call.fields.keys())
         self._decided(call.asked or ())

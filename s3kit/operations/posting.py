@@ -159,6 +159,9 @@ def admitted_form(call: Call) -> tuple[Form, Verdict]:
             "Only one auth mechanism allowed; only the X-Amz-Algorithm query parameter, "
             "Signature query string parameter or the Authorization header should be specified"
         )
+    # Whatever becomes of it, records tell what it was about, and by whom, and no field's secret.
+    call.key = key
+    call.fields = fields
     verdict = check_form(
         judged,
         bucket.name,
@@ -166,10 +169,9 @@ def admitted_form(call: Call) -> tuple[Form, Verdict]:
         now=call.now,
         region=call.site.pinned_region,
         sessions=call.site.sessions,
+        signed=call.identify,
     )
     call.identity = verdict.identity
-    call.key = key
-    call.fields = fields
     agree_to_pay(call, bucket, fields.get("x-amz-request-payer"))
     call.require("s3:PutObject", bucket, key)
     return form, verdict

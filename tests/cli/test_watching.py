@@ -150,6 +150,64 @@ def test_a_log_that_is_moved_away_is_made_anew(serve: Start, tmp_path: Path) -> 
     assert [entry["operation"] for entry in entries(old)] == ["CreateBucket"]
 
 
+# -- the audit log
+
+
+@pytest.mark.parametrize("name", WITH_WORKERS)
+def test_the_audit_log_has_a_whole_line_of_every_request(
+    serve: Start, tmp_path: Path, name: str
+) -> None:
+    log, old = tmp_path / "audit.log", tmp_path / "audit.log.1"
+    server = serve("--server", name, "--audit-log", "audit.log", "--workers", "2")
+    secret, access_key = server.shown("secret key"), server.shown("access key")
+    client = server.client()
+    client.create_bucket(Bucket="first")
+    # A line of more than 4,096 bytes, which pipes would tear.
+    key = "\u2028" * 300
+    clients = [server.client() for _ in range(4)]
+
+    def work(number: int) -> None:
+        own = clients[number % 4]
+        own.put_object(Bucket="first", Key=f"{number}{key}", Body=b"x" * 1000)
+        own.head_object(Bucket="first", Key=f"{number}{key}")
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(work, range(12)))
+    eventually(lambda: len(entries(log)) >= 25)
+    # logrotate moves it, and may say so or not.
+    log.rename(old)
+    if name == "gunicorn":
+        server.process.send_signal(signal.SIGHUP)
+        eventually(lambda: b"ok" in server.exchange(b"GET /-/health HTTP/1.0\r\n\r\n"))
+    url = client.generate_presigned_url("get_object", Params={"Bucket": "first", "Key": "1" + key})
+    token = url.rpartition("Signature=")[2]
+    host = f"Host: {server.host}:{server.port}\r\n"
+    target = url.removeprefix(server.url)
+    for sent in (target, target + "0", "/first/a%0D%0A%7B%22account%22%3A%22root%22%7D"):
+        server.exchange(f"GET {sent} HTTP/1.1\r\n{host}Connection: close\r\n\r\n".encode())
+    # No request, and so none in the log; nor who asks after our health.
+    server.exchange(b"GARBAGE\r\n\r\n")
+    eventually(lambda: len(entries(log)) >= 3)
+    assert server.stop() == 0
+    first, second = entries(old), entries(log)
+    assert (len(first), len(second)) == (25, 3)
+    assert {each["account"] for each in first} == {"default"}
+    assert {each["decision"] for each in first} == {"allow"}
+    puts = [each for each in first if each["operation"] == "PutObject"]
+    assert {each["key"] for each in puts} == {f"{number}{key}" for number in range(12)}
+    assert {each["received"] for each in puts} == {1000}
+    good, forged, broken = second
+    assert (good["signed"], good["account"], good["sent"]) == ("query", "default", 1000)
+    assert (forged["account"], forged["access_key"]) == (None, access_key)
+    assert (forged["decision"], forged["decided_by"]) == ("deny", "signature")
+    assert (broken["account"], broken["key"]) == (None, 'a\r\n{"account":"root"}')
+    text = old.read_text() + log.read_text()
+    assert secret not in text
+    assert token not in text
+    assert "ignature=" not in text
+    assert log.stat().st_mode & 0o007 == 0
+
+
 def test_standard_output_can_be_the_log(serve: Start) -> None:
     server = serve("--access-log", "-", "--data", "memory")
     server.client().list_buckets()

@@ -12,6 +12,9 @@ from hashlib import md5
 from typing import Any
 
 import pytest
+from botocore.auth import SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
 
 from s3kit import presign
 from s3kit.app import S3App
@@ -251,8 +254,39 @@ def test_who_could_not_say_who_he_is_is_in_it_too(s3: S3App, alice: Client, hear
     assert (heard.last.error, heard.last.decision) == ("MethodNotAllowed", "")
     Client(s3, None).get("/photos/%FF%ZZ", "x=%")
     assert heard.last.status == 400 or heard.last.error
+    for secret, error in (("wrong", "SignatureDoesNotMatch"), (None, "MissingAuthenticationToken")):
+        sts(s3, None if secret is None else Signer("AKALICE", secret))
+        assert (heard.last.error, heard.last.decision) == (error, "deny")
+        assert (heard.last.decided_by, heard.last.operation) == (
+            "signature",
+            "" if secret else "GetCallerIdentity",
+        )
+    sts(s3, Signer("AKNOBODY", "x"))
+    assert (heard.last.error, heard.last.decided_by) == ("InvalidClientTokenId", "signature")
     assert all(record.account is None for record in heard.records)
-    assert len(heard.records) == len(heard.lines) == 6
+    assert len(heard.records) == len(heard.lines) == 9
+
+
+def sts(s3: S3App, signer: Signer | None) -> None:
+    body = b"Action=GetCallerIdentity&Version=2011-06-15"
+    headers = {"Host": "s3.test", "Content-Type": "application/x-www-form-urlencoded"}
+    if signer is not None:
+        request = AWSRequest("POST", "http://s3.test/", headers, body)
+        credentials = Credentials(signer.access_key, signer.secret_key)
+        SigV4Auth(credentials, "sts", "us-east-1").add_auth(request)
+        headers = dict(request.headers.items())
+    assert Client(s3, None).send("POST", "/", headers, body).status == 403
+
+
+def test_whoever_came_without_tls_is_refused_by_https(heard: Heard) -> None:
+    for how, status, decision in (("reject", 403, "deny"), ("redirect", 301, "")):
+        app = S3App(Config(https=how))  # type: ignore[arg-type]
+        Client(app, ALICE).get("/photos/key", "X-Amz-Signature=0123456789")
+        app.close()
+        record = heard.last
+        assert (record.status, record.decision, record.decided_by) == (status, decision, "https")
+        assert (record.path, record.account, record.tls) == ("/photos/key", None, False)
+    assert "0123456789" not in heard.all_text
 
 
 def test_a_session_is_told_from_the_key_that_opened_it(s3: S3App, heard: Heard) -> None:
@@ -525,6 +559,13 @@ def test_no_form_s_secret_is_in_any_record(s3: S3App, alice: Client, heard: Hear
         before_object_created.disconnect(receiver)
     assert post(x_amz_security_token=TOKEN) in (400, 403)
     assert post(x_amz_signature=SIGNATURE) == 403
+    assert (heard.last.decided_by, heard.last.error) == ("signature", "SignatureDoesNotMatch")
+    # Claimed, and not proved.
+    assert (heard.last.signed, heard.last.account) == ("", None)
+    assert (heard.last.access_key, heard.last.key) == ("AKALICE", "key")
     assert post(key=f"a?X-Amz-Signature={SIGNATURE}") == 403
+    # Proved, and not covered by the policy.
+    assert (heard.last.signed, heard.last.account) == ("form", "alice")
+    assert (heard.last.decision, heard.last.key) == ("deny", "a?X-Amz-Signature=***")
     assert "cannot store with what was signed by ***" in heard.access[1]
     silent(heard, signature)
