@@ -32,6 +32,8 @@ LONGEST_KEY: Final = 128
 LONGEST_ACCOUNT: Final = 255
 
 KEY_FIELDS: Final = ("access_key", "secret_key", "account", "user", "policies", "scope")
+BUDGET: Final = "byte_budget is counted for keys in s3kit's own database only"
+
 ACCOUNT_FIELDS: Final = ("id", "name", "email", "number", "plan")
 
 _Found = TypeVar("_Found")
@@ -49,7 +51,7 @@ class LoaderKeyRing:
     ``load_key`` gets an access key and answers with a :class:`~s3kit.model.Key`, with a mapping as
     :func:`read_key` takes it, or with None where there is no such key or it may not be used now.
     A key that it gave is remembered for ``seconds``; that there is none never is. What it raises
-    is an InternalError for the request.
+    is an InternalError for the request, and so is a key with a ``byte_budget``.
 
     :param load_account: finds an account by its id; by default one of those of the keys that were
         used lately.
@@ -98,6 +100,8 @@ class LoaderKeyRing:
             key = answer
         else:
             key = read_key(access_key, answer)
+        if key.scope is not None and key.scope.byte_budget is not None:
+            raise ValueError(BUDGET)
         if key.access_key != access_key:
             # Some databases find "akia..." for "AKIA...", which is nobody's key.
             return None
@@ -188,7 +192,7 @@ def read_key(access_key: str, document: Mapping[str, Any]) -> Key:
     scope = document.get("scope")
     narrowed = None if scope is None else read_scope(scope)
     if narrowed is not None and narrowed.byte_budget is not None:
-        raise ValueError("byte_budget is counted for keys in s3kit's own database only")
+        raise ValueError(BUDGET)
     return Key(
         given,
         secret,

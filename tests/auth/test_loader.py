@@ -69,6 +69,12 @@ def test_what_the_host_changes_in_its_own_answer_is_seen() -> None:
     assert key.scope == Scope(read_only=True)
 
 
+def test_a_budget_that_nobody_counts_is_no_budget() -> None:
+    key = Key("AK", "secret", Account("alice"), scope=Scope(byte_budget=3))
+    with pytest.raises(ValueError, match="byte_budget is counted"):
+        LoaderKeyRing(lambda name: key).lookup("AK")
+
+
 def test_that_there_is_no_key_is_not_remembered() -> None:
     host = Host()
     ring = host.ring()

@@ -30,17 +30,23 @@ from tests.endpoint import MASTER_KEY
 if not settings.configured:
     configure()
 
+from django.contrib.auth.base_user import AbstractBaseUser
 from django.contrib.auth.models import Group
 from django.contrib.auth.models import Permission
 from django.contrib.auth.models import User
+from django.contrib.sessions.models import Session
 from django.core.handlers.wsgi import WSGIHandler
+from django.db import OperationalError
 from django.db import connection
 from django.db import transaction
 from django.utils import timezone
 
+from s3kit_contrib.django import checks
 from s3kit_contrib.django import get_mounting
 from s3kit_contrib.django import get_s3
 from s3kit_contrib.django import mounting_of
+from s3kit_contrib.django.users import changes
+from s3kit_contrib.django.users.key_ring import forget_all
 from s3kit_contrib.django.users.models import S3AccessKey
 from s3kit_contrib.django.users.permissions import PERMISSIONS
 from s3kit_contrib.django.visitors import visitor_of
@@ -244,6 +250,80 @@ STEPS = {
 }
 
 
+class Person(User):
+    """A proxy, as many sites have one for their admin."""
+
+    class Meta:
+        app_label = "auth"
+        proxy = True
+
+
+def test_a_change_counts_at_once_by_whichever_name_the_model_goes(alice: User) -> None:
+    changes.connect()
+    own = of(alice)
+    assert own.get("/").status == 200
+    person = Person.objects.get(pk=alice.pk)
+    person.is_active = False
+    person.save()
+    assert own.get("/").code == "InvalidAccessKeyId"
+    alice.refresh_from_db()
+    alice.is_active = True
+    alice.save()
+    assert own.get("/").status == 200
+    person.delete()
+    assert own.get("/").code == "InvalidAccessKeyId"
+
+
+def test_a_permission_that_is_removed_altogether_is_gone_at_once(alice: User) -> None:
+    kind = Permission.objects.get(codename="view_objects").content_type
+    with shared():
+        give(alice.user_permissions, "view_objects")
+        own = of(alice)
+        assert own.get("/").status == 200
+        Permission.objects.get(codename="view_objects").delete()
+        assert own.get("/").code == "AccessDenied"
+    Permission.objects.create(
+        codename="view_objects",
+        content_type=kind,
+        name="Can read and list objects through S3",
+    )
+
+
+def test_a_key_of_a_transaction_that_is_rolled_back_is_none(alice: User) -> None:
+    with transaction.atomic():
+        own = of(alice)
+        assert own.get("/").status == 200
+        transaction.set_rollback(True)
+    assert own.get("/").code == "InvalidAccessKeyId"
+
+
+def test_a_use_that_cannot_be_noted_refuses_nobody(
+    alice: User, caplog: pytest.LogCaptureFixture
+) -> None:
+    own = of(alice)
+
+    def read_only(execute: Any, sql: str, *rest: Any) -> Any:
+        if sql.startswith("UPDATE"):
+            raise OperationalError("attempt to write a readonly database")
+        return execute(sql, *rest)
+
+    with connection.execute_wrapper(read_only):
+        assert own.get("/").status == 200
+    assert "is not noted" in caplog.text
+    assert S3AccessKey.objects.get().last_used is None
+
+
+def test_a_scope_that_came_past_every_form_opens_nothing(
+    alice: User, caplog: pytest.LogCaptureFixture
+) -> None:
+    own = of(alice)
+    for scope in ({"byte_budget": 3}, {"paths": "x"}, ["photos/"], 5, [], "", False):
+        S3AccessKey.objects.update(scope=scope)
+        forget_all()
+        assert own.get("/").code == "InvalidAccessKeyId"
+    assert "byte_budget is counted" in caplog.text
+
+
 @pytest.mark.parametrize("name", STEPS)
 def test_each_permission_opens_its_own_part_and_closes_it_again(
     alice: User, root: User, name: str
@@ -416,6 +496,18 @@ def test_the_admin_disables_enables_and_deletes_at_once(root: User, alice: User)
     assert not S3AccessKey.objects.exists()
 
 
+def test_a_switch_in_a_transaction_counts_again_when_others_can_see_it(
+    root: User, alice: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    browser = logged_in(root)
+    key, _ = S3AccessKey.objects.create_key(alice)
+    forgot: list[bool] = []
+    monkeypatch.setattr(changes, "forget_all", lambda: forgot.append(connection.in_atomic_block))
+    monkeypatch.setitem(connection.settings_dict, "ATOMIC_REQUESTS", True)
+    browser.post(LIST, {"action": "disable", "_selected_action": [key.pk]})
+    assert forgot == [True, False]
+
+
 def test_staff_makes_and_sees_its_own_keys_alone(alice: User, root: User) -> None:
     alice.is_staff = True
     alice.save()
@@ -486,6 +578,29 @@ def test_authorize_knows_who_is_logged_in(alice: User, bob: User) -> None:
         assert ask(alice) == 403
 
 
+def test_nobody_is_logged_out_by_a_look_at_the_session(alice: User) -> None:
+    with configured(authorize=of_visitor):
+        own = of(alice)
+        own.put("/photos")
+        own.put("/photos/cat.txt", b"cat")
+        browser = logged_in(alice)
+        cookie = browser.cookies["sessionid"].value
+        sent = {"Host": "s3.test", "Cookie": f"sessionid={cookie}"}
+        with override_settings(
+            SECRET_KEY="newer", SECRET_KEY_FALLBACKS=[settings.SECRET_KEY, "older"]
+        ):
+            assert client(None).send("GET", "/s3/photos/cat.txt", sent).status == 200
+            # Django itself now renews it, and tells the browser.
+            assert browser.get("/admin/login/").status_code == 200
+        browser = logged_in(alice)
+        sent["Cookie"] = f"sessionid={browser.cookies['sessionid'].value}"
+        alice.set_password("changed")
+        alice.save()
+        before = Session.objects.count()
+        assert client(None).send("GET", "/s3/photos/cat.txt", sent).status == 403
+        assert Session.objects.count() == before
+
+
 # -- settings
 
 
@@ -502,6 +617,17 @@ def test_authorize_knows_who_is_logged_in(alice: User, bob: User) -> None:
 def test_wrong_settings_are_named(users: Any, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         mounting_of({"users": users})
+
+
+def test_users_without_permissions_cannot_share_an_account(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(checks, "get_user_model", lambda: AbstractBaseUser)
+    monkeypatch.setattr(AbstractBaseUser._meta, "object_name", "Bare", raising=False)
+    with shared():
+        assert "s3kit.E003" in [each.id for each in checks.check_settings()]
+    with configured():
+        assert "s3kit.E003" not in [each.id for each in checks.check_settings()]
 
 
 def test_a_ring_of_ones_own_goes_with_no_other() -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from django.apps import apps
 from django.conf import settings
+from django.contrib.auth import get_user_model
 from django.core.checks import CheckMessage
 from django.core.checks import Error
 from django.core.checks import Warning as CheckWarning
@@ -16,7 +18,10 @@ from . import mounting_of
 
 
 def check_settings(**_: Any) -> list[CheckMessage]:
-    """E001: wrong settings; W001: nothing is kept; W002: Django's files lie under the same path."""
+    """E001: wrong settings; W001: nothing is kept; W002: Django's files lie under the same path.
+
+    E003: users share an account by permissions that they do not have.
+    """
     if not hasattr(settings, "S3KIT"):
         return [
             Error(
@@ -30,6 +35,17 @@ def check_settings(**_: Any) -> list[CheckMessage]:
     except ConfigError as error:
         return [Error(f"settings.S3KIT: {error}", id="s3kit.E001")]
     found: list[CheckMessage] = []
+    users = settings.S3KIT.get("users") if isinstance(settings.S3KIT, Mapping) else None
+    if isinstance(users, Mapping) and users.get("account"):
+        model = get_user_model()
+        if not hasattr(model, "has_perm"):
+            found.append(
+                Error(
+                    f"{model._meta.label} has no permissions, by which users share an account.",
+                    hint='Give the model a PermissionsMixin, or leave "account" out of "users".',
+                    id="s3kit.E003",
+                )
+            )
     if mounting.config.in_memory and not settings.DEBUG:
         found.append(
             CheckWarning(

@@ -16,12 +16,16 @@ from s3kit import AuthorizationRequest
 def visitor_of(request: AuthorizationRequest) -> Any:
     """The user whose session's cookie came with the request; AnonymousUser without one.
 
-    A user with ``is_active`` off is nobody, as Django's own backend has it. An S3 request needs no
-    session otherwise, and nothing of it is written.
+    A user with ``is_active`` off is nobody, as Django's own backend has it. Nothing of the session
+    is written: the answer could not tell the browser of a new one.
     """
     made = HttpRequest()
     made.COOKIES = parse_cookie(request.environ.get("HTTP_COOKIE", ""))
     engine = import_module(settings.SESSION_ENGINE)
     key = made.COOKIES.get(settings.SESSION_COOKIE_NAME)
-    made.session = engine.SessionStore(key)
+    session: Any = engine.SessionStore(key)
+    # What get_user() does where the session was opened under one of SECRET_KEY_FALLBACKS, or before
+    # the password was changed; here it would log the visitor out.
+    session.cycle_key = session.flush = lambda: None
+    made.session = session
     return get_user(made)

@@ -17,7 +17,7 @@ from django.http import HttpResponse
 from django.template.response import TemplateResponse
 from django.views.decorators.debug import sensitive_variables
 
-from .key_ring import forget_all
+from .changes import changed
 from .models import S3AccessKey
 
 if TYPE_CHECKING:
@@ -101,7 +101,8 @@ class S3AccessKeyAdmin(_Admin):
 
     def _switch(self, request: HttpRequest, queryset: QuerySet[S3AccessKey], *, on: bool) -> None:
         number = queryset.update(is_active=on)
-        forget_all()
+        # An update sends no signal.
+        changed(using=queryset.db)
         done = "enabled" if on else "disabled"
         self.message_user(request, f"Access keys {done}: {number}.", messages.SUCCESS)
 

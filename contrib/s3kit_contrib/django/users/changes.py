@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.apps import apps
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Group
+from django.contrib.auth.models import Permission
 from django.db import transaction
 from django.db.models.signals import m2m_changed
 from django.db.models.signals import post_delete
@@ -17,11 +19,12 @@ from .models import S3AccessKey
 
 def connect() -> None:
     """Have every such change forget what the key rings remember."""
-    models: list[Any] = [get_user_model(), Group, S3AccessKey]
-    for signal in (post_save, post_delete):
-        for model in models:
-            signal.connect(changed, sender=model, dispatch_uid=f"s3kit {model.__name__}")
     user = get_user_model()
+    for model in apps.get_models():
+        # A proxy or a child of a model sends signals in its own name alone.
+        if issubclass(model, (user, Group, Permission, S3AccessKey)):
+            for signal in (post_save, post_delete):
+                signal.connect(changed, sender=model, dispatch_uid=f"s3kit {model._meta.label}")
     for holder in (
         Group.permissions,
         getattr(user, "groups", None),

@@ -10,8 +10,12 @@ from typing import Final
 
 from django.contrib.auth import get_user_model
 from django.core.exceptions import ValidationError
+from django.db import DatabaseError
+from django.db import router
+from django.db import transaction
 from django.utils import timezone
 
+from s3kit.auth.loader import BUDGET
 from s3kit.auth.loader import LoaderKeyRing
 from s3kit.auth.scope import read_scope
 from s3kit.model import Account
@@ -57,6 +61,9 @@ class DjangoKeyRing(LoaderKeyRing):
         found = rows.filter(access_key=access_key, is_active=True).first()
         if found is None or not found.user.is_active or found.access_key != access_key:
             return None
+        if transaction.get_connection(found._state.db).in_atomic_block:
+            # What a transaction has written may be rolled back: it is not to be remembered.
+            self.forget(access_key)
         key = self._key(found)
         if key is not None:
             self._note(found)
@@ -66,7 +73,10 @@ class DjangoKeyRing(LoaderKeyRing):
         user = found.user
         try:
             secret = unseal(found.access_key, found.secret, found.master)
-            scope = read_scope(found.scope) if found.scope else None
+            scope = None if found.scope in (None, {}) else read_scope(found.scope)
+            if scope is not None and scope.byte_budget is not None:
+                # A form would have said so; this row came another way.
+                raise ValueError(BUDGET)
         except (UnknownMasterKey, ValueError) as error:
             logger.error("The access key %s cannot be used: %s.", found.access_key, error)
             return None
@@ -84,8 +94,15 @@ class DjangoKeyRing(LoaderKeyRing):
     def _note(self, found: S3AccessKey) -> None:
         now = timezone.now()
         if found.last_used is None or now - found.last_used > USED_EVERY:
-            # Not save(): that would be a change that all keys are forgotten for.
-            S3AccessKey.objects.filter(pk=found.pk).update(last_used=now)
+            using = router.db_for_write(S3AccessKey, instance=found)
+            rows = S3AccessKey.objects.using(using).filter(pk=found.pk)
+            try:
+                # Not save(): that would be a change that all keys are forgotten for.
+                with transaction.atomic(using=using):
+                    rows.update(last_used=now)
+            except DatabaseError:
+                # A database that is busy, or only to be read, refuses nobody.
+                logger.warning("The use of %s is not noted.", found.access_key, exc_info=True)
 
     def _own(self, user: Any) -> Account:
         email = getattr(user, user.get_email_field_name(), "") or ""
