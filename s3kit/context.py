@@ -18,6 +18,7 @@ from typing import TypeVar
 
 from .auth.actions import LISTINGS
 from .auth.canonical import ALGORITHM
+from .auth.canonical import UNSIGNED_PAYLOAD
 from .auth.canonical import parse_amz_date
 from .auth.patterns import normal_key
 from .auth.policy import provider_name
@@ -137,7 +138,6 @@ def user_id_of(caller: Caller) -> str:
 
 _AS_SENT: Final = (
     "acl",
-    "content-sha256",
     "grant-full-control",
     "grant-read",
     "grant-read-acp",
@@ -161,6 +161,17 @@ def _amz_header(context: RequestContext, key: str) -> str | None:
         # A form calls it so, and of both this is the one that counts.
         return fields["acl"]
     return context.sent(name)
+
+
+@provides("s3:x-amz-content-sha256")
+def _payload(context: RequestContext, key: str) -> str | None:
+    """What the header says of the body; a presigned URL is always ``UNSIGNED-PAYLOAD``.
+
+    Source: API Reference, "Amazon S3 Signature Version 4 Authentication Specific Policy Keys".
+    """
+    if context.call.identity.kind == "query":
+        return UNSIGNED_PAYLOAD
+    return context.sent("x-amz-content-sha256")
 
 
 @provides("s3:if-match", "s3:if-none-match")
@@ -321,7 +332,8 @@ def _service_name(context: RequestContext, key: str) -> str | None:
 
 @provides("s3:resourceaccount", "aws:resourceaccount")
 def _resource_account(context: RequestContext, key: str) -> str | None:
-    bucket = context.call.maybe_bucket
+    # Of a copy's source that is another than the request's own.
+    bucket = context.bucket
     return None if bucket is None else name_of(context.call.account(bucket.account))
 
 

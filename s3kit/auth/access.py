@@ -90,6 +90,17 @@ VERSION_ACTIONS: Final = {
 ACCOUNT_ACTIONS: Final = frozenset(
     ("s3:ListAllMyBuckets", "s3:CreateBucket", "s3express:ListAllMyDirectoryBuckets")
 )
+# What CreateBucket asks for besides, about a bucket that is not there yet and will be the caller's.
+# Source: API reference, CreateBucket, "Permissions".
+NEW_BUCKET_ACTIONS: Final = frozenset(
+    (
+        "s3:PutBucketAcl",
+        "s3:PutBucketObjectLockConfiguration",
+        "s3:PutBucketOwnershipControls",
+        "s3:PutBucketVersioning",
+        "s3:TagResource",
+    )
+)
 # What no policy can take from the bucket owner's account itself: or a slip would lock it out.
 # Source: API reference, PutBucketPolicy, GetBucketPolicy and DeleteBucketPolicy.
 ROOT_ACTIONS: Final = frozenset(
@@ -212,7 +223,7 @@ class BucketAccess:
 
     def _without_bucket(self, question: Question) -> Decision:
         caller = question.caller
-        if question.action not in ACCOUNT_ACTIONS:
+        if question.action not in ACCOUNT_ACTIONS and question.action not in NEW_BUCKET_ACTIONS:
             return _NO_BUCKET
         if caller.account is None:
             return _ANONYMOUS
@@ -250,11 +261,13 @@ class BucketAccess:
         ):
             return _RESTRICTED
         refusal, own = narrowed(question)
-        if refusal is not None and not (
+        if refusal is not None:
+            if refusal is not _NO_USER_POLICY or not owner or ruling is None or policy is None:
+                return refusal
             # In its own account a user may what the bucket's policy allows it, without more.
-            refusal is _NO_USER_POLICY and owner and ruling is not None
-        ):
-            return refusal
+            ruling = policy.directly(question)
+            if ruling is None:
+                return refusal
         if owner and caller.policies is None:
             return self._of_object(question, bucket, rules, _OWNER, _OWNER_SO_FAR)
         if owner and own is not None:

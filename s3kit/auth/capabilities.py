@@ -36,6 +36,8 @@ _CAPABILITIES: Final[dict[str, tuple[str, ...]]] = {
         "PutBucketTagging",
         "PutBucketVersioning",
         "PutLifecycleConfiguration",
+        # With which CreateBucket gives a bucket its first tags.
+        "TagResource",
     ),
     "deleteBuckets": ("DeleteBucket",),
     "listFiles": ("ListBucket", "ListBucketVersions", "ListBucketMultipartUploads"),

@@ -26,6 +26,8 @@ from ..errors import MalformedPolicy
 from ..model import Caller
 from ..model import Question
 from .actions import ACTIONS
+from .actions import BUCKET_ACTIONS
+from .actions import OBJECT_ACTIONS
 from .actions import is_condition_key
 from .conditions import ALL
 from .conditions import OPERATORS
@@ -109,6 +111,17 @@ class Principals:
             return True
         return bool(self.members) and self.names_member(caller)
 
+    def spares(self, caller: Caller) -> bool:
+        """Whether a NotPrincipal excepts the caller: by its own name and its account's.
+
+        Source: IAM User Guide, "AWS JSON policy elements: NotPrincipal".
+        """
+        account = caller.account
+        if self.everyone or account is None or not caller.principal:
+            return self.covers(caller, deny=True)
+        names = (account.id, account.number) if account.number else (account.id,)
+        return any(name in self.accounts for name in names) and self.names_member(caller)
+
     def _vouched(self, caller: Caller) -> bool:
         principal = caller.principal
         return principal.startswith(FEDERATED) and principal[len(FEDERATED) :] in self.federated
@@ -163,7 +176,9 @@ class Statement:
         principals = self.principals
         if principals is None:
             return True
-        return principals.covers(caller, deny=self.deny) is not self.not_principal
+        if self.not_principal:
+            return not principals.spares(caller)
+        return principals.covers(caller, deny=self.deny)
 
     def obstacle(
         self, question: Question, resource: str, resolve: Resolve
@@ -279,6 +294,27 @@ class Policy:
                 return statement
         return None
 
+    def directly(self, question: Question) -> Statement | None:
+        """A statement that allows it to the caller by name or to everybody; None without any.
+
+        To name an account leaves it to the account which of its users may.
+        Source: IAM User Guide, "AWS JSON policy elements: Principal", AWS account principals.
+        """
+        resolve = _resolver(question.conditions)
+        resource = resource_of(question)
+        lower = question.action.lower()
+        for statement in self.statements:
+            principals = statement.principals
+            if (
+                not statement.deny
+                and principals is not None
+                and (principals.everyone or principals.names_member(question.caller))
+                and statement.names(lower)
+                and statement.obstacle(question, resource, resolve) is None
+            ):
+                return statement
+        return None
+
     def examine(self, question: Question) -> Iterator[tuple[Statement, str]]:
         """Each statement in its written order, and in words what keeps it from applying.
 
@@ -370,7 +406,20 @@ def _names_someone(one: Condition) -> bool:
         return False
     if one.key == "aws:sourceip":
         return one.operator == "IpAddress" and all(map(_is_narrow, one.texts))
-    return not any(letter in text for text in one.texts for letter in ("*", "?", "${"))
+    if one.key == "aws:userid":
+        # All sessions of one role.
+        return all(_ROLE_SESSIONS.fullmatch(text) or _is_fixed(text) for text in one.texts)
+    if one.key == "s3:dataaccesspointarn":
+        return all(_ACCESS_POINT.match(text) or _is_fixed(text) for text in one.texts)
+    return all(map(_is_fixed, one.texts))
+
+
+_ROLE_SESSIONS: Final = re.compile(r"AROA[A-Z0-9]+:\*")
+_ACCESS_POINT: Final = re.compile(r"arn:aws[a-z-]*:s3:[^:*?$]*:[0-9]{12}:accesspoint/")
+
+
+def _is_fixed(text: str) -> bool:
+    return not any(letter in text for letter in ("*", "?", "${"))
 
 
 def _is_narrow(text: str) -> bool:
@@ -417,14 +466,7 @@ def parse_policy(
         raise MalformedPolicy("Policy exceeds the maximum allowed document size.")
     if data[:1] != b"{":
         raise MalformedPolicy("Policies must be valid JSON and the first byte must be '{'")
-    try:
-        document = json.loads(
-            data.decode("utf-8"), object_pairs_hook=_object, parse_constant=_no_constant
-        )
-    except _Fault as fault:
-        raise MalformedPolicy(f"This policy contains invalid Json: {fault}") from None
-    except (ValueError, RecursionError):
-        raise MalformedPolicy("This policy contains invalid Json") from None
+    document = _read_json(data)
     for name in document:
         if name not in _MEMBERS:
             raise MalformedPolicy(f"Unknown field {name}", detail=name)
@@ -452,6 +494,27 @@ def parse_policy(
             sids.add(statement.sid)
         statements.append(statement)
     return Policy(statements, kind)
+
+
+def _read_json(data: bytes) -> dict[str, Any]:
+    told = "This policy contains invalid Json"
+    try:
+        document: dict[str, Any] = json.loads(
+            data.decode("utf-8"), object_pairs_hook=_object, parse_constant=_no_constant
+        )
+    except _Fault as fault:
+        raise MalformedPolicy(f"{told}: {fault}") from None
+    except json.JSONDecodeError as error:
+        where = f"line {error.lineno}, column {error.colno}"
+        raise MalformedPolicy(f"{told}: {error.msg}, {where}", detail=where) from None
+    except UnicodeDecodeError as error:
+        raise MalformedPolicy(f"{told}: no UTF-8 at byte {error.start + 1}") from None
+    except RecursionError:
+        raise MalformedPolicy(f"{told}: too many levels") from None
+    except ValueError:
+        # A number of thousands of digits.
+        raise MalformedPolicy(f"{told}: a number that is none or too long") from None
+    return document
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -519,7 +582,7 @@ class _Reader:
         principals, not_principal = self._principals(effect)
         actions, not_action = self._texts("Action")
         resources, not_resource = self._resources()
-        return Statement(
+        statement = Statement(
             self._number,
             sid,
             effect == "Deny",
@@ -532,6 +595,10 @@ class _Reader:
             self._conditions(),
             tuple(self._arn(text) for text in resources if self._is_elsewhere(text) or text == "*"),
         )
+        # One that was taken before is not refused later.
+        if self._bucket is not None and not not_action and not not_resource:
+            self._check_that_they_meet(actions, resources)
+        return statement
 
     def _resources(self) -> tuple[Sequence[str], bool]:
         if self._kind != "trust":
@@ -657,6 +724,17 @@ class _Reader:
                 return pattern
             self.fail("Action", "Policy has invalid action", text)
         return pattern
+
+    def _check_that_they_meet(self, actions: Sequence[str], resources: Sequence[str]) -> None:
+        """Refuse actions on objects where only buckets are named, and the reverse, as AWS does."""
+        of_objects = any(letter in text for text in resources for letter in "/*?")
+        of_buckets = any("/" not in text for text in resources)
+        for text in actions:
+            name = _ACTIONS_BY_LOWER_NAME.get(text.lower())
+            if (name in OBJECT_ACTIONS and not of_objects) or (
+                name in BUCKET_ACTIONS and not of_buckets
+            ):
+                self.fail("Action", "Action does not apply to any resource(s) in statement", text)
 
     def _is_elsewhere(self, text: str) -> bool:
         """Whether it is of another service: a user's policy may speak of all of them."""

@@ -29,7 +29,8 @@ from .bucket_rules import refuse_public_acl
 GROUPS: Final = frozenset({ALL_USERS, AUTHENTICATED_USERS, LOG_DELIVERY})
 MAX_GRANTS: Final = 100
 OWNERS: Final = "bucket-owner-full-control"
-"""The one ACL that may be named where ACLs are switched off, for it says nothing new."""
+"""The one ACL that anybody may name where ACLs are switched off, for it says nothing new."""
+BOTH: Final = "Specifying both Canned ACLs and Header Grants is not allowed"
 
 # In the order in which S3 lists what they grant.
 GRANT_HEADERS: Final = (
@@ -115,7 +116,7 @@ def asked_acl(
     granted = granted_acl(call, owner, header)
     if granted is not None:
         if name is not None:
-            raise InvalidRequest("Specifying both Canned ACLs and Header Grants is not allowed")
+            raise InvalidRequest(BOTH)
         return granted
     if name is None or name == "private":
         return None
@@ -170,10 +171,15 @@ def owner_and_acl(
         owner = bucket.account
         if silent:
             return owner, None
-        name = header("x-amz-acl")
         acl = granted_acl(call, owner, header)
-        full = (Grant(owner, Permission.FULL_CONTROL),)
-        if name not in (None, OWNERS) or (acl is not None and acl.grants != full):
+        name = header("x-amz-acl")
+        if name is not None and acl is not None:
+            raise InvalidRequest(BOTH)
+        if name is not None and name != OWNERS:
+            # From the owner's own account "private" says the same; from another it gives that one
+            # control. As Amazon has it: see thephpleague/flysystem, issue 1580.
+            acl = canned(name, call.caller.account_id or "", owner)
+        if acl is not None and acl.grants != (Grant(owner, Permission.FULL_CONTROL),):
             raise AccessControlListNotSupported()
         return owner, None
     if call.site.profile.bucket_acl_is_objects:

@@ -25,6 +25,7 @@ from ..wire.response import xml_response
 from ..wire.routing import operation
 from ..wire.xml import document
 from ..wire.xml import field_xml
+from .acl_headers import BOTH
 from .acl_headers import MAX_GRANTS
 from .acl_headers import check_supported
 from .acl_headers import granted_acl
@@ -155,7 +156,7 @@ def new_acl(call: Call, owner: str, bucket: Bucket, *, of_object: bool = False) 
     name = call.header("x-amz-acl")
     granted = granted_acl(call, owner)
     if granted is not None and name is not None:
-        raise InvalidRequest("Specifying both Canned ACLs and Header Grants is not allowed")
+        raise InvalidRequest(BOTH)
     if granted is not None or name is not None:
         if call.has_body() and call.document_bytes().strip():
             raise UnexpectedContent()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from ..auth.public_access import is_public
@@ -33,6 +34,7 @@ from ..wire.xml import escape
 from ..wire.xml import field_xml
 from ..wire.xml import from_xml
 from ..wire.xml import to_xml
+from .acl_headers import GRANT_HEADERS
 from .acl_headers import asked_acl
 from .acl_headers import check_supported
 from .ownership import check_acl_fits
@@ -42,6 +44,7 @@ from .tagging import Tag
 from .tagging import Tagging
 
 DEFAULT_REGION = "us-east-1"
+LOCK = "x-amz-bucket-object-lock-enabled"
 
 
 class LocationType(enum.StrEnum):
@@ -132,7 +135,35 @@ def asked_ownership(call: Call) -> ObjectOwnership | None:
         ) from None
 
 
-@operation("CreateBucket", "PUT", "bucket", action="s3:CreateBucket", body="document")
+def configuration_of(call: Call) -> CreateBucketConfiguration:
+    """The document that CreateBucket may bring."""
+    data = call.document_bytes() if call.has_body() else b""
+    return (
+        from_xml(CreateBucketConfiguration, data) if data.strip() else CreateBucketConfiguration()
+    )
+
+
+def create_actions(call: Call) -> Iterator[tuple[str, str]]:
+    """CreateBucket, and one more for each thing that another operation would have done after it.
+
+    Source: API Reference, "CreateBucket", Permissions.
+    """
+    yield "s3:CreateBucket", "bucket"
+    acl = call.header("x-amz-acl")
+    if (acl is not None and acl != "private") or any(
+        call.header(name) is not None for name, _ in GRANT_HEADERS
+    ):
+        yield "s3:PutBucketAcl", "bucket"
+    if (call.header(LOCK) or "").lower() == "true":
+        yield "s3:PutBucketObjectLockConfiguration", "bucket"
+        yield "s3:PutBucketVersioning", "bucket"
+    if call.header("x-amz-object-ownership") is not None:
+        yield "s3:PutBucketOwnershipControls", "bucket"
+    if configuration_of(call).tags:
+        yield "s3:TagResource", "bucket"
+
+
+@operation("CreateBucket", "PUT", "bucket", action=create_actions, body="document")
 def create_bucket(call: Call) -> Response:
     """Make a bucket for the caller's account; in us-east-1 to repeat it is no error."""
     name = call.bucket_name
@@ -150,11 +181,7 @@ def create_bucket(call: Call) -> Response:
     check_acl_fits(acl, account.id, ownership or call.site.profile.new_bucket_ownership)
     if call.site.profile.new_bucket_blocked and is_public(acl):
         raise InvalidBucketAclWithBlockPublicAccessError()
-    configuration = CreateBucketConfiguration()
-    if call.has_body():
-        data = call.document_bytes()
-        if data.strip():
-            configuration = from_xml(CreateBucketConfiguration, data)
+    configuration = configuration_of(call)
     configuration.check(name)
     if configuration.tags:
         # Terraform sends them so since 6.23: a tag set that never was is a drift.
@@ -162,11 +189,9 @@ def create_bucket(call: Call) -> Response:
         check_tags(tagging.pairs(), MAX_BUCKET_TAGS)
         settings[TAGGING] = to_xml(tagging)
     region = configuration.location_constraint or ""
-    object_lock = call.header("x-amz-bucket-object-lock-enabled")
+    object_lock = call.header(LOCK)
     if object_lock is not None and object_lock.lower() not in ("true", "false"):
-        raise InvalidArgument(
-            argument_name="x-amz-bucket-object-lock-enabled", argument_value=object_lock
-        )
+        raise InvalidArgument(argument_name=LOCK, argument_value=object_lock)
     if region == DEFAULT_REGION or not is_region(region):
         raise InvalidLocationConstraint(location_constraint=region)
     pinned = call.site.pinned_region
@@ -197,10 +222,23 @@ def create_bucket(call: Call) -> Response:
 def location_asked(context: RequestContext, key: str) -> str | None:
     """Where a bucket is to live that is not there yet."""
     call = context.call
-    if call.operation.name != "CreateBucket" or not call.has_body():
+    if call.operation.name != "CreateBucket":
         return None
-    data = call.document_bytes()
-    return from_xml(CreateBucketConfiguration, data).location_constraint if data.strip() else None
+    return configuration_of(call).location_constraint
+
+
+@provides("aws:requesttag/", "aws:tagkeys")
+def bucket_tags_asked(context: RequestContext, key: str) -> str | tuple[str, ...] | None:
+    """A tag that the request would give its bucket, or the keys of all."""
+    call = context.call
+    pairs: tuple[tuple[str, str], ...] = ()
+    if call.operation.name == "PutBucketTagging":
+        pairs = call.document(Tagging).pairs()
+    elif call.operation.name == "CreateBucket":
+        pairs = Tagging(configuration_of(call).tags).pairs()
+    if key == "aws:tagkeys":
+        return tuple(name for name, _ in pairs) or None
+    return dict(pairs).get(key)
 
 
 @provides(HEADS)

@@ -8,6 +8,7 @@ from ..call import Call
 from ..context import RequestContext
 from ..context import provides
 from ..errors import NoSuchTagSet
+from ..model import Bucket
 from ..model import ObjectVersion
 from ..model import Setting
 from ..wire.headers import check_tags
@@ -70,28 +71,18 @@ def tags_asked(context: RequestContext, key: str) -> str | tuple[str, ...] | Non
     return dict(pairs).get(key)
 
 
-@provides("aws:requesttag/", "aws:tagkeys")
-def bucket_tags_asked(context: RequestContext, key: str) -> str | tuple[str, ...] | None:
-    """A tag that the request would give its bucket, or the keys of all."""
-    call = context.call
-    pairs = call.document(Tagging).pairs() if call.operation.name == "PutBucketTagging" else ()
-    if key == "aws:tagkeys":
-        return tuple(name for name, _ in pairs) or None
-    return dict(pairs).get(key)
-
-
 @provides("aws:resourcetag/", "s3:buckettag/")
 def bucket_tag(context: RequestContext, tag: str) -> str | None:
     """A tag of the bucket, where its tags count in policies."""
-    bucket = context.call.maybe_bucket
-    if bucket is None or not bucket.present & Setting.TAGGING or not tags_count(context.call):
+    # Of a copy's source that is another than the request's own.
+    bucket, call = context.bucket, context.call
+    if bucket is None or not bucket.present & Setting.TAGGING or not tags_count(call, bucket):
         return None
-    return (context.call.store.buckets.remembered(bucket, SETTING, read_tags) or {}).get(tag)
+    return (call.store.buckets.remembered(bucket, SETTING, read_tags) or {}).get(tag)
 
 
-def tags_count(call: Call) -> bool:
-    """Whether the tags of the request's bucket count in policies."""
-    bucket = call.bucket
+def tags_count(call: Call, bucket: Bucket) -> bool:
+    """Whether the tags of a bucket count in policies."""
     if not bucket.present & Setting.ABAC:
         return False
     return call.store.buckets.remembered(bucket, ABAC, read_status) is AttributeControl.ENABLED
@@ -177,7 +168,7 @@ def require_tagging(call: Call, action: str) -> None:
 
     :raises AccessDenied:
     """
-    if tags_count(call):
+    if tags_count(call, call.bucket):
         call.require(action, call.bucket)
 
 

@@ -29,6 +29,9 @@ from .backing import Backing
 MOST_POLICIES: Final = 10
 """Of one user."""
 
+MOST_CHARACTERS: Final = 6144
+"""Of one policy, white space not counted: as Amazon's managed policies."""
+
 _NAME: Final = re.compile(r"[A-Za-z0-9_+=,.@-]{1,64}")
 _POLICY_NAME: Final = re.compile(r"[A-Za-z0-9_+=,.@-]{1,128}")
 
@@ -164,7 +167,10 @@ def _read(name: str, document: Document) -> str:
         document = json.dumps(document)
     data = document.encode() if isinstance(document, str) else document
     parse_policy(data, kind="user")
-    return data.decode()
+    text = data.decode()
+    if len("".join(text.split())) > MOST_CHARACTERS:
+        raise LimitExceeded(f"Cannot exceed quota for PolicySize: {MOST_CHARACTERS}")
+    return text
 
 
 __all__ = ["StoredUser", "Users"]

@@ -293,6 +293,25 @@ def test_a_user_may_what_one_of_its_policies_or_the_buckets_allows() -> None:
     assert decide(rules(statement("Allow", "s3:*")), visitor, "s3:GetObject").allowed
 
 
+def test_a_policy_that_names_the_account_leaves_its_users_to_the_account() -> None:
+    """As IAM has it: an account's principal delegates, a user's own or everybody gives."""
+    nobody = user(statement("Allow", "s3:ListAllMyBuckets", None))
+    account = statement("Allow", "s3:GetObject", {"CanonicalUser": "alice"})
+    by_name = statement("Allow", "s3:GetObject", {"AWS": "arn:aws:iam::alice:user/ann"})
+    everybody = statement("Allow", "s3:GetObject")
+    assert not decide(rules(account), nobody, "s3:GetObject").allowed
+    assert decide(rules(account), ALICE, "s3:GetObject").allowed
+    assert decide(rules(account), BOB, "s3:GetObject").by != "bucket policy"
+    for direct in (by_name, everybody):
+        assert decide(rules(direct), nobody, "s3:GetObject").allowed
+        # Whichever comes first.
+        decision = decide(rules(account, direct), nobody, "s3:GetObject")
+        assert decision.reason == "the bucket's policy, statement 2"
+        assert not decide(rules(account, direct), nobody, "s3:PutObject").allowed
+    given = user(statement("Allow", "s3:GetObject", None))
+    assert decide(rules(account), given, "s3:GetObject").allowed
+
+
 def test_a_session_may_only_what_its_policy_allows_too() -> None:
     session = user(statement("Allow", "s3:GetObject", None), session=True)
     access = rules(statement("Allow", "s3:*"))

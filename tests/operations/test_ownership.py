@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import json
 
 import pytest
 
@@ -118,9 +119,13 @@ def test_where_acls_are_off_none_counts_and_none_is_taken(
     assert anonymous.get(f"{bucket}/public").status == 200
     put(s3, bucket, document("BucketOwnerEnforced"))
     assert anonymous.get(f"{bucket}/public").status == 403
+    private = {"x_amz_acl": "private"}
+    for path in (bucket, f"{bucket}/public"):
+        answer = s3.put(path, b"", "acl", **private)
+        assert (answer.status, answer.code) == (400, "AccessControlListNotSupported")
     for headers in (
-        {"x_amz_acl": "private"},
         {"x_amz_acl": "public-read"},
+        {"x_amz_acl": "authenticated-read"},
         {"x_amz_grant_read": f'uri="{ALL_USERS}"'},
         {"x_amz_grant_full_control": f'id="{OTHER_ID}"'},
     ):
@@ -138,10 +143,15 @@ def test_where_acls_are_off_none_counts_and_none_is_taken(
     assert s3.head(f"{bucket}/new").status == 404
     for headers in (
         {"x_amz_acl": FULL},
+        private,
         {"x_amz_grant_full_control": f'id="{OWNER_ID}"'},
         {},
     ):
         assert s3.put(f"{bucket}/new", b"x", **headers).status == 200
+    assert s3.post(f"{bucket}/new", b"", "uploads", **private).status == 200
+    both = s3.put(f"{bucket}/new", b"x", **private, x_amz_grant_read=f'id="{OTHER_ID}"')
+    assert (both.status, both.code) == (400, "InvalidRequest")
+    assert s3.put(f"{bucket}/new", b"x", x_amz_acl="secret").code == "InvalidArgument"
     for path in (bucket, f"{bucket}/public"):
         operation = "GetBucketAcl" if path == bucket else "GetObjectAcl"
         shown = parsed(operation, s3.get(path, "acl"))
@@ -160,6 +170,23 @@ def test_where_acls_are_off_none_counts_and_none_is_taken(
             assert (answer.status, answer.code) == (400, "AccessControlListNotSupported")
     s3.delete(bucket, "ownershipControls")
     assert anonymous.get(f"{bucket}/public").status == 200
+
+
+def test_where_acls_are_off_another_account_names_none_but_the_owners(
+    s3: Client, other: Client, anonymous: Client, bucket: str
+) -> None:
+    """ "private" from another account would give the object to that account."""
+    put(s3, bucket, document("BucketOwnerEnforced"))
+    arn = f"arn:aws:s3:::{bucket[1:]}/*"
+    entry = {"Effect": "Allow", "Principal": "*", "Action": "s3:PutObject", "Resource": arn}
+    assert s3.put(bucket, json.dumps({"Statement": entry}).encode(), "policy").status == 204
+    for client in (other, anonymous):
+        for acl in ("private", "bucket-owner-read"):
+            answer = client.put(f"{bucket}/k", b"x", x_amz_acl=acl)
+            assert (answer.status, answer.code) == (400, "AccessControlListNotSupported")
+        for headers in ({"x_amz_acl": FULL}, {}):
+            assert client.put(f"{bucket}/k", b"x", **headers).status == 200
+    assert owner_of(s3, f"{bucket}/k") == OWNER_ID
 
 
 def test_who_owns_what_others_store(s3: Client, other: Client, shared: str) -> None:

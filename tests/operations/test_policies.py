@@ -21,6 +21,7 @@ from tests.endpoint import ACCOUNTS
 from tests.endpoint import OTHER
 from tests.endpoint import OTHER_ID
 from tests.endpoint import OWNER
+from tests.endpoint import OWNER_ID
 from tests.endpoint import boto_client
 from tests.endpoint import make_app
 from tests.endpoint import parsed
@@ -183,14 +184,15 @@ def test_each_operation_asks_for_its_own_action(s3: Client, other: Client, bucke
         ("GetBucketPolicyStatus", "", lambda c: c.get(bucket, "policyStatus")),
     ]
     every = {action for actions, _, _ in asked for action in actions.split()}
+    arn = f"arn:aws:s3:::{bucket[1:]}"
     for actions, path, send in asked:
         others = " ".join(sorted(every - set(actions.split())))
-        put(s3, bucket, allow(bucket, others), allow(bucket, others, ""))
+        put(s3, bucket, allow(bucket, others, Resource=[arn, f"{arn}/*"]))
         assert send(other).status == 403, actions
         put(s3, bucket, allow(bucket, actions, path))
         assert send(other).status in (200, 204), actions
         # On the other kind of resource it opens nothing.
-        put(s3, bucket, allow(bucket, actions, "" if path else "/*"))
+        put(s3, bucket, allow(bucket, "*", "" if path else "/*"))
         assert send(other).status == 403, actions
         put(s3, bucket, allow(bucket, actions, path), deny(bucket, actions, path))
         assert send(other).status == 403, actions
@@ -465,11 +467,100 @@ def test_conditions_on_how_it_was_signed(app: S3App, mount: str, s3: Client, buc
         (when("NumericGreaterThan", aws__EpochTime="1600000000"), 200, 200),
         (when("IpAddress", aws__SourceIp="127.0.0.0/8"), 200, 200),
         (when("StringEquals", aws__RequestedRegion="us-east-1"), 200, 200),
+        (when("StringEquals", s3__x_amz_content_sha256="UNSIGNED-PAYLOAD"), 403, 200),
     ]
     for condition, by_header, by_url in rows:
         put(s3, bucket, allow(bucket, "GetObject", **condition))
         assert other.get(f"{bucket}/k").status == by_header, condition
         assert bare.send("GET", target, {"Host": "s3.test"}).status == by_url, condition
+
+
+def test_a_copys_source_is_judged_by_its_own_bucket(s3: Client, other: Client, bucket: str) -> None:
+    """s3:ResourceAccount and the bucket's tags are the source's, not those of where it goes."""
+    away = f"{bucket}-away"
+    assert other.put(away).status == 200
+    s3.put(f"{bucket}/k", b"secret")
+    everything = {"Resource": [f"arn:aws:s3:::{bucket[1:]}", f"arn:aws:s3:::{bucket[1:]}/*"]}
+    tags = TAGS % (b"open", b"yes")
+    for path, client in ((bucket, s3), (away, other)):
+        body = b"<AbacStatus><Status>Enabled</Status></AbacStatus>"
+        assert client.put(path, body, "abac", Content_MD5=md5(body)).status == 200
+    assert other.put(away, tags, "tagging", Content_MD5=md5(tags)).status in (200, 204)
+
+    def copy() -> int:
+        whole = other.put(f"{away}/stolen", x_amz_copy_source=f"{bucket}/k")
+        upload = other.post(f"{away}/stolen", query="uploads").text("UploadId")
+        part = other.put(
+            f"{away}/stolen",
+            b"",
+            f"partNumber=1&uploadId={upload}",
+            x_amz_copy_source=f"{bucket}/k",
+        )
+        assert whole.status == part.status
+        return whole.status
+
+    for condition, allowed in (
+        (when("StringEquals", s3__ResourceAccount=OTHER_ID), False),
+        (when("StringEquals", aws__ResourceAccount=OWNER_ID), True),
+        (when("StringEquals", **{"aws:ResourceTag/open": "yes"}), False),
+    ):
+        put(s3, bucket, allow(bucket, "*", **everything, **condition))
+        assert (copy() == 200) is allowed, condition
+
+
+NEW_BUCKETS: list[tuple[dict[str, str], bytes, list[str]]] = [
+    ({}, b"", []),
+    ({"x_amz_acl": "private"}, b"", []),
+    ({"x_amz_bucket_object_lock_enabled": "false"}, b"", []),
+    ({"x_amz_acl": "public-read"}, b"", ["PutBucketAcl"]),
+    ({"x_amz_grant_read": f"id={OTHER_ID}"}, b"", ["PutBucketAcl"]),
+    (
+        {"x_amz_bucket_object_lock_enabled": "True"},
+        b"",
+        ["PutBucketObjectLockConfiguration", "PutBucketVersioning"],
+    ),
+    ({"x_amz_object_ownership": "ObjectWriter"}, b"", ["PutBucketOwnershipControls"]),
+    (
+        {},
+        b"<CreateBucketConfiguration><Tags><Tag><Key>team</Key><Value>red</Value></Tag></Tags>"
+        b"</CreateBucketConfiguration>",
+        ["TagResource"],
+    ),
+]
+
+
+@pytest.mark.parametrize(("headers", "body", "asked"), NEW_BUCKETS)
+def test_create_bucket_asks_for_all_that_it_sets(
+    app: S3App, mount: str, s3: Client, headers: dict[str, str], body: bytes, asked: list[str]
+) -> None:
+    """API Reference, CreateBucket: each of its parts needs the action that would set it alone."""
+    accounts = app.store.accounts
+    account = accounts.create()
+    for number, missing in enumerate(["", *asked]):
+        actions = [f"s3:{each}" for each in ("CreateBucket", *asked) if each != missing]
+        entry: Any = {"Effect": "Allow", "Action": actions, "Resource": "arn:aws:s3:::new-*"}
+        if asked == ["TagResource"] and not missing:
+            entry["Condition"] = {"StringEquals": {"aws:RequestTag/team": "red"}}
+            entry = [entry, {**entry, "Action": "s3:CreateBucket"}]
+        user = accounts.create_user(account.id, f"u{number}", {"p": {"Statement": entry}})
+        key = accounts.create_key(account.id, user=user.name)
+        client = Client(app, Signer(key.access_key, key.secret_key), mount=mount)
+        name = f"/new-{account.id[:8]}-{number}"
+        answer = client.put(name, body, **headers)
+        assert answer.status == (403 if missing else 200), (missing, answer.body)
+        assert (s3.head(name).status == 404) is bool(missing)
+        if not missing:
+            # Elsewhere than the policy says it may make none.
+            assert client.put(f"/other-{account.id[:8]}", body, **headers).status == 403
+
+
+def test_an_account_makes_buckets_of_any_kind_and_nobody_else_does(
+    s3: Client, anonymous: Client
+) -> None:
+    for number, (headers, body, _) in enumerate(NEW_BUCKETS):
+        name = f"/any-kind-{number}"
+        assert anonymous.put(name, body, **headers).status == 403
+        assert s3.put(name, body, **headers).status == 200
 
 
 # -- Uploadcare's example, with users

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import json
 import logging
 import sqlite3
 from collections.abc import Iterator
@@ -555,6 +556,12 @@ def test_users_and_their_policies(accounts: Accounts) -> None:
         accounts.put_user_policy(account.id, user.name, "bad", {"Statement": [{}]})
     with pytest.raises(MalformedPolicy):
         accounts.create_user(account.id, "bob", {"bad": b"\xff"})
+    # As Amazon counts: 6,144 characters but for white space.
+    entry = {"Effect": "Allow", "Action": "s3:*", "Resource": "*", "Sid": "é" * 5900}
+    long = json.dumps({"Statement": entry}, ensure_ascii=False)
+    accounts.put_user_policy(account.id, user.name, "all", long + " \n" * 3000)
+    with pytest.raises(LimitExceeded, match="PolicySize: 6144"):
+        accounts.put_user_policy(account.id, user.name, "all", long.replace("é", "éé", 300))
     for number in range(9):
         accounts.put_user_policy(account.id, user.name, f"p{number}", POLICY)
     with pytest.raises(LimitExceeded):
