@@ -183,7 +183,7 @@ def test_object_lock_counts_at_once_in_every_process(pair: tuple[Client, Client]
     held = checked(two, path, b"held", x_amz_object_lock_legal_hold="ON")
     assert held.status == 200
     assert checked(one, BUCKET, LOCKING % RULE, "object-lock").status == 200
-    ruled = two.put(path, b"ruled").headers["x-amz-version-id"]
+    ruled = checked(two, path, b"ruled").headers["x-amz-version-id"]
     answer = one.get(path, f"versionId={ruled}")
     assert answer.headers["x-amz-object-lock-mode"] == "COMPLIANCE"
     for client in (one, two):
