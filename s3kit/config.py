@@ -126,6 +126,8 @@ class Config:
     :param public_endpoint: the URL under which clients reach this endpoint, a mount's path
         included, e.g. ``https://files.example.com/s3``: presigned URLs and forms point there.
     :param place: bucket name pattern (``backups-*``) to storage name; the first match wins.
+    :param profile: the vendor whose ways the endpoint has: ``aws``, ``backblaze``, ``filebase``,
+        ``cloudstorage`` or ``infinite-uploads``; see docs/profiles.md.
     :param object_ownership: of buckets that are made without one; "" for what the profile has:
         ``BucketOwnerEnforced`` under ``aws``, with which ACLs are off. With ``none`` new buckets
         have no such setting: ACLs count, as in AWS's buckets from before April 2023.

@@ -93,7 +93,7 @@ def delete_bucket_policy(call: Call) -> Response:
     "GetBucketPolicyStatus", "GET", "bucket", "policyStatus", action="s3:GetBucketPolicyStatus"
 )
 def get_bucket_policy_status(call: Call) -> Response:
-    """Whether its policy or its ACL makes the bucket public, as AWS defines that."""
+    """Whether its policy, its ACL or the profile makes the bucket public (IU-07)."""
     rules = rules_of(call.store, call.bucket)
     public = rules.policy is not None and rules.policy.is_public
     ownership = object_ownership(call.store, call.bucket)
@@ -102,4 +102,6 @@ def get_bucket_policy_status(call: Call) -> Response:
         and not rules.block.ignore_public_acls
     ):
         public = public or is_public(call.bucket.acl)
+    if call.site.profile.public_objects and not rules.block.restrict_public_buckets:
+        public = True
     return xml_response(PolicyStatus(public))

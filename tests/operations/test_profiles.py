@@ -164,6 +164,29 @@ def test_no_object_is_public_in_a_private_bucket(filebase: Vendor, acl: str) -> 
         assert version.acl is None
 
 
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"x_amz_acl": "nonsense"},
+        {"x_amz_grant_read": 'id="nobody"'},
+        {"x_amz_grant_read": "everybody"},
+        {"x_amz_acl": "private", "x_amz_grant_read": f'uri="{ALL_USERS}"'},
+    ],
+)
+def test_what_is_no_acl_is_refused_where_none_has_an_effect(
+    by_bucket: Vendor, headers: dict[str, str]
+) -> None:
+    """FB-15: an app's mistake is not hidden by the profile."""
+    s3 = by_bucket.s3
+    s3.put("/photos")
+    assert s3.put("/photos/k", b"x", **headers).status == 400
+    assert s3.get("/photos").texts("Contents/Key") == []
+    s3.put("/photos/k", b"x")
+    assert s3.put("/photos/k", b"", "acl", **headers).status == 400
+    assert s3.put("/photos/k", b"<AccessControlPolicy/>", "acl").status == 400
+    assert s3.put("/photos/k", b"", "acl").status == 400
+
+
 def test_an_acl_that_is_not_the_buckets_may_be_refused(backblaze: Vendor) -> None:
     """BB-11: "The object ACL can only be set to the existing bucket ACL value."
 
@@ -294,6 +317,7 @@ def test_a_bucket_that_is_shut_to_the_public_shows_nothing(infinite: Vendor) -> 
     s3 = infinite.s3
     s3.put("/site")
     s3.put("/site/k", b"x")
+    assert s3.get("/site", "policyStatus").text("IsPublic") == "true"
     switches = (
         b"<PublicAccessBlockConfiguration><RestrictPublicBuckets>true</RestrictPublicBuckets>"
         b"</PublicAccessBlockConfiguration>"
@@ -301,6 +325,7 @@ def test_a_bucket_that_is_shut_to_the_public_shows_nothing(infinite: Vendor) -> 
     assert s3.put("/site", switches, "publicAccessBlock").status == 200
     assert infinite.anonymous.get("/site/k").status == 403
     assert s3.get("/site/k").status == 200
+    assert s3.get("/site", "policyStatus").text("IsPublic") == "false"
 
 
 # -- errors and limits
