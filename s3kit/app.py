@@ -63,6 +63,7 @@ from .errors import NoSuchKey
 from .errors import NotImplemented as NotImplementedByS3
 from .errors import S3Error
 from .errors import SlowDown
+from .index.buckets import are_of_accounts
 from .index.identity import get as get_index_id
 from .index.objects import ContentGone
 from .index.schema import check_schema
@@ -73,6 +74,7 @@ from .middleware.audit import is_wanted as is_audited
 from .middleware.audit import logger as audit_log
 from .middleware.server_logs import Answered
 from .middleware.server_logs import observed
+from .model import ANONYMOUS
 from .model import Account
 from .model import Bucket
 from .model import Caller
@@ -81,6 +83,8 @@ from .model import ObjectOwnership
 from .model import Question
 from .model import Scope
 from .model import Setting
+from .naming import claimed_caller
+from .naming import find_bucket
 from .operations import sts
 from .operations.bucket_properties import PAID_BY_REQUESTER
 from .operations.bucket_properties import agree_to_pay
@@ -173,6 +177,8 @@ def profile_of(config: Config) -> Profile:
         profile = replace(profile, new_bucket_ownership=ownership)
     if config.block_public_access is not None:
         profile = replace(profile, new_bucket_blocked=config.block_public_access)
+    if config.bucket_names:
+        profile = replace(profile, names_per_account=config.bucket_names == "account")
     most = config.max_object_size
     if most is None:
         return profile
@@ -225,6 +231,12 @@ def open_store_of(config: Config, key_provider: KeyProvider | None = None) -> St
     try:
         create_schema(index)
         check_schema(index)
+        profile = profile_of(config)
+        if not profile.names_per_account and index.read(are_of_accounts):
+            raise ConfigError(
+                "The index has buckets whose names are their accounts' own, and two may be called "
+                'the same: set bucket_names = "account".'
+            )
         storages = {
             name: open_store(name, spec, durability=config.durability)
             for name, spec in config.storages.items()
@@ -239,7 +251,7 @@ def open_store_of(config: Config, key_provider: KeyProvider | None = None) -> St
         inline_threshold=config.inline_threshold,
         grace_seconds=config.grace_seconds,
         orphan_seconds=config.orphan_seconds,
-        profile=profile_of(config),
+        profile=profile,
         encryptions=encryptions,
         storage_classes=config.storage_classes,
         lifecycle_day_seconds=config.lifecycle_day_seconds,
@@ -396,6 +408,7 @@ class S3App:
             authorize = load_function("authorize", config.authorize)
         self.config = config
         self.store = open_store_of(config, key_provider)
+        self._names_per_account = self.store.buckets.per_account
         if key_ring is None:
             others = () if host_keys is None else (host_keys,)
             key_ring = key_ring_of(config, self.store, *others)
@@ -439,6 +452,7 @@ class S3App:
             customer_keys=config.customer_keys,
             hooked=authorize is not None,
             providers=identity_providers(config, self.store.encryptions.masters is not None),
+            account_hosts=tuple(config.account_hosts.items()),
         )
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
@@ -476,7 +490,8 @@ class S3App:
             record.answered(request_id)
         headers = response.headers
         if "HTTP_ORIGIN" in environ and method != "OPTIONS":
-            headers += self._cors_headers(environ, method)
+            known = calls[0].maybe_bucket if calls and self._names_per_account else None
+            headers += self._cors_headers(environ, method, known)
         headers.append(("x-amz-request-id", request_id))
         headers.append(("x-amz-id-2", self._host_id))
         if self._explain and EXPLAIN in environ and calls:
@@ -662,7 +677,10 @@ class S3App:
         if call.key is not None:
             check_key(call.key)
         operation = call.operation
-        if operation.level != "service" and operation.name != "CreateBucket":
+        if self._names_per_account and operation.name == "PostObject":
+            # Whose bucket it is, is known when the form's signature is.
+            call.load_bucket = partial(self._load_bucket, call)
+        elif operation.level != "service" and operation.name != "CreateBucket":
             self._load_bucket(call)
             bucket = call.bucket
             account = call.identity.caller.account
@@ -753,7 +771,7 @@ class S3App:
             raise BadRequest(f"Invalid Access-Control-Request-Method: {method or 'null'}")
         vary = {"Vary": VARY}
         try:
-            bucket = self.store.buckets.get(address.bucket or "")
+            bucket = self._bucket_meant(environ, address.bucket or "", None)
         except NoSuchBucket:
             raise AccessForbidden(
                 "CORSResponse: Bucket not found",
@@ -775,21 +793,29 @@ class S3App:
             raise AccessForbidden(headers=vary, method=method, resource_type="OBJECT")
         return empty(200, rule.answer(origin, asked))
 
-    def _cors_headers(self, environ: WSGIEnvironment, method: str) -> list[tuple[str, str]]:
-        """What a browser must be told to let a page see the answer, be it an error (FB-19)."""
+    def _cors_headers(
+        self, environ: WSGIEnvironment, method: str, bucket: Bucket | None
+    ) -> list[tuple[str, str]]:
+        """What a browser must be told to let a page see the answer, be it an error (FB-19).
+
+        :param bucket: what the request turned out to be about, where names are not enough.
+        """
         try:
-            name = self._website_of(environ)
-            if name is None:
-                _scheme, host, _prefix, _client = public_url_parts(environ, self._trusted)
-                name = parse_address(
-                    raw_target(environ),
-                    host,
-                    script_name=environ.get("SCRIPT_NAME", ""),
-                    base_hosts=self._base_hosts,
-                ).bucket
-            if name is None:
-                return []
-            rules = rules_of(self.store, self.store.buckets.get(name))
+            if bucket is None:
+                website = self._website_of(environ)
+                name = website
+                if name is None:
+                    _scheme, host, _prefix, _client = public_url_parts(environ, self._trusted)
+                    name = parse_address(
+                        raw_target(environ),
+                        host,
+                        script_name=environ.get("SCRIPT_NAME", ""),
+                        base_hosts=self._base_hosts,
+                    ).bucket
+                if name is None:
+                    return []
+                bucket = self._bucket_meant(environ, name, website)
+            rules = rules_of(self.store, bucket)
         except S3Error:
             return []
         except Exception:
@@ -870,7 +896,7 @@ class S3App:
             )
         if address.bucket is None:
             raise NoSuchBucket
-        bucket = self.store.buckets.get(address.bucket)
+        bucket = self._bucket_meant(environ, address.bucket, website)
         if method == "OPTIONS":
             return "", PREFLIGHT, bucket, address.key
         if website is not None:
@@ -881,17 +907,29 @@ class S3App:
             return "", "-", bucket, address.key
         return operation.name, operation_name(operation), bucket, address.key
 
+    def _bucket_meant(self, environ: WSGIEnvironment, name: str, website: str | None) -> Bucket:
+        """The bucket that a request without a Call seems to be about.
+
+        :param website: its name where it is one, which nobody signs for.
+        :raises NoSuchBucket: none is there.
+        """
+        claimed = ANONYMOUS if website is not None else claimed_caller(self._site, environ)
+        return find_bucket(self._site, environ, name, claimed)
+
     def _load_bucket(self, call: Call) -> None:
         name = call.bucket_name
         assert name is not None
+        expected = call.environ.get("HTTP_X_AMZ_EXPECTED_BUCKET_OWNER")
         try:
             # Only the object path is so hot that a second-old bucket is worth having.
-            bucket = self.store.buckets.get(name, fresh=call.key is None)
+            if self._names_per_account:
+                bucket = call.find_bucket(name, expected=expected, fresh=call.key is None)
+            else:
+                bucket = self.store.buckets.get(name, fresh=call.key is None)
         except NoSuchBucket:
             if not is_bucket_name(name):
                 raise InvalidBucketName(bucket_name=name) from None
             raise
-        expected = call.environ.get("HTTP_X_AMZ_EXPECTED_BUCKET_OWNER")
         if expected is not None and not call.owns(expected, bucket):
             raise AccessDenied()
         call.maybe_bucket = bucket

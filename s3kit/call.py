@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from collections.abc import Iterable
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -33,6 +34,7 @@ from .model import ObjectOwnership
 from .model import ObjectVersion
 from .model import Question
 from .model import Setting
+from .naming import find_bucket
 from .profile import Profile
 from .store import Attributes
 from .store import Origin
@@ -89,6 +91,8 @@ class Site:
     hooked: bool = False
     """Whether a host's function has a say in each decision."""
     providers: Mapping[str, IdentityProvider] = field(default_factory=dict)
+    account_hosts: tuple[tuple[str, str], ...] = ()
+    """Hosts that are bound to an account, where names of buckets are per account."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +150,7 @@ class Call:
         "if_match",
         "input",
         "key",
+        "load_bucket",
         "maybe_bucket",
         "method",
         "operation",
@@ -178,6 +183,8 @@ class Call:
         self.identity = identity
         self.bucket_name = bucket_name
         self.maybe_bucket: Bucket | None = None
+        # What finds the bucket once a form has told its sender; None where it is known before.
+        self.load_bucket: Callable[[], None] | None = None
         self.key = key
         # Whether the answer is to say that its receiver pays for it.
         self.charged = False
@@ -262,6 +269,12 @@ class Call:
     def account(self, account_id: str) -> Account:
         """The account of this id as the key ring knows it, else a bare one."""
         return self.site.key_ring.account(account_id) or Account(account_id)
+
+    def find_bucket(self, name: str, *, expected: str | None = None, fresh: bool = False) -> Bucket:
+        """The bucket that the caller means by a name, see :func:`~s3kit.naming.find_bucket`."""
+        return find_bucket(
+            self.site, self.environ, name, self.identity.caller, expected=expected, fresh=fresh
+        )
 
     def owns(self, account: str, bucket: Bucket) -> bool:
         """Whether the bucket is this account's, who is named by canonical id or by number."""
@@ -360,7 +373,8 @@ class Call:
         caller = self.caller
         if caller.scope is None and caller.policies is None and caller.session_policy is None:
             return
-        if not self.allowed(action, bucket, key):
+        elsewhere = self.store.buckets.per_account and bucket.account != caller.account_id
+        if elsewhere or not self.allowed(action, bucket, key):
             raise AccessDenied()
 
     def require(

@@ -133,6 +133,12 @@ class Config:
         have no such setting: ACLs count, as in AWS's buckets from before April 2023.
     :param block_public_access: whether new buckets have the four switches against public access
         on; None for what the profile has: on under ``aws``.
+    :param bucket_names: ``global``: no two buckets of the endpoint have one name; ``account``: no
+        two of one account (CS-23); "" for what the profile has: ``global`` under ``aws``. From
+        ``account`` there is no way back once there are buckets.
+    :param account_hosts: host name to account id. There, and below it, a request that nobody has
+        signed, or whose signer has no such bucket, means the bucket of that account, where names
+        are per account. What is below one of ``base_hosts`` names a bucket, unless it is one too.
     :param https: what becomes of a request over plain HTTP, "" for what the profile has (``off``
         under ``aws``): ``off`` serves it, ``redirect`` sends
         the client to https on port 443 (FB-04), ``reject`` refuses it (BB-01). Behind a proxy that
@@ -209,6 +215,8 @@ class Config:
     profile: str = "aws"
     object_ownership: Ownership = ""
     block_public_access: bool | None = None
+    bucket_names: Literal["", "global", "account"] = ""
+    account_hosts: Mapping[str, str] = field(default_factory=dict)
     https: Literal["", "off", "redirect", "reject"] = ""
     durability: Literal["full", "relaxed"] = "full"
     inline_threshold: int = 65536
@@ -337,6 +345,7 @@ class Config:
             if "/" in host or not host.strip("."):
                 raise ConfigError(f'base_hosts: "{host}" is no host name such as s3.example.com.')
         self._check_website_hosts()
+        self._check_account_hosts()
         if self.public_prefix and not self.public_prefix.startswith("/"):
             raise ConfigError(f'public_prefix "{self.public_prefix}" must start with "/".')
         if self.public_endpoint:
@@ -356,6 +365,15 @@ class Config:
                     f'website_hosts: "{host}" is in base_hosts too, where it is for S3\'s clients. '
                     "Give websites a host name of their own."
                 )
+
+    def _check_account_hosts(self) -> None:
+        for host, account in self.account_hosts.items():
+            if not isinstance(host, str) or not host.strip(".") or any(c in host for c in "/*: "):
+                raise ConfigError(
+                    f'account_hosts: "{host}" is no host name such as acme.example.com.'
+                )
+            if not isinstance(account, str) or not account:
+                raise ConfigError(f'account_hosts["{host}"] must be the id of an account.')
 
     def _check_storage_classes(self) -> None:
         for storage_class, storage in self.storage_classes.items():

@@ -22,6 +22,7 @@ from .auth.canonical import UNSIGNED_PAYLOAD
 from .auth.canonical import parse_amz_date
 from .auth.patterns import normal_key
 from .auth.policy import provider_name
+from .errors import AccessDenied
 from .model import Account
 from .model import Bucket
 from .model import Caller
@@ -203,6 +204,13 @@ def _copy_source(context: RequestContext, key: str) -> str | None:
         return None
     # Read as the copy itself reads it: no spelling may mean one thing here and another there.
     bucket, source, _ = parse_copy_source(value)
+    call = context.call
+    if call.store.buckets.per_account:
+        expected = context.sent("x-amz-source-expected-bucket-owner")
+        found = call.find_bucket(bucket, expected=expected)
+        if context.bucket is None or found.account != context.bucket.account:
+            # Whoever wrote the name meant a bucket of his own, which this may not be.
+            raise AccessDenied
     return f"{bucket}/{source.decode('utf-8', 'surrogateescape')}"
 
 

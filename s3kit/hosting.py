@@ -26,7 +26,9 @@ from .errors import NoSuchBucket
 from .errors import NoSuchKey
 from .errors import NoSuchWebsiteConfiguration
 from .errors import S3Error
+from .model import ANONYMOUS
 from .model import Bucket
+from .naming import find_bucket
 from .operations.objects import read_object
 from .operations.website import Condition
 from .operations.website import Redirect
@@ -109,7 +111,7 @@ def serve(site: Site, visit: Visit, perform: Perform) -> Response:
             headers={"Allow": "GET, HEAD"}, method=visit.method, resource_type="OBJECT"
         )
     try:
-        bucket = site.store.buckets.get(visit.name)
+        bucket = find_bucket(site, visit.environ, visit.name, ANONYMOUS)
     except NoSuchBucket:
         raise NoSuchBucket(bucket_name=visit.name) from None
     website = website_of(site.store, bucket)

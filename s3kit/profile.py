@@ -60,6 +60,8 @@ class Profile:
     """How the making of a bucket that one has is refused (CS-23)."""
     https: Literal["off", "redirect", "reject"] = "off"
     """What becomes of plain HTTP where the configuration does not say (FB-04, BB-01)."""
+    names_per_account: bool = False
+    """A bucket's name is its account's own, whatever other accounts call theirs (CS-23)."""
 
 
 # Source: Amazon S3 User Guide, "Default settings for new S3 buckets": so since April 2023.
@@ -90,6 +92,7 @@ CLOUDSTORAGE = Profile(
     most_keys=5,
     most_buckets=10,
     own_bucket_error="BucketAlreadyExists",
+    names_per_account=True,
     new_bucket_ownership=ObjectOwnership.BUCKET_OWNER_ENFORCED,
     new_bucket_blocked=True,
 )

@@ -24,6 +24,7 @@ FLOORS = {
     "index": (2, 0),
     "store": (3, 0),
     "context": (4, 0),
+    "naming": (4, 0),
     "call": (4, 1),
     "operations": (5, 0),
     "hosting": (5, 1),

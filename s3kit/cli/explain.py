@@ -33,12 +33,14 @@ from ..config import ConfigError
 from ..config import nearest
 from ..context import RequestContext
 from ..context import Value
+from ..errors import AccessDenied
 from ..errors import MalformedPolicy
 from ..errors import NoSuchBucket
 from ..model import Caller
 from ..model import Decision
 from ..model import Question
 from ..model import Step
+from ..naming import find_bucket
 from ..wire.environ import Input
 from ..wire.query import parse_query
 from ..wire.routing import Operation
@@ -96,6 +98,9 @@ ADVICE = {
     metavar="FILE",
     help="Who asks has opened a session with this policy.",
 )
+@click.option(
+    "--owner", metavar="ID", help="Whose bucket it is, where names of buckets are per account."
+)
 @click.option("--version-id", metavar="ID", help="Of the object, where the request names it.")
 @click.option("--source-ip", metavar="ADDRESS", default="", help="Where the request comes from.")
 @click.option(
@@ -145,6 +150,7 @@ def explain(
     role: str | None,
     anonymous: bool,
     session_policy: BinaryIO | None,
+    owner: str | None,
     version_id: str | None,
     source_ip: str,
     conditions: tuple[str, ...],
@@ -191,7 +197,7 @@ def explain(
             decision = Decision(False, caller, by="signature")
             steps = [Step("signature", "deny", decision.reason)]
         else:
-            question = _question(app, caller, chosen, resource, version_id, source_ip, given)
+            question = _question(app, caller, chosen, resource, owner, version_id, source_ip, given)
             chosen = question.action
             decision, steps = explained(app.site.access, question)
     finally:
@@ -330,6 +336,7 @@ def _question(
     caller: Caller,
     action: str,
     resource: str,
+    owner: str | None,
     version_id: str | None,
     source_ip: str,
     given: Mapping[str, Value],
@@ -343,9 +350,16 @@ def _question(
     bucket = None
     if action not in ACCOUNT_ACTIONS:
         try:
-            bucket = app.store.buckets.get(name)
+            bucket = find_bucket(app.site, {}, name, caller, expected=owner)
         except NoSuchBucket:
             raise ConfigError(f'There is no bucket "{name}".') from None
+        except AccessDenied:
+            raise ConfigError(
+                f'The bucket "{name}" is another account\'s, and the names in the policies or the '
+                "scope of who asks mean buckets of their own account."
+            ) from None
+        if owner is not None and owner != bucket.account:
+            raise ConfigError(f'The account "{owner}" has no bucket "{name}".')
     environ = {
         "REQUEST_METHOD": "GET",
         "wsgi.url_scheme": "https",

@@ -9,9 +9,11 @@ from typing import Any
 
 from sqlalchemy import BigInteger
 from sqlalchemy import BindParameter
+from sqlalchemy import and_
 from sqlalchemy import bindparam
 from sqlalchemy import delete as sql_delete
 from sqlalchemy import insert as sql_insert
+from sqlalchemy import or_
 from sqlalchemy import select
 from sqlalchemy import update
 
@@ -20,6 +22,10 @@ from s3kit.errors import BucketNotEmpty
 from s3kit.errors import InvalidBucketState
 from s3kit.errors import NoSuchBucket
 from s3kit.index import usage
+from s3kit.index.bucket_names import AFTER_MARK
+from s3kit.index.bucket_names import MARK
+from s3kit.index.bucket_names import plain
+from s3kit.index.bucket_names import suffix_of
 from s3kit.index.connections import RULES
 from s3kit.index.connections import Connection
 from s3kit.index.schema import buckets
@@ -52,6 +58,23 @@ _BUCKET = select(
     buckets.c.present,
 )
 _GET = Statement(_BUCKET.where(buckets.c.name == bindparam("this_name")))
+_GET_OF = Statement(
+    _BUCKET.where(
+        or_(buckets.c.name == bindparam("own_name"), buckets.c.name == bindparam("this_name")),
+        buckets.c.account == bindparam("this_account"),
+    )
+)
+_GET_ONLY = Statement(
+    _BUCKET.where(
+        or_(
+            buckets.c.name == bindparam("this_name"),
+            and_(buckets.c.name >= bindparam("first"), buckets.c.name < bindparam("past")),
+        )
+    ).limit(2)
+)
+_ANY_OF_ACCOUNT = Statement(
+    select(buckets.c.id).where(buckets.c.name.like(bindparam("pattern"))).limit(1)
+)
 _NEW_VALUES: dict[str, BindParameter[Any]] = {
     name: bindparam(name)
     for name in (
@@ -130,7 +153,7 @@ def _read(row: Row) -> Bucket:
     number, name, account, created, region, acl, versioning, object_lock, present = row
     return Bucket(
         number,
-        name,
+        plain(name),
         account,
         created,
         region,
@@ -142,12 +165,41 @@ def _read(row: Row) -> Bucket:
 
 
 def get(connection: Connection, name: str) -> Bucket | None:
-    """The bucket of that name, or None."""
+    """The bucket of that name as its row has it, or None."""
     if not is_word(name):
         return None
     row = connection.one(_GET, {"this_name": name})
     # MySQL takes "a " for "a".
     return None if row is None or row[1] != name else _read(row)
+
+
+def get_of(connection: Connection, name: str, account: str) -> Bucket | None:
+    """The account's bucket of that name, or None, where names are per account."""
+    own = name + suffix_of(account)
+    if not is_word(own) or "\0" in account:
+        return None
+    parameters = {"own_name": own, "this_name": name, "this_account": account}
+    # As above; no database's idea of equal names may lead into another account's bucket.
+    found = [
+        row
+        for row in connection.all(_GET_OF, parameters)
+        if row[2] == account and (row[1] == own or row[1] == name)
+    ]
+    return _read(found[0]) if found else None
+
+
+def get_only(connection: Connection, name: str) -> Bucket | None:
+    """The bucket of that name; None where no account or more than one has such a bucket."""
+    if not is_word(name):
+        return None
+    parameters = {"this_name": name, "first": name + MARK, "past": name + AFTER_MARK}
+    rows = connection.all(_GET_ONLY, parameters)
+    return _read(rows[0]) if len(rows) == 1 and plain(rows[0][1]) == name else None
+
+
+def are_of_accounts(connection: Connection) -> bool:
+    """Whether any bucket was made where names are per account."""
+    return connection.one(_ANY_OF_ACCOUNT, {"pattern": f"%{MARK}%"}) is not None
 
 
 def insert(
@@ -160,10 +212,13 @@ def insert(
     object_lock: bool = False,
     versioning: Versioning = Versioning.NEVER,
     documents: Mapping[str, bytes] = MappingProxyType({}),
+    *,
+    of_account: bool = False,
 ) -> Bucket:
     """Make a bucket. Raises BucketAlreadyExists when the name is taken, by whomever.
 
     :param documents: its settings documents by name.
+    :param of_account: names are per account, so that only its own buckets count.
     """
     connection.written.add(RULES)
     present = Setting.NONE
@@ -173,7 +228,7 @@ def insert(
         number = connection.insert(
             _INSERT,
             {
-                "name": name,
+                "name": name + suffix_of(account) if of_account else name,
                 "account": account,
                 "created": created,
                 "region": region,
@@ -304,7 +359,7 @@ def page(
     connection: Connection, account: str, prefix: str = "", after: str = "", limit: int = 1000
 ) -> list[Bucket]:
     """Up to ``limit`` buckets of an account, by name, after ``after``."""
-    if not is_word(prefix):
+    if not is_word(prefix) or MARK in prefix:
         return []
     # No name goes on with NUL, so what comes after it decides nothing.
     after = after.partition("\0")[0]
@@ -314,7 +369,8 @@ def page(
     parameters = {
         "this_account": account,
         "first": prefix,
-        "after": after,
+        # Both kinds of rows of that name are before what follows it.
+        "after": after + suffix_of(account) if after else "",
         "past": prefix + "\x7f",
         "most": limit,
     }

@@ -14,6 +14,8 @@ from __future__ import annotations
 import typing
 from collections.abc import Iterable
 
+from ..naming import ACCOUNT
+
 if typing.TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse
     from _typeshed.wsgi import WSGIApplication
@@ -21,13 +23,20 @@ if typing.TYPE_CHECKING:
 
 
 def mount(
-    app: WSGIApplication, s3: WSGIApplication, *, at: str | None = None, hosts: Iterable[str] = ()
+    app: WSGIApplication,
+    s3: WSGIApplication,
+    *,
+    at: str | None = None,
+    hosts: Iterable[str] = (),
+    account: str = "",
 ) -> WSGIApplication:
     """A WSGI app giving ``s3`` the requests under ``at`` or for ``hosts``, and ``app`` the rest.
 
     :param at: a path such as ``/s3``; it moves from PATH_INFO to SCRIPT_NAME.
     :param hosts: host names without a port; ``*.s3.example.com`` is any name below it. Under a
         host the whole path is S3's.
+    :param account: an account's id, whose buckets names mean here where names are per account and
+        nobody has signed, or the signer has no such bucket.
     :raises ValueError: neither is given, or ``at`` is no path.
     """
     exact = set()
@@ -49,7 +58,19 @@ def mount(
         prefix = prefix.encode().decode("latin-1")
     elif not exact and not below:
         raise ValueError("Give at=, hosts=, or both: nothing would reach the S3 app.")
-    return _Mount(app, s3, prefix, frozenset(exact), tuple(below))
+    return _Mount(app, _bound(s3, account), prefix, frozenset(exact), tuple(below))
+
+
+def _bound(s3: WSGIApplication, account: str) -> WSGIApplication:
+    """The app, told to which account it is bound."""
+    if not account:
+        return s3
+
+    def bound(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        environ[ACCOUNT] = account
+        return s3(environ, start_response)
+
+    return bound
 
 
 class _Mount:

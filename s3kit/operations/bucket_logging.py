@@ -153,7 +153,7 @@ def target_bucket(call: Call, name: str) -> Bucket:
     """
     source = call.bucket
     try:
-        target = call.store.buckets.get(name, fresh=True)
+        target = call.store.buckets.get(name, account=source.account, fresh=True)
     except NoSuchBucket:
         raise InvalidTargetBucketForLogging(
             "The target bucket for logging does not exist", target_bucket=name

@@ -138,8 +138,8 @@ def open_source(call: Call) -> tuple[Bucket, ObjectVersion, str | None, Customer
     """
     value = call.header("x-amz-copy-source") or ""
     bucket_name, key, version_id = parse_copy_source(value)
-    bucket = call.store.buckets.get(bucket_name)
     expected_owner = call.header("x-amz-source-expected-bucket-owner")
+    bucket = call.find_bucket(bucket_name, expected=expected_owner)
     if expected_owner is not None and not call.owns(expected_owner, bucket):
         raise AccessDenied()
     agree_to_pay(call, bucket, call.header("x-amz-request-payer"))

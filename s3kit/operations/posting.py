@@ -152,7 +152,8 @@ def admitted_form(call: Call) -> tuple[Form, Verdict]:
         )
     key = key_text.encode("utf-8", "surrogateescape")
     check_key(key)
-    bucket = call.bucket
+    name = call.bucket_name
+    assert name is not None, "the operation has a bucket"
     judged = {**fields, "key": key_text}
     if not call.identity.caller.anonymous:
         raise InvalidArgument(
@@ -164,7 +165,7 @@ def admitted_form(call: Call) -> tuple[Form, Verdict]:
     call.fields = fields
     verdict = check_form(
         judged,
-        bucket.name,
+        name,
         call.site.key_ring,
         now=call.now,
         region=call.site.pinned_region,
@@ -172,6 +173,9 @@ def admitted_form(call: Call) -> tuple[Form, Verdict]:
         signed=call.identify,
     )
     call.identity = verdict.identity
+    if call.load_bucket is not None:
+        call.load_bucket()
+    bucket = call.bucket
     agree_to_pay(call, bucket, fields.get("x-amz-request-payer"))
     call.require("s3:PutObject", bucket, key)
     return form, verdict

@@ -394,14 +394,15 @@ def check_destinations(call: Call, rules: list[ReplicationRule]) -> None:
 
     :raises InvalidArgument: InvalidRequest: AccessDenied:
     """
-    arns = sorted({rule.destination.bucket for rule in rules})
-    if len(arns) > MOST_DESTINATIONS:
+    # Where names are per account one ARN may mean buckets of several accounts.
+    meant = [(rule.destination.bucket, rule.destination.account or "", rule) for rule in rules]
+    if len({arn for arn, _, _ in meant}) > MOST_DESTINATIONS:
         raise InvalidRequest(
             f"Number of distinct destination bucket ARNs cannot exceed {MOST_DESTINATIONS}"
         )
     replication = call.store.replication
     remotes = {} if replication is None else replication.remotes
-    for arn in arns:
+    for arn, account in sorted({each[:2] for each in meant}):
         found = BUCKET_ARN.fullmatch(arn)
         if found is None:
             raise InvalidArgument("Invalid bucket ARN.", argument_name="Bucket", argument_value=arn)
@@ -409,15 +410,15 @@ def check_destinations(call: Call, rules: list[ReplicationRule]) -> None:
             if call.caller.scope is not None and call.caller.scope.paths:
                 raise AccessDenied()
             continue
-        name = found[1]
-        if name == call.bucket.name:
-            raise InvalidRequest("Destination bucket cannot be the same as the source bucket.")
+        owner = call.store.roles.id_of(account) if account else call.bucket.account
         try:
-            target = call.store.buckets.get(name, fresh=True)
+            target = call.store.buckets.get(found[1], account=owner, fresh=True)
         except NoSuchBucket:
             raise InvalidRequest("Destination bucket must exist.") from None
-        for rule in rules:
-            if rule.destination.bucket == arn:
+        if target.id == call.bucket.id:
+            raise InvalidRequest("Destination bucket cannot be the same as the source bucket.")
+        for *place, rule in meant:
+            if place == [arn, account]:
                 _require_reach(call, rule, target)
         if target.versioning is not Versioning.ENABLED:
             raise InvalidRequest("Destination bucket must have versioning enabled.")

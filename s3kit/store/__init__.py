@@ -144,7 +144,13 @@ class Store:
         To be called once in each process that stores or delivers anything.
         """
         self.replication = Replication(
-            self._backing, self.buckets, self.outbox, read_rules, permits, remotes
+            self._backing,
+            self.buckets,
+            self.outbox,
+            read_rules,
+            permits,
+            remotes,
+            self.roles.id_of,
         )
 
     def list_keys(

@@ -148,14 +148,16 @@ class Accounts:
         """Make an account with its first key and a bucket (CS-01): all of it, or nothing.
 
         :param label: the key's.
-        :param bucket: its name; by default ``default-`` and ten random hex digits.
+        :param bucket: its name; by default ``default``, or ``default-`` and ten random hex digits
+            where names are not per account.
         :raises S3Error: as :meth:`create`, :meth:`AccessKeys.create
             <s3kit.store.access_keys.AccessKeys.create>` and :meth:`Buckets.create
             <s3kit.store.buckets.Buckets.create>`.
         """
         wanted = self._new(display_name, email, plan, id, number, limits)
         ask(before_account_created, self._event(wanted))
-        name = bucket or f"default-{secrets.token_hex(5)}"
+        alone = self._buckets.per_account
+        name = bucket or ("default" if alone else f"default-{secrets.token_hex(5)}")
         key = self.keys.begin(self.keys.new(wanted.id, label), wanted)
         made = self._rows.make(wanted)
         try:

@@ -13,10 +13,12 @@ from typing import TypeVar
 
 from ..errors import BucketAlreadyExists
 from ..errors import BucketAlreadyOwnedByYou
+from ..errors import InvalidBucketName
 from ..errors import NoSuchBucket
 from ..errors import TooManyConfigurations
 from ..index import buckets as bucket_rows
 from ..index import settings as setting_rows
+from ..index.bucket_names import MARK
 from ..index.joined import JOINED
 from ..index.session import Connection
 from ..model import Acl
@@ -53,38 +55,53 @@ class Buckets:
     On SQLite no longer than until a process of this machine has changed anything of them.
     """
 
-    __slots__ = ("_backing", "_cache", "_settings")
+    __slots__ = ("_backing", "_cache", "_settings", "per_account")
 
     def __init__(self, backing: Backing) -> None:
         self._backing = backing
-        self._cache: dict[str, tuple[float, Bucket, int]] = {}
+        self.per_account = backing.profile.names_per_account
+        # By name, or by name and account, so that no account is ever shown another's.
+        self._cache: dict[str | tuple[str, str], tuple[float, Bucket, int]] = {}
         self._settings: dict[tuple[int, str], tuple[float, Any, bytes | None, int]] = {}
         backing.index.after_joined.append(self._forget_all)
 
-    def get(self, name: str, *, fresh: bool = False) -> Bucket:
+    def get(self, name: str, *, account: str = "", fresh: bool = False) -> Bucket:
         """The bucket of this name.
 
+        :param account: whose bucket is meant where names are per account (``per_account``), by
+            its id; "" finds the only one of that name. Elsewhere it means nothing.
         :param fresh: read it now; another process may have changed it within the last second.
-        :raises NoSuchBucket: there is none.
+        :raises NoSuchBucket: there is none, or "" was given and several accounts have one.
         """
         cache = self._cache
         if JOINED and self._backing.index.is_joined():
             # What only this transaction sees is nothing to remember.
             cache = {}
-        cached = cache.get(name)
+        place = (name, account) if self.per_account else name
+        cached = cache.get(place)
         now, rules = time.monotonic(), self._backing.index.rules()
         if cached is not None and cached[0] > now and cached[2] == rules and not fresh:
             return cached[1]
-        bucket = self._backing.index.read(lambda c: bucket_rows.get(c, name))
+        bucket = self._backing.index.read(lambda c: self._find(c, name, account))
         if bucket is None:
-            cache.pop(name, None)
+            cache.pop(place, None)
             raise NoSuchBucket(bucket_name=name)
         if self._backing.profile.always_versioned and bucket.versioning is not Versioning.ENABLED:
             bucket = replace(bucket, versioning=Versioning.ENABLED)
         if len(cache) >= CACHE_SIZE:
             cache.clear()
-        cache[name] = (now + CACHE_SECONDS, bucket, rules)
+        cache[place] = (now + CACHE_SECONDS, bucket, rules)
         return bucket
+
+    def _find(self, c: Connection, name: str, account: str) -> Bucket | None:
+        if MARK in name:
+            # No bucket is called so, though a row may be.
+            return None
+        if not self.per_account:
+            return bucket_rows.get(c, name)
+        if account:
+            return bucket_rows.get_of(c, name, account)
+        return bucket_rows.get_only(c, name)
 
     def _forget(self) -> None:
         """After a commit that changed a bucket."""
@@ -100,7 +117,7 @@ class Buckets:
 
         :raises NoSuchBucket: it is gone.
         """
-        return self.get(bucket.name, fresh=True)
+        return self.get(bucket.name, account=bucket.account, fresh=True)
 
     def create(
         self,
@@ -119,11 +136,14 @@ class Buckets:
 
         :param object_lock: its versions may be locked; versioning is on then.
         :raises BucketAlreadyOwnedByYou: this account has it already.
-        :raises BucketAlreadyExists: another account has it.
+        :raises BucketAlreadyExists: another account has it, where names are not per account.
+        :raises InvalidBucketName: no bucket may be called so.
         :raises TooManyBuckets: the account has as many as it may.
         :raises AccessDenied: a ``before_bucket_created`` receiver vetoed, or the account was closed
             meanwhile.
         """
+        if MARK in name:
+            raise InvalidBucketName(bucket_name=name)
         created = self._backing.now()
         most = self._backing.quota.limit_of(account)
         versioning = Versioning.NEVER
@@ -142,7 +162,10 @@ class Buckets:
             accounts.ensure(account, unknown=True)
 
         def work(c: Connection) -> Bucket:
-            there = bucket_rows.get(c, name)
+            if self.per_account:
+                there = bucket_rows.get_of(c, name, account)
+            else:
+                there = bucket_rows.get(c, name)
             if there is not None:
                 if there.account == account:
                     raise BucketAlreadyOwnedByYou(bucket_name=name)
@@ -160,6 +183,7 @@ class Buckets:
                 object_lock=object_lock,
                 versioning=versioning,
                 documents=documents,
+                of_account=self.per_account,
             )
             if counted:
                 made = count_bucket(c, made)
@@ -233,7 +257,7 @@ class Buckets:
         self._backing.index.write(work)
         self._settings = {}
         self._forget()
-        return self.get(bucket.name)
+        return self.get(bucket.name, account=bucket.account)
 
     def setting(self, bucket: Bucket, name: str) -> bytes | None:
         """A stored settings document (``tagging`` ...), or None if it was never set."""

@@ -292,7 +292,7 @@ class Run:
             self.report.held += 1
         except Exception:
             self.report.failed += 1
-            logger.exception("Lifecycle of bucket %r failed; it will be tried again.", name)
+            logger.exception("Lifecycle of bucket %r failed; it will be tried again.", bucket.name)
             # At once, by whoever comes next: the place to go on from is kept.
             self._give_back(lease_name, None)
         else:

@@ -161,11 +161,21 @@ class Replication:
     :param read_rules: the rules in a stored document.
     :param permits: whether an account may do this to a key, as an action of policies.
     :param remotes: buckets elsewhere, by the ARN that rules name them by.
+    :param id_of: the id of an account that a rule may name by its number.
 
     ``account`` finds an account by its id.
     """
 
-    __slots__ = ("_backing", "_buckets", "_outbox", "_read", "account", "permits", "remotes")
+    __slots__ = (
+        "_backing",
+        "_buckets",
+        "_outbox",
+        "_read",
+        "account",
+        "id_of",
+        "permits",
+        "remotes",
+    )
 
     def __init__(
         self,
@@ -175,12 +185,14 @@ class Replication:
         read_rules: Callable[[bytes], tuple[Rule, ...]],
         permits: Permits,
         remotes: Mapping[str, RemoteBucket],
+        id_of: Callable[[str], str] = str,
     ) -> None:
         self._backing = backing
         self._buckets = buckets
         self._outbox = outbox
         self.permits = permits
         self.account: Callable[[str], Account | None] = Account
+        self.id_of = id_of
         self._read = functools.lru_cache(maxsize=256)(_tolerant(read_rules))
         self.remotes = remotes
         outbox.add_route(Setting.REPLICATION, self.route)
@@ -224,7 +236,7 @@ class Replication:
         event = delivery.event
         note = json.loads(delivery.note)
         try:
-            source = self._buckets.get(event.bucket, fresh=True)
+            source = self._buckets.get(event.bucket, account=event.account, fresh=True)
         except NoSuchBucket:
             return
         if source.id != event.bucket_id or event.version_id is None:
@@ -392,7 +404,8 @@ class Replication:
         :raises Refused:
         """
         try:
-            target = self._buckets.get(rule.bucket, fresh=True)
+            meant = self.id_of(rule.account) if rule.account else task.source.account
+            target = self._buckets.get(rule.bucket, account=meant, fresh=True)
         except NoSuchBucket:
             raise Refused("DstBucketNotFound") from None
         if target.versioning is not Versioning.ENABLED:

@@ -87,6 +87,10 @@ class Roles:
             found = self._backing.index.read(lambda c: rows.account_numbered(c, number))
         return found
 
+    def id_of(self, account: str) -> str:
+        """The id of an account that is named by its id or its number."""
+        return self.account_numbered(account) or account
+
     def create(
         self,
         account: str,

@@ -20,6 +20,7 @@ from ..index import garbage as garbage_rows
 from ..index import identity
 from ..index import objects as object_rows
 from ..index import scan
+from ..index.bucket_names import plain
 from ..index.scan import BlobFacts
 from ..index.scan import ContentFacts
 from ..index.scan import InlineFacts
@@ -349,5 +350,5 @@ def name_object(bucket: str, key: bytes, version_id: str | None) -> str:
         each if each.isprintable() else each.encode("unicode_escape").decode() for each in text
     )
     if version_id is None:
-        return f"{bucket}/{text}, an upload in progress"
-    return f"{bucket}/{text}" + ("" if version_id == "null" else f" version {version_id}")
+        return f"{plain(bucket)}/{text}, an upload in progress"
+    return f"{plain(bucket)}/{text}" + ("" if version_id == "null" else f" version {version_id}")

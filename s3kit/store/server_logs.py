@@ -176,7 +176,7 @@ class ServerLogs:
         target = pile.target
         data = b"".join(lines)
         try:
-            bucket = self._buckets.get(target.bucket, fresh=True)
+            bucket = self._buckets.get(target.bucket, account=pile.account, fresh=True)
             if bucket.account != pile.account:
                 # The bucket that was meant is gone, and its name is another's now.
                 raise NoSuchBucket(bucket_name=target.bucket)

@@ -23,6 +23,7 @@ from sqlalchemy import select
 from ..app import S3App
 from ..config import Config
 from ..errors import NoSuchBucket
+from ..index.bucket_names import plain
 from ..index.schema import buckets
 from ..index.schema import identity
 from ..index.schema import metadata
@@ -46,7 +47,7 @@ STORAGES = ("memory", "disk")
 WAIT_SECONDS = 5.0
 """How long a test waits for the requests of the one before it."""
 
-_NAMES = Statement(select(buckets.c.name))
+_NAMES = Statement(select(buckets.c.name, buckets.c.account))
 _EMPTY = [
     Statement(delete(table))
     for table in reversed(metadata.sorted_tables)
@@ -57,19 +58,20 @@ _EMPTY = [
 def empty(app: S3App) -> None:
     """Remove every bucket, object and upload of an app, in one transaction, and all bytes."""
     store = app.store
-    names = [row[0] for row in store.index.read(lambda c: c.all(_NAMES, {}))]
+    named = store.index.read(lambda c: c.all(_NAMES, {}))
 
     def work(connection: Connection) -> None:
         for statement in _EMPTY:
             connection.run(statement, {})
 
     store.index.write(work)
-    for name in names:
+    for name, account in named:
         # Buckets are remembered for a second.
-        try:
-            store.buckets.get(name, fresh=True)
-        except NoSuchBucket:
-            pass
+        for owner in (account, "") if store.buckets.per_account else (account,):
+            try:
+                store.buckets.get(plain(name), account=owner, fresh=True)
+            except NoSuchBucket:
+                pass
     for storage in store.storages.values():
         for blob_id, _ in list(storage.sweep()):
             storage.delete(blob_id)

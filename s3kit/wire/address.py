@@ -267,6 +267,27 @@ def _bucket_of_website(
     return bucket or None
 
 
+def account_of_host(host: str, account_hosts: tuple[tuple[str, str], ...]) -> str | None:
+    """The account to which a host is bound, by itself or by what it is below; None for none.
+
+    :param account_hosts: pairs of a host name and an account. The most exact name counts.
+    """
+    if len(host) > _LONGEST_HOST:
+        return None
+    return _account_of_host(host, account_hosts)
+
+
+@lru_cache(maxsize=1024)
+def _account_of_host(host: str, account_hosts: tuple[tuple[str, str], ...]) -> str | None:
+    name = _bare_host(host)
+    longest, found = 0, None
+    for each, account in account_hosts if name is not None else ():
+        base = _bare_host(each) or ""
+        if len(base) > longest and (name == base or str(name).endswith("." + base)):
+            longest, found = len(base), account
+    return found
+
+
 def _bare_host(host: str) -> str | None:
     """A host name without port and final dot, in lower case; None for an address."""
     name = host.strip().lower()

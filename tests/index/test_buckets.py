@@ -227,3 +227,78 @@ def test_buckets_are_paged_by_account_and_prefix(index: Index) -> None:
     assert page("", "☃") == []
     assert [b.name for b in index.read(lambda c: buckets.page(c, "bob"))] == ["a-bobs"]
     assert index.read(lambda c: buckets.page(c, "nobody")) == []
+
+
+def test_accounts_have_buckets_of_one_name(index: Index) -> None:
+    """CS-23: each finds its own; without an account only a name that is there once is found."""
+
+    def make(name: str, account: str) -> Bucket:
+        return index.write(lambda c: buckets.insert(c, name, account, 1, of_account=True))
+
+    mine, yours, single = make("photos", "alice"), make("photos", "bob"), make("ab", "Ümit")
+    assert (mine.name, yours.name) == ("photos", "photos")
+    assert mine.id != yours.id
+    with pytest.raises(BucketAlreadyExists):
+        make("photos", "alice")
+
+    def find(name: str, account: str) -> Bucket | None:
+        return index.read(lambda c: buckets.get_of(c, name, account))
+
+    assert find("photos", "alice") == mine
+    assert find("photos", "bob") == yours
+    assert find("ab", "Ümit") == single
+    for name, account in (
+        ("photos", "carol"),
+        ("photos", ""),
+        ("photos", "a\0b"),
+        ("photos ", "alice"),
+        ("Photos", "alice"),
+        ("photos", "Alice"),
+        ("phöt", "alice"),
+        ("photo", "alice"),
+    ):
+        assert find(name, account) is None
+
+    def only(name: str) -> Bucket | None:
+        return index.read(lambda c: buckets.get_only(c, name))
+
+    assert only("ab") == single
+    assert only("photos") is None
+    for name in ("a", "abc", "AB", "ab ", "ab\x00", "äb"):
+        assert only(name) is None
+    assert index.read(lambda c: buckets.get(c, "photos")) is None
+
+
+def test_rows_from_when_names_were_unique_stay_their_owners(index: Index) -> None:
+    old = index.write(lambda c: buckets.insert(c, "photos", "alice", 1))
+    assert not index.read(buckets.are_of_accounts)
+    new = index.write(lambda c: buckets.insert(c, "photos", "bob", 1, of_account=True))
+    assert index.read(buckets.are_of_accounts)
+    assert index.read(lambda c: buckets.get_of(c, "photos", "alice")) == old
+    assert index.read(lambda c: buckets.get_of(c, "photos", "bob")) == new
+    assert index.read(lambda c: buckets.get_of(c, "photos", "carol")) is None
+    assert index.read(lambda c: buckets.get_only(c, "photos")) is None
+    index.write(lambda c: buckets.delete(c, new, 1))
+    assert index.read(lambda c: buckets.get_only(c, "photos")) == old
+
+
+def test_pages_of_names_per_account_are_in_the_order_of_names(index: Index) -> None:
+    names = ["a", "a-b", "a.b", "a0", "ab", "b", "b-", "b0"]
+    for number, name in enumerate(reversed(names)):
+        # As in an index whose names were unique until a while ago.
+        index.write(
+            lambda c, n=name, o=number % 3 != 0: buckets.insert(c, n, "alice", 1, of_account=o)  # type: ignore[misc]
+        )
+        index.write(lambda c, n=name: buckets.insert(c, n, "bob", 1, of_account=True))  # type: ignore[misc]
+    for limit in (1, 2, 3, 100):
+        found: list[str] = []
+        while True:
+            after = found[-1] if found else ""
+            page = index.read(lambda c, a=after: buckets.page(c, "alice", after=a, limit=limit))  # type: ignore[misc]  # noqa: B023
+            assert all(each.account == "alice" for each in page)
+            found += [each.name for each in page]
+            if len(page) < limit:
+                break
+        assert found == names
+    assert [b.name for b in index.read(lambda c: buckets.page(c, "alice", prefix="a"))] == names[:5]
+    assert index.read(lambda c: buckets.page(c, "alice", prefix="a!")) == []
