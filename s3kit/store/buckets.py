@@ -36,7 +36,6 @@ from .events import Origin
 from .events import bucket_event
 from .new_buckets import settings_of_new
 from .quota import count_bucket
-from .quota import hold_for_bucket
 from .retention import SETTING
 from .retention import DefaultRetention
 
@@ -145,7 +144,6 @@ class Buckets:
         if MARK in name:
             raise InvalidBucketName(bucket_name=name)
         created = self._backing.now()
-        most = self._backing.quota.limit_of(account)
         versioning = Versioning.NEVER
         if object_lock or self._backing.profile.always_versioned:
             versioning = Versioning.ENABLED
@@ -172,7 +170,7 @@ class Buckets:
                 raise BucketAlreadyExists(bucket_name=name)
             if limited:
                 accounts.check_room(c, account)
-            counted = hold_for_bucket(c, account, most, known=known)
+            counted = self._backing.quota.hold_for_bucket(c, account, known=known)
             made = bucket_rows.insert(
                 c,
                 name=name,

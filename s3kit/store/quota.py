@@ -14,11 +14,13 @@ from contextlib import contextmanager
 from dataclasses import replace
 
 from ..errors import AccessDenied
+from ..errors import InvalidArgument
 from ..errors import QuotaExceeded
 from ..index import accounts as account_rows
 from ..index import buckets as bucket_rows
 from ..index import objects as object_rows
 from ..index import usage
+from ..index.accounts import StoredAccount
 from ..index.buckets import State
 from ..index.session import Connection
 from ..model import NULL_VERSION
@@ -28,6 +30,7 @@ from ..model import Versioning
 from .backing import Backing
 from .events import Origin
 
+MOST = 2**63 - 1
 PAGE = 500
 """Accounts looked at in one read."""
 
@@ -72,7 +75,15 @@ class Quota:
 
         It becomes the account's own limit, in place of its plan's. Every write that begins after
         this has returned goes by it, in every process. What is there stays, also where it is more.
+
+        :raises InvalidArgument: no account may store so many.
         """
+        if most is not None and not 0 <= most <= MOST:
+            raise InvalidArgument(
+                f"An account may store 0 to {MOST} bytes, or None for any number.",
+                argument_name="most",
+                argument_value=str(most)[:64],
+            )
         known = self._backing.accounts
         known.ensure(account, unknown=True)
 
@@ -100,9 +111,21 @@ class Quota:
 
     def follow(self, account: str) -> None:
         """Let an account store what ``limit_of`` says by now."""
-        most = self.limit_of(account)
-        if self.limit(account) != most:
-            self._backing.index.write(lambda c: _enforce(c, account, most))
+        if self.limit(account) == self.limit_of(account):
+            return
+
+        def work(c: Connection) -> None:
+            # What is remembered of the account may be a second old, and is not to win.
+            stored = account_rows.lock(c, account)
+            _enforce(c, account, self.limit_by(account, stored))
+
+        self._backing.index.write(work)
+
+    def limit_by(self, account: str, stored: StoredAccount | None) -> int | None:
+        """What ``limit_of`` says, by a row that a transaction has read."""
+        if self.limit_of != self._limit_of:
+            return self.limit_of(account)
+        return self._backing.accounts.limits_by(account, stored).bytes
 
     def follow_all(self) -> None:
         """Let every account store what its plan, or the profile, says by now."""
@@ -117,6 +140,28 @@ class Quota:
             if len(page) < PAGE:
                 return
             after = page[-1][0]
+
+    def hold_for_bucket(self, c: Connection, account: str, *, known: bool) -> bool:
+        """Hold an account's row for a transaction that makes a bucket; whether it is to be counted.
+
+        So whoever begins to limit the account, or removes it, sees the bucket, or the bucket sees
+        that.
+
+        :param known: whether the account lay in the index a moment ago.
+        :raises AccessDenied: it was removed or closed since.
+        """
+        found = usage.hold(c, account)
+        if found is None:
+            # Waits for whoever removes the account, and is what that one waits for.
+            found = usage.make(c, account)
+            there = account_rows.get(c, account)
+            if known if there is None else there.status == account_rows.CLOSED:
+                raise AccessDenied("The account is closed.")
+            most = self.limit_by(account, there)
+            if most is not None:
+                _begin(c, account, most)
+                return True
+        return found is not None and found.most is not None
 
     # -- before a body is read
 
@@ -219,29 +264,6 @@ def counting_annotations(c: Connection, state: State, seq: int) -> Iterator[None
 # -- the limit itself
 
 
-def hold_for_bucket(c: Connection, account: str, most: int | None, *, known: bool) -> bool:
-    """Hold an account's row for a transaction that makes a bucket; whether it is to be counted.
-
-    So whoever begins to limit the account, or removes it, sees the bucket, or the bucket sees that.
-
-    :param most: what an account may store that makes its first bucket.
-    :param known: whether the account lay in the index a moment ago.
-    :raises AccessDenied: it was removed or closed since.
-    """
-    found = usage.hold(c, account)
-    if found is None:
-        # Waits for whoever removes the account, and is what that one waits for.
-        found = usage.make(c, account)
-        there = account_rows.get(c, account)
-        if known if there is None else there.status == account_rows.CLOSED:
-            raise AccessDenied("The account is closed.")
-        if most is not None:
-            # One that has buckets from before there were limits begins to be counted too.
-            _begin(c, account, most)
-            return True
-    return found is not None and found.most is not None
-
-
 def hold_last(c: Connection, account: str) -> None:
     """Hold an account's row for a transaction that removes an account without buckets.
 
@@ -260,6 +282,8 @@ def count_bucket(c: Connection, bucket: Bucket) -> Bucket:
 def _enforce(c: Connection, account: str, most: int | None) -> None:
     """Let what an account may store count from now on."""
     known = usage.get(c, account)
+    if known is not None and known.most == most:
+        return
     if known is not None and known.most is not None and most is not None:
         known = usage.hold(c, account)
         if known is not None and known.most is not None:

@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,8 @@ import pytest
 
 from s3kit.app import S3App
 from s3kit.config import Config
+from s3kit.errors import InvalidArgument
+from s3kit.index import accounts as account_rows
 from s3kit.index import objects
 from s3kit.index import uploads
 from s3kit.index import usage
@@ -470,6 +473,36 @@ def test_a_limit_waits_for_whoever_is_writing(
         assert writing.result(10).status == 200
         limiting.result(10)
     assert counted(two) == (31 if what == "part" else 30)
+
+
+def test_what_is_remembered_of_a_limit_does_not_win(pair: tuple[S3App, S3App]) -> None:
+    """A run in the background elsewhere may know a limit as it was a second ago."""
+    one, two = pair
+    account = one.store.accounts.create(limits={"bytes": 50}).id
+    # No time passes.
+    two.store._backing.accounts.clock = lambda: 0.0
+    assert two.store.accounts.limits_of(account).bytes == 50
+    one.store.accounts.set(account, limits={"bytes": 70})
+    assert one.store.quota.limit(account) == 70
+    two.store.quota.follow_all()
+    assert one.store.quota.limit(account) == 70
+    # Nor for the first bucket of an account.
+    newer = one.store.accounts.create().id
+    assert two.store.accounts.limits_of(newer).bytes is None
+    one.store.index.write(
+        lambda c: account_rows.change(
+            c, replace(account_rows.get(c, newer) or pytest.fail(), limits={"bytes": 5})
+        )
+    )
+    bucket = two.store.buckets.create("first", newer)
+    assert bucket.present & Setting.LIMITED
+    assert one.store.quota.limit(newer) == 5
+
+
+def test_a_limit_is_a_number_of_bytes(app: S3App) -> None:
+    for wrong in (-1, 2**63):
+        with pytest.raises(InvalidArgument):
+            app.store.quota.set_limit(OWNER_ID, wrong)
 
 
 def test_the_callers_own_transaction_gives_back_what_it_undoes(tmp_path: Path) -> None:
