@@ -182,8 +182,11 @@ class SqliteWriter:
             try:
                 connection.raw.execute("BEGIN IMMEDIATE")
             except sqlite3.OperationalError as error:
-                # Another program than ours holds the database.
-                batch[0].error = SlowDown() if is_busy(error) else error
+                # Another program than ours, or a caller's transaction, holds the database.
+                batch[0].error = error
+                if is_busy(error):
+                    batch[0].error = SlowDown()
+                    self._turn_away(batch)
                 return
             connection.written.clear()
             self._run(connection, batch)
@@ -203,6 +206,16 @@ class SqliteWriter:
             # Whatever it does, the works are committed.
             with suppress(Exception):
                 self.committed(len(batch))
+
+    def _turn_away(self, batch: list[_Ticket[Any]]) -> None:
+        """Nobody who waits meanwhile is to wait as long again, one after the other."""
+        while True:
+            try:
+                ticket = self._queue.popleft()
+            except IndexError:
+                return
+            ticket.error = SlowDown()
+            batch.append(ticket)
 
     def _run(self, connection: SqliteConnection, batch: list[_Ticket[Any]]) -> None:
         """Run the first work and all that wait by then, each undone alone when it fails."""

@@ -460,6 +460,28 @@ def test_a_database_that_another_program_holds_is_slow_and_not_an_error(
     index.close()
 
 
+def test_all_who_wait_for_a_held_database_are_told_together(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else the last of many would wait as many times as long."""
+    monkeypatch.setattr("s3kit.index.session.WAIT_SECONDS", 0.4)
+    index = Index(f"sqlite:///{tmp_path}/i.db")
+    create_schema(index)
+    other = sqlite3.connect(tmp_path / "i.db", isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    began = time.monotonic()
+    with ThreadPoolExecutor(8) as pool:
+        writing = [pool.submit(index.write, lambda c: None) for _ in range(8)]
+        for each in writing:
+            with pytest.raises(SlowDown):
+                each.result(10)
+    assert time.monotonic() - began < 2
+    other.execute("COMMIT")
+    other.close()
+    assert index.write(lambda c: 1) == 1
+    index.close()
+
+
 def test_a_process_waits_for_another_ones_file_lock_and_not_in_sqlites_sleeps(
     sqlite: Index,
 ) -> None:
