@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -457,6 +458,31 @@ def test_an_account_signs_up_with_the_callers_row_or_not_at_all(host: Host, buck
             assert requests.get("/").status == 403
             getattr(session, end)()
         assert requests.get("/").status == status
+
+
+def test_nothing_is_remembered_of_what_was_seen_in_a_transaction(host: Host) -> None:
+    """Not of keys, accounts and roles: what was undone is gone at once, what was changed counts."""
+    accounts, roles = host.app.store.accounts, host.app.store.roles
+    account = accounts.create(display_name="Small").id
+    trust = json.dumps({"Statement": [{"Effect": "Allow", "Principal": "*", "Action": "sts:*"}]})
+    with host.engine.connect() as connection:
+        with host.s3.joined(connection):
+            made = accounts.create_key(account)
+            requests = Requests(host.app, Signer(made.access_key, made.secret_key))
+            roles.create(account, "role", trust=trust)
+            accounts.set(account, limits={"buckets": 0})
+            assert requests.get("/").status == 200
+            assert roles.find(account, "role") is not None
+            assert accounts.limits_of(account).buckets == 0
+            accounts.disable_key(made.access_key)
+            assert requests.get("/").status == 403
+            accounts.enable_key(made.access_key)
+            assert requests.get("/").status == 200
+        connection.rollback()
+        with host.s3.joined(connection):
+            assert requests.get("/").status == 403
+            assert roles.find(account, "role") is None
+            assert accounts.limits_of(account).buckets is None
 
 
 def test_the_quota_comes_back_with_the_rollback(host: Host) -> None:

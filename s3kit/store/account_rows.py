@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import secrets
 import time
 from collections.abc import Callable
@@ -100,6 +101,7 @@ class AccountRows:
     """
 
     __slots__ = (
+        "_alone",
         "_index",
         "_limits",
         "_lock",
@@ -117,6 +119,7 @@ class AccountRows:
         self._profile = profile
         self._now = now
         self._lock = Lock()
+        self._alone = itertools.count(1)
         self._remembered: Remembered[StoredAccount] = Remembered()
         self._plans: Mapping[str, Limits] = MappingProxyType({})
         self._limits = _of_profile(profile)
@@ -134,7 +137,8 @@ class AccountRows:
         It grows with what this process changes and, on SQLite, with what another one does.
         """
         if JOINED and self._index.is_joined():
-            return -1
+            # Never the same: not even the same transaction sees a moment later what it sees now.
+            return -next(self._alone)
         return self.generation + self._index.rules()
 
     @property
