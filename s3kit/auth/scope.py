@@ -229,6 +229,8 @@ def _moment(value: Any) -> int:
     milliseconds = since.days * 86_400_000 + since.seconds * 1000 + since.microseconds // 1000
     if milliseconds <= 0:
         raise ValueError("expires must be after 1970, or the key would never expire")
+    if milliseconds > _LAST_MILLISECOND:
+        raise ValueError("expires must be before the year 10000")
     return milliseconds
 
 

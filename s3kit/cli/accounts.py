@@ -43,11 +43,11 @@ def _read_moment(
         return None
     try:
         found = datetime.fromisoformat(value)
-    except ValueError:
+        found = found.astimezone(UTC) if found.tzinfo else found.replace(tzinfo=UTC)
+    except (ValueError, OverflowError):
         raise click.BadParameter(
             f'"{value}" is no date such as 2027-01-31 or 2027-01-31T12:00Z.'
         ) from None
-    found = found if found.tzinfo else found.replace(tzinfo=UTC)
     if found < datetime.now(UTC):
         raise click.BadParameter(f"{value} is over.")
     return found

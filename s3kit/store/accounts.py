@@ -36,6 +36,7 @@ from ..signals import ask
 from ..signals import before_account_created
 from ..signals import emit
 from ..signals import key_created
+from ..wire.names import check_bucket_name
 from .access_keys import AccessKeys
 from .access_keys import NewKey
 from .account_rows import Limits
@@ -46,6 +47,8 @@ from .users import Users
 
 LIMITS: Final = ("keys", "buckets", "bytes")
 GREATEST: Final = 2**63 - 1
+LAST_MILLISECOND: Final = 253_402_300_799_999
+"""Of the year 9999."""
 ID_BYTES: Final = 32
 LONGEST_NAME: Final = 255
 
@@ -154,6 +157,9 @@ class Accounts:
             <s3kit.store.access_keys.AccessKeys.create>` and :meth:`Buckets.create
             <s3kit.store.buckets.Buckets.create>`.
         """
+        if bucket:
+            # It may come of a form; no request could reach a bucket of another name.
+            check_bucket_name(bucket)
         wanted = self._new(display_name, email, plan, id, number, limits)
         ask(before_account_created, self._event(wanted))
         alone = self._buckets.per_account
@@ -208,11 +214,11 @@ class Accounts:
 
         :param at_ms: when, in milliseconds since the epoch.
         :raises NoSuchEntity: there is no such account.
-        :raises InvalidRequest: the configuration has it, whose keys would go on writing till then.
         :raises InvalidArgument: that is no moment.
+        :raises InvalidRequest: the configuration has it, whose keys would go on writing till then.
         """
-        if at_ms <= 0:
-            raise _wrong("at_ms", str(at_ms), "is a moment in milliseconds")
+        if not 0 < at_ms <= LAST_MILLISECOND:
+            raise _wrong("at_ms", str(at_ms), "are milliseconds since 1970, before the year 10000")
         self._check_not_configured(account_id)
         self._change(account_id, lambda found: replace(found, status=CLOSING, delete_at=at_ms))
 

@@ -80,6 +80,7 @@ def test_what_is_said_shortly_is_completed(document: dict[str, Any], scope: Scop
         ({"expires": 1801396800}, "milliseconds"),
         ({"expires": True}, "expires must be a time"),
         ({"expires": "1969-01-01T00:00:00Z"}, "after 1970"),
+        ({"expires": "9999-12-31T23:59:59-23:00"}, "before the year 10000"),
         ({"networks": []}, "at least one network"),
         ({"networks": ["10.0.0.0/40"]}, "no address or network"),
         ({"networks": ["::ffff:10.0.0.1"]}, "one of IPv4"),

@@ -191,6 +191,7 @@ def test_a_sign_up_shows_the_key_once(run: Run) -> None:
         (("accounts", "create", "--no-sign-up", "--bucket", "b"), 2, "--bucket is the name"),
         (("accounts", "delete", "x", "--at", "soon"), 2, "is no date such as"),
         (("accounts", "delete", "x", "--at", "2001-01-01"), 2, "2001-01-01 is over."),
+        (("accounts", "delete", "x", "--at", "9999-12-31T23:00-02:00"), 2, "is no date such as"),
         (("keys", "create", "nobody"), 1, "NoSuchEntity: There is no account nobody."),
         (("keys", "create", "default", "--user", "x"), 1, "NoSuchEntity: The account has no user"),
         (("keys", "create", "default", "--path", "X"), 2, "must begin with the name of a bucket"),

@@ -25,6 +25,7 @@ from s3kit.errors import BucketAlreadyExists
 from s3kit.errors import DeleteConflict
 from s3kit.errors import EntityAlreadyExists
 from s3kit.errors import InvalidArgument
+from s3kit.errors import InvalidBucketName
 from s3kit.errors import InvalidRequest
 from s3kit.errors import LimitExceeded
 from s3kit.errors import MalformedPolicy
@@ -174,6 +175,10 @@ def test_an_account_is_changed_suspended_and_removed(app: S3App, accounts: Accou
     assert (accounts.get(made.id).status, accounts.get(made.id).delete_at) == ("closing", 5)
     with pytest.raises(InvalidRequest):
         accounts.suspend(made.id)
+    for never in (0, -1, 253_402_300_800_000):
+        with pytest.raises(InvalidArgument):
+            accounts.schedule_deletion(made.id, never)
+    assert accounts.get(made.id).delete_at == 5
     accounts.resume(made.id)
     assert (accounts.get(made.id).status, accounts.get(made.id).delete_at) == ("active", 0)
     bucket = app.store.buckets.create("photos", made.id)
@@ -531,6 +536,9 @@ def test_signing_up_brings_a_key_and_a_bucket(
     heard.clear()
     with pytest.raises(BucketAlreadyExists):
         accounts.sign_up(id="bob", bucket=made.bucket.name)
+    for name in ("UPPER", "a/b", "..", "x\0y", "a" * 64, "sthree-bob"):
+        with pytest.raises(InvalidBucketName):
+            accounts.sign_up(id="bob", bucket=name)
     with pytest.raises(NoSuchEntity):
         accounts.get("bob")
     assert heard == []
