@@ -119,7 +119,10 @@ def name_of(account: Account) -> str:
 def arn_of(caller: Caller) -> str:
     """The ARN of a caller that is not anonymous."""
     assert caller.account is not None, "nobody knows who that is"
+    session = caller.session
     principal = caller.principal or "root"
+    if session is not None and session.federated_user:
+        principal = f"federated-user/{session.federated_user}"
     service = "sts" if principal.startswith(("assumed-role/", "federated-user/")) else "iam"
     return f"arn:aws:{service}::{name_of(caller.account)}:{principal}"
 
@@ -130,6 +133,8 @@ def user_id_of(caller: Caller) -> str:
     session = caller.session
     if session is not None and session.roles:
         return f"{session.roles[-1][2]}:{session.name}"
+    if session is not None and session.federated_user:
+        return f"{name_of(caller.account)}:{session.federated_user}"
     _, _, rest = caller.principal.partition("/")
     account = name_of(caller.account)
     return f"{account}:{rest.rpartition('/')[2]}" if rest else account
@@ -275,6 +280,8 @@ def _principal_type(context: RequestContext, key: str) -> str:
     caller = context.call.caller
     if caller.account is None:
         return "Anonymous"
+    if caller.session is not None and caller.session.federated_user:
+        return "FederatedUser"
     return _TYPES.get(caller.principal.partition("/")[0], "Account")
 
 

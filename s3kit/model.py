@@ -60,8 +60,9 @@ class Session:
     ``parent`` is the access key that opened the session, "" where an identity provider vouched for
     who did. ``bucket_id`` is the one bucket that it is for, 0 for any. ``roles`` are the roles that
     it went through as (account, name, id), the last the one that it acts as; ``name`` is what it
-    is called there. ``provider``, ``subject`` and ``audience`` are what the provider's token said,
-    ``tags`` the session's, ``policy`` the text of what narrows it further.
+    is called there, without a role that of the federated user whom it is for. ``provider``,
+    ``subject`` and ``audience`` are what the provider's token said, ``tags`` the session's,
+    ``policy`` the text of what narrows it further.
     """
 
     parent: str
@@ -76,6 +77,11 @@ class Session:
     audience: str = ""
     tags: tuple[tuple[str, str], ...] = ()
     policy: str = field(default="", repr=False)
+
+    @property
+    def federated_user(self) -> str:
+        """The name of the federated user whom it is for, "" where it is for none."""
+        return "" if self.roles else self.name
 
 
 class Rules(Protocol):

@@ -22,6 +22,7 @@ _TRUST: Final = Decision(
 _SESSION: Final = Decision(
     False, "the session's policy does not allow it", by_policy=True, by="session policy"
 )
+_ALL: Final = Decision(True, "the caller may do all that its account may", by="owner")
 _OWN: Final = Decision(False, "no policy of the caller allows it", by="user policy")
 
 
@@ -44,23 +45,29 @@ def may_assume(question: Question, role: Role) -> Decision:
         narrowed = caller.session_policy.decide(question)
         if narrowed is None or narrowed.deny:
             return _SESSION
-    if caller.policies is None:
-        return allowed
-    given = False
-    for policy in caller.policies:
-        own = policy.decide(question)
-        if own is not None:
-            if own.deny:
-                return Decision(
-                    False, f"a policy of the caller, {own.label}", by_policy=True, by="user policy"
-                )
-            given = True
-    if given:
-        return allowed
+    own = by_own_policies(question)
+    if own.allowed or own.by_policy:
+        return allowed if own.allowed else own
     named = (
         caller.account_id == role.account
         and isinstance(ruling, Statement)
         and ruling.principals is not None
         and ruling.principals.names_member(caller)
     )
-    return allowed if named else _OWN
+    return allowed if named else own
+
+
+def by_own_policies(question: Question) -> Decision:
+    """Whether the caller's own policies let it do this; who has none may."""
+    policies = question.caller.policies
+    if policies is None:
+        return _ALL
+    found = _OWN
+    for policy in policies:
+        own = policy.decide(question)
+        if own is not None:
+            text = f"a policy of the caller, {own.label}"
+            found = Decision(not own.deny, text, by_policy=True, by="user policy")
+            if own.deny:
+                break
+    return found

@@ -20,6 +20,7 @@ from typing import cast
 
 from .. import errors
 from ..auth.assume import TRUST
+from ..auth.assume import by_own_policies
 from ..auth.assume import may_assume
 from ..auth.canonical import EMPTY_SHA256
 from ..auth.canonical import STS_SERVICE
@@ -68,7 +69,7 @@ if TYPE_CHECKING:
 
 USUAL_TOKEN_SECONDS: Final = 43_200
 MOST_TOKEN_SECONDS: Final = 129_600
-"""How long GetSessionToken's keys live, in seconds."""
+"""How long the keys of GetSessionToken and GetFederationToken live, in seconds."""
 MOST_CHAINED_SECONDS: Final = 3_600
 """How long those of a role live that another role's session has assumed."""
 MOST_ROLES: Final = 8
@@ -138,6 +139,32 @@ class GetSessionTokenResponse:
     """The answer to GetSessionToken."""
 
     get_session_token_result: GetSessionTokenResult
+    response_metadata: ResponseMetadata
+
+
+@dataclass
+class FederatedUser:
+    """Who a federated user is."""
+
+    federated_user_id: str
+    arn: str = field_xml("Arn")
+
+
+@dataclass
+class GetFederationTokenResult:
+    """A federated user's key."""
+
+    credentials: Credentials
+    federated_user: FederatedUser
+    packed_policy_size: int | None = None
+
+
+@document("GetFederationTokenResponse", namespace=NAMESPACE)
+@dataclass
+class GetFederationTokenResponse:
+    """The answer to GetFederationToken."""
+
+    get_federation_token_result: GetFederationTokenResult
     response_metadata: ResponseMetadata
 
 
@@ -349,6 +376,55 @@ def get_session_token(call: Call, parameters: Query) -> object:
     )
 
 
+@action("GetFederationToken")
+def get_federation_token(call: Call, parameters: Query) -> object:
+    """A temporary key for somebody else, who may do what the caller and ``Policy`` both allow."""
+    caller = _signed(call)
+    account = caller.account
+    assert account is not None
+    if caller.session is not None or caller.access_key is None:
+        raise errors.AccessDenied("Cannot call GetFederationToken with session credentials")
+    name = parameters.get("Name") or ""
+    if not _FEDERATED_NAME.fullmatch(name):
+        raise _invalid(name, "name", r"satisfy regular expression pattern: [\w+=,.@-]{2,32}")
+    # As on AWS: without a policy the session may do nothing.
+    policy = _session_policy(parameters) or _NOTHING
+    tags = _tags(parameters)
+    arn = f"arn:aws:sts::{name_of(account)}:federated-user/{name}"
+    for each in ["sts:GetFederationToken", *(["sts:TagSession"] if tags else [])]:
+        question = _question(call, caller, each, arn, _of_tags(tags))
+        decision = by_own_policies(question)
+        call.note_asked(question, decision)
+        if not decision.allowed:
+            raise errors.AccessDenied(
+                f"User: {arn_of(caller)} is not authorized to perform: {each} on resource: {arn}"
+            )
+    seconds = _seconds(parameters, USUAL_TOKEN_SECONDS, MOST_TOKEN_SECONDS)
+    now = int(call.now)
+    key = call.site.sessions.open(
+        Session(
+            caller.access_key,
+            expires=_end(call, now, seconds),
+            issued=now,
+            name=name,
+            tags=tags,
+            policy=policy,
+        )
+    )
+    user = Caller(account, session=key.session)
+    return GetFederationTokenResponse(
+        GetFederationTokenResult(
+            _credentials(key), FederatedUser(user_id_of(user), arn_of(user)), _packed(key)
+        ),
+        ResponseMetadata(call.request_id),
+    )
+
+
+_NOTHING: Final = (
+    '{"Version":"2012-10-17","Statement":{"Effect":"Deny","Action":"*","Resource":"*"}}'
+)
+
+
 @action("AssumeRole")
 def assume_role(call: Call, parameters: Query) -> object:
     """A temporary key of a role, for a caller whom the role trusts."""
@@ -356,6 +432,8 @@ def assume_role(call: Call, parameters: Query) -> object:
     before = caller.session
     if before is not None and before.bucket_id:
         raise errors.AccessDenied("A session for one bucket can assume no role")
+    if before is not None and before.federated_user:
+        raise errors.AccessDenied("Cannot call AssumeRole with federation credentials")
     arn = _role_arn(parameters)
     name = _session_name(parameters)
     policy = _session_policy(parameters)
@@ -369,9 +447,7 @@ def assume_role(call: Call, parameters: Query) -> object:
         if not _EXTERNAL_ID.fullmatch(external):
             raise _invalid(external, "externalId", f"satisfy the pattern {_EXTERNAL_ID.pattern}")
         extra["sts:externalid"] = external
-    if tags:
-        extra["aws:tagkeys"] = tuple(key for key, _ in tags)
-        extra.update({f"aws:requesttag/{key}": value for key, value in tags})
+    extra.update(_of_tags(tags))
     wanted = ["sts:AssumeRole", *(["sts:TagSession"] if tags else [])]
     for each in wanted:
         if not _may_assume(call, _question(call, caller, each, arn, extra), role):
@@ -486,6 +562,15 @@ def _question(
     return Question(caller, name, conditions=conditions, resource=arn)
 
 
+def _of_tags(tags: tuple[tuple[str, str], ...]) -> dict[str, str | tuple[str, ...]]:
+    """The condition keys of a session's tags."""
+    if not tags:
+        return {}
+    found: dict[str, str | tuple[str, ...]] = {"aws:tagkeys": tuple(key for key, _ in tags)}
+    found.update({f"aws:requesttag/{key}": value for key, value in tags})
+    return found
+
+
 def _role(call: Call, arn: str) -> Role | None:
     match = _ROLE_ARN.fullmatch(arn)
     assert match is not None, "_role_arn has looked at it"
@@ -540,6 +625,7 @@ def _end(call: Call, now: int, seconds: int) -> int:
 _ROLE_ARN: Final = re.compile(
     r"arn:aws[a-z-]*:iam::([^:/\x00-\x1f]{1,255}):role/([A-Za-z0-9_+=,.@-]{1,64})"
 )
+_FEDERATED_NAME: Final = re.compile(r"[A-Za-z0-9_+=,.@-]{2,32}")
 _SESSION_NAME: Final = re.compile(r"[A-Za-z0-9_+=,.@-]{2,64}")
 _EXTERNAL_ID: Final = re.compile(r"[A-Za-z0-9_+=,.@:/-]{2,1224}")
 _TAG_NAME: Final = re.compile(r"Tags\.member\.([0-9]{1,3})\.(Key|Value)", re.ASCII)

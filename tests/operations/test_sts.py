@@ -361,7 +361,7 @@ def test_requests_that_ask_for_nothing_are_told_so(app: S3App) -> None:
         (b"Version=2011-06-15", (400, "MissingAction")),
         (b"Action=GetCallerIdentity", (400, "InvalidAction")),
         (b"Action=GetCallerIdentity&Version=2010-01-01", (400, "InvalidAction")),
-        (b"Action=GetFederationToken&Version=2011-06-15", (400, "InvalidAction")),
+        (b"Action=AssumeRoleWithSAML&Version=2011-06-15", (400, "InvalidAction")),
         (b"Action=getcalleridentity&Version=2011-06-15", (400, "InvalidAction")),
         (b"Action=\xff%00%ff<x>&Version=2011-06-15", (400, "InvalidAction")),
         (ASK + b"&a=" + b"x" * MOST_BYTES, (413, "RequestEntityTooLarge")),
@@ -795,6 +795,110 @@ def test_a_session_for_one_bucket_comes_of_another_session(app: S3App, bucket: s
     assert code(one.create_session, Bucket=bucket) == "AccessDenied"
     assert sts(app, made).get_caller_identity()["Arn"].endswith("assumed-role/reader/me")
     assert code(sts(app, made).assume_role, RoleArn=READER, RoleSessionName="me") == "AccessDenied"
+
+
+# -- GetFederationToken
+
+
+def test_a_federated_user_may_what_its_opener_and_the_policy_allow(app: S3App, bucket: str) -> None:
+    """A temporary key for a customer, without a role: it never passes its opener or its policy."""
+    inside = allow("s3:*", [f"arn:aws:s3:::{bucket}/in/*", f"arn:aws:s3:::{bucket}"])
+    answer = sts(app).get_federation_token(Name="carol", Policy=inside, DurationSeconds=900)
+    user = answer["FederatedUser"]
+    number = ACME.number
+    assert user["Arn"] == f"arn:aws:sts::{number}:federated-user/carol"
+    assert user["FederatedUserId"] == f"{number}:carol"
+    assert 0 < answer["PackedPolicySize"] <= 100
+    carol = client(app, answer["Credentials"])
+    assert carol.get_object(Bucket=bucket, Key="in/a")["Body"].read() == b"one"
+    carol.put_object(Bucket=bucket, Key="in/b", Body=b"two")
+    for refused in (
+        lambda: carol.put_object(Bucket=bucket, Key="out", Body=b""),
+        lambda: carol.list_buckets(),
+        lambda: sts(app, answer["Credentials"]).get_session_token(),
+        lambda: sts(app, answer["Credentials"]).get_federation_token(Name="dave"),
+        lambda: sts(app, answer["Credentials"]).assume_role(RoleArn=READER, RoleSessionName="me"),
+    ):
+        assert code(refused) == "AccessDenied"
+    who = sts(app, answer["Credentials"]).get_caller_identity()
+    assert (who["Arn"], who["UserId"]) == (user["Arn"], user["FederatedUserId"])
+    # Without a policy it may do nothing.
+    bare = client(app, sts(app).get_federation_token(Name="carol")["Credentials"])
+    assert code(bare.get_object, Bucket=bucket, Key="in/a") == "AccessDenied"
+    assert code(bare.list_buckets) == "AccessDenied"
+    # A user needs a leave for it, a narrow key stays narrow, a session opens none.
+    for key in ("AKALICE", "AKBOB"):
+        assert code(sts(app, key).get_federation_token, Name="carol") == "AccessDenied"
+    for key in (assume(app), sts(app).get_session_token()["Credentials"]):
+        assert code(sts(app, key).get_federation_token, Name="carol") == "AccessDenied"
+    thin = sts(app, "AKNARROW").get_federation_token(Name="carol", Policy=allow("s3:*"))
+    narrowed = client(app, thin["Credentials"])
+    assert code(narrowed.get_object, Bucket=bucket, Key="in/a") == "AccessDenied"
+    for key in ("AKOVER", "AKFAR"):
+        assert code(sts(app, key).get_federation_token, Name="carol") == "AccessDenied"
+
+
+def test_a_federated_user_ends_with_its_opener_and_never_passes_him(
+    app: S3App, bucket: str, ring: Ring
+) -> None:
+    may = (allow(["sts:GetFederationToken", "sts:TagSession"]), allow("s3:GetObject"))
+    ring.changed["AKERIN"] = Key(
+        "AKERIN", "erin-secret", ACME, user="erin", policies=given_policies(*may)
+    )
+    try:
+        erin = sts(app, ring.changed["AKERIN"])
+        tags = [{"Key": "team", "Value": "blue"}]
+        made = erin.get_federation_token(Name="carol", Policy=allow("s3:*"), Tags=tags)
+        carol = client(app, made["Credentials"])
+        read = {"Bucket": bucket, "Key": "in/a"}
+        assert code(carol.get_object, **read) == ""
+        assert code(carol.put_object, **read) == "AccessDenied"
+
+        def refused(principal: Any, **more: Any) -> bool:
+            statement = {
+                "Effect": "Deny",
+                "Principal": principal,
+                "Action": "s3:GetObject",
+                "Resource": f"arn:aws:s3:::{bucket}/*",
+                **more,
+            }
+            policy = json.dumps({"Version": "2012-10-17", "Statement": statement})
+            client(app, "AKROOT").put_bucket_policy(Bucket=bucket, Policy=policy)
+            return code(carol.get_object, **read) == "AccessDenied"
+
+        # What is refused to its opener is refused to it.
+        assert refused({"AWS": f"arn:aws:iam::{ACME.number}:user/erin"})
+        assert not refused({"AWS": f"arn:aws:iam::{ACME.number}:user/carol"})
+        for key, value in (
+            ("aws:PrincipalType", "FederatedUser"),
+            ("aws:userid", f"{ACME.number}:carol"),
+            ("aws:PrincipalTag/team", "blue"),
+        ):
+            assert refused("*", Condition={"StringEquals": {key: value}})
+            assert not refused("*", Condition={"StringEquals": {key: value + "x"}})
+        ring.changed["AKERIN"] = None
+        assert code(carol.get_object, **read) == "InvalidToken"
+    finally:
+        del ring.changed["AKERIN"]
+
+
+def test_wrong_parameters_of_a_federated_user_are_refused(app: S3App) -> None:
+    asked = sts(app).get_federation_token
+    good: dict[str, Any] = {"Name": "carol", "Policy": allow("s3:*")}
+    for more, expected in (
+        ({}, ""),
+        ({"DurationSeconds": 129_600}, ""),
+        ({"DurationSeconds": 129_601}, "ValidationError"),
+        ({"DurationSeconds": 899}, "ValidationError"),
+        ({"Name": "c"}, "ValidationError"),
+        ({"Name": "c" * 33}, "ValidationError"),
+        ({"Name": "a/b"}, "ValidationError"),
+        ({"Policy": "{}"}, "MalformedPolicyDocument"),
+        ({"Policy": " " * 2049}, "ValidationError"),
+        ({"PolicyArns": [{"arn": "arn:aws:iam::aws:policy/x"}]}, "ValidationError"),
+        ({"Tags": [{"Key": "aws:x", "Value": ""}]}, "ValidationError"),
+    ):
+        assert code(asked, **{**good, **more}) == expected, more
 
 
 # -- AssumeRoleWithWebIdentity
