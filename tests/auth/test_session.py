@@ -257,6 +257,106 @@ def test_it_ends_with_its_role_and_with_what_opened_it(parent: str) -> None:
     assert works(for_roles(host=b"i" * 32)) is (parent != "")
 
 
+class World:
+    """A key ring, a role book and the host's keys whose answers change while sessions are open."""
+
+    def __init__(self) -> None:
+        self.keys: dict[str, Key | None] = {"AKALICE": PARENT}
+        self.accounts: dict[str, Account] = {"alice": ALICE, "bob": BOB}
+        self.roles: dict[str, Role] = {"reader": READER}
+        self.host: bytes | None = b"h" * 32
+        self.sessions = Sessions(lambda: "of the index", self, self.Book(self), self)
+
+    class Book:
+        def __init__(self, world: World) -> None:
+            self.world = world
+
+        def find(self, account_id: str, name: str, /) -> Role | None:
+            return self.world.roles.get(name)
+
+    def lookup(self, access_key: str) -> Key | None:
+        return self.keys.get(access_key)
+
+    def account(self, account_id: str) -> Account | None:
+        return self.accounts.get(account_id)
+
+    def first(self) -> tuple[str, bytes]:
+        assert self.host is not None
+        return "one", self.host
+
+    def find(self, key_id: str, /) -> bytes | None:
+        return self.host
+
+
+@pytest.mark.parametrize("roles", [(), ROLES])
+@pytest.mark.parametrize("parent", ["AKALICE", ""])
+def test_a_session_that_was_used_a_moment_ago_follows_each_change(
+    parent: str, roles: tuple[tuple[str, str, str], ...]
+) -> None:
+    """What was found once is found again only while nothing has changed that it hangs on."""
+    if not parent and not roles:
+        return
+    world = World()
+    made = world.sessions.open(Session(parent, expires=NOW + 900, roles=roles, name="me"))
+    token = token_of(made)
+
+    def found() -> Key | None:
+        try:
+            return world.sessions.find(made.access_key, token, NOW)
+        except InvalidToken:
+            return None
+
+    def again() -> None:
+        world.keys["AKALICE"], world.host = PARENT, b"h" * 32
+        world.accounts["alice"], world.accounts["bob"] = ALICE, BOB
+        world.roles["reader"] = READER
+        assert found() == found() == made
+
+    again()
+    if parent:
+        for key in (None, replace(PARENT, secret_key="new")):
+            world.keys["AKALICE"] = key
+            assert found() is None
+            again()
+        narrowed = Scope(read_only=True)
+        world.keys["AKALICE"] = replace(PARENT, scope=narrowed)
+        now = found()
+        assert now is not None
+        assert now.scope == narrowed
+    else:
+        world.host = None
+        assert found() is None
+        again()
+        world.host = b"i" * 32
+        assert found() is None
+    again()
+    policies = (parse_policy(NARROW.encode(), kind="user"),)
+    if not roles:
+        world.keys["AKALICE"] = replace(PARENT, policies=policies)
+        now = found()
+        assert now is not None
+        assert now.policies is policies
+        again()
+    else:
+        for role in (replace(READER, id="AROA2"), replace(READER, account_status="suspended")):
+            world.roles["reader"] = role
+            assert found() is None
+            again()
+        world.roles["reader"] = replace(READER, policies=policies)
+        now = found()
+        assert now is not None
+        assert now.policies is policies
+        again()
+        del world.accounts["bob"]
+        assert found() is None
+        again()
+    # Neither with another key nor when it is over, however well it is known.
+    with pytest.raises(InvalidToken):
+        world.sessions.find("ASIA" + "A" * 16, token, NOW)
+    with pytest.raises(ExpiredToken):
+        world.sessions.find(made.access_key, token, NOW + 900)
+
+
 def test_it_ends_with_each_role_that_it_went_through() -> None:
     other = replace(READER, name="other", id="AROA7")
     roles = (("bob", "other", "AROA7"), *ROLES)
