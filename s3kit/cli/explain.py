@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from collections.abc import Iterator
 from collections.abc import Mapping
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Any
 from typing import BinaryIO
 
@@ -192,14 +193,9 @@ def explain(
     check_index(config)
     app = S3App(replace(config, relay=False, run_lifecycle=False))
     try:
-        caller = caller_of(app, who)
-        if isinstance(caller, str):
-            decision = Decision(False, caller, by="signature")
-            steps = [Step("signature", "deny", decision.reason)]
-        else:
-            question = _question(app, caller, chosen, resource, owner, version_id, source_ip, given)
-            chosen = question.action
-            decision, steps = explained(app.site.access, question)
+        chosen, decision, steps = judge(
+            app, who, chosen, resource, version_id, source_ip, given, owner=owner
+        )
     finally:
         app.close()
     advice = "" if decision.allowed else ADVICE.get(decision.by, "")
@@ -217,6 +213,33 @@ def explain(
     else:
         _say(_lines(decision, chosen, resource, steps, advice))
     context.exit(0 if decision.allowed else 1)
+
+
+def judge(
+    app: S3App,
+    who: Who,
+    action: str,
+    resource: str,
+    version_id: str | None = None,
+    source_ip: str = "",
+    given: Mapping[str, Value] = MappingProxyType({}),
+    *,
+    owner: str | None = None,
+) -> tuple[str, Decision, list[Step]]:
+    """What the endpoint decides of such a request: the action asked about, the decision, and why.
+
+    :param given: what the request says under condition keys.
+    :param owner: whose bucket is meant, where several accounts have one of that name.
+    :raises ConfigError: there is nobody of that name, or no such bucket.
+    :raises click.BadParameter: the action is not about such a thing.
+    """
+    caller = caller_of(app, who)
+    if isinstance(caller, str):
+        decision = Decision(False, caller, by="signature")
+        return action, decision, [Step("signature", "deny", decision.reason)]
+    question = _question(app, caller, action, resource, owner, version_id, source_ip, given)
+    decision, steps = explained(app.site.access, question)
+    return question.action, decision, steps
 
 
 def _say(lines: Iterable[str]) -> None:
