@@ -160,7 +160,7 @@ REFUSED = {
     "AKACTIONS": 16,
     "AKNODELETE": 5,
 }
-"""Who asks, and how many of the requests are refused: a table without refusals would show nothing."""
+"""Who asks, and how many of the requests are refused: without refusals it would show nothing."""
 
 
 class Stage:

@@ -10,6 +10,7 @@ import base64
 import hashlib
 import hmac
 import json
+import logging
 import os
 import time
 import zlib
@@ -20,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from botocore.auth import S3SigV4Auth
 from botocore.auth import S3SigV4QueryAuth
 from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
@@ -590,6 +592,26 @@ def test_the_client_s_own_canonical_request(endpoint: Rehearsal) -> None:
     report = explain_request(endpoint, read_captured(sent(headers)), Place(), time.time(), client)
     assert report.client.startswith("it is the same as the endpoint's, and the signature is not of")
     assert "another secret for this key" in report.reasons[0].text
+
+
+def test_boto_s_debug_log_has_both(endpoint: Rehearsal, caplog: pytest.LogCaptureFixture) -> None:
+    """What botocore itself logs: the canonical request, and the request that it sends."""
+    request = AWSRequest("GET", f"http://{HOST}{KEY}", {"x-amz-security-token": "T0KEN"})
+    with caplog.at_level("DEBUG", "botocore"):
+        credentials = Credentials(ALICE.access_key, SECRET, "T0KEN")
+        S3SigV4Auth(credentials, "s3", "us-east-1").add_auth(request)
+        logging.getLogger("botocore.endpoint").debug("Sending http request: %s", request.prepare())
+    # On its way the host became another one.
+    log = caplog.text.replace(f"url=http://{HOST}", "url=http://backend:8000")
+    client = find_canonical(log, like=request.headers["X-Amz-Date"])
+    report = explain_request(endpoint, read_captured(log.encode()), Place(), time.time(), client)
+    assert report.client == "the signature is of this one, and with the right secret"
+    assert report.proved
+    assert report.differences == [("header host", HOST, "backend:8000")]
+    shown = "\n".join(report.lines()) + json.dumps(report.document())
+    assert "x-amz-security-token:***" in shown
+    assert "T0KEN" not in shown
+    assert_no_secret(report)
 
 
 # -- the command
