@@ -133,6 +133,15 @@ def find_mistakes(
     return ()
 
 
+def secret_mistakes(key: Key, others: Iterable[Key]) -> Iterator[tuple[Mistake, str]]:
+    """What a client may have in the place of a key's secret, for signatures of other texts.
+
+    :param others: further keys whose secret the client may have used.
+    """
+    for each in _secrets(key, others):
+        yield each, each.parts["secret"]
+
+
 def _known(
     form: Form, claim: Claim, key: Key, request: Request, around: Around
 ) -> Iterator[Mistake]:
@@ -148,7 +157,7 @@ def _known(
         _queries(form, claim, around),
         _payloads(form, claim, around),
         _headers(form, request, around),
-        _secrets(key, around),
+        _secrets(key, around.others),
         _dates(form, request),
         _scopes(form, around),
     )
@@ -499,7 +508,7 @@ def _headers(form: Form, request: Request, around: Around) -> Iterator[Mistake]:
 # -- key, date and scope
 
 
-def _secrets(key: Key, around: Around) -> Iterator[Mistake]:
+def _secrets(key: Key, others: Iterable[Key]) -> Iterator[Mistake]:
     if key.session is not None:
         return
     secret = key.secret_key
@@ -520,7 +529,7 @@ def _secrets(key: Key, around: Around) -> Iterator[Mistake]:
             yield Mistake("secret", text, {"secret": each})
     text = "The client has the access key in the place of the secret key."
     yield Mistake("secret", text, {"secret": key.access_key})
-    for other in around.others:
+    for other in others:
         text = f"The client signs with the secret of another key, {other.access_key}."
         yield Mistake("secret", text, {"secret": other.secret_key})
 

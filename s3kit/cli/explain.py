@@ -10,6 +10,8 @@ from collections.abc import Iterable
 from collections.abc import Iterator
 from collections.abc import Mapping
 from dataclasses import replace
+from datetime import UTC
+from datetime import datetime
 from types import MappingProxyType
 from typing import Any
 from typing import BinaryIO
@@ -52,12 +54,10 @@ from .captured import NoRequest
 from .captured import read_captured
 from .client_canonical import find_canonical
 from .explain_request import Place
-from .explain_request import Report
-from .explain_request import clock
 from .explain_request import explain_request
-from .explain_request import moment_of
 from .first_start import first_credentials
 from .rehearsal import Rehearsal
+from .request_report import Report
 from .settings import check_index
 from .settings import data_options
 from .settings import gather
@@ -264,7 +264,7 @@ def _of_request(
     except NoRequest as error:
         raise click.BadParameter(str(error), param_hint="--request") from None
     try:
-        now = clock() if at is None else moment_of(at)
+        now = time.time() if at is None else _moment(at)
     except (ValueError, OverflowError):
         raise click.BadParameter(f'"{at}" is no time.', param_hint="--at") from None
     log = data if client_canonical is None else client_canonical.read(MOST_BYTES)
@@ -279,6 +279,11 @@ def _of_request(
         return explain_request(app, found, place, now, client)
     finally:
         app.close()
+
+
+def _moment(text: str) -> float:
+    found = datetime.fromisoformat(text)
+    return (found if found.tzinfo is not None else found.replace(tzinfo=UTC)).timestamp()
 
 
 def _policy_of(file: BinaryIO | None) -> Policy | None:

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import difflib
 import hashlib
-import time
+import hmac
 from collections.abc import Iterator
 from dataclasses import dataclass
-from dataclasses import field
-from datetime import UTC
-from datetime import datetime
+from dataclasses import replace
 from typing import TYPE_CHECKING
-from typing import Any
 from typing import Final
 
 from ..auth.canonical import MAX_SKEW
 from ..auth.canonical import STS_SERVICE
 from ..auth.canonical import Request
-from ..auth.canonical import find_key
+from ..auth.canonical import SigningKey
 from ..auth.canonical import masked
+from ..auth.canonical import parse_credential
 from ..auth.canonical import verify
 from ..auth.claims import Claim
 from ..auth.claims import Comparer
@@ -28,15 +25,18 @@ from ..auth.claims import read_claim
 from ..auth.mistakes import Around
 from ..auth.mistakes import Mistake
 from ..auth.mistakes import find_mistakes
-from ..auth.scope import write_scope
-from ..errors import NoSuchEntity
+from ..auth.mistakes import secret_mistakes
 from ..errors import S3Error
 from ..errors import SignatureDoesNotMatch
 from ..model import Key
+from ..wire.form import read_form
 from .captured import Captured
 from .client_canonical import ClientCanonical
 from .rehearsal import Rehearsal
 from .rehearsal import Rehearsed
+from .request_report import Report
+from .signers import find_key_of
+from .signers import other_keys
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
@@ -53,128 +53,6 @@ _ADVICE_BY_LINE: Final = {
     "signed headers": "The two sides list other headers.",
     "payload": "The body's hash, or what stands for it, was changed after the signature.",
 }
-
-
-@dataclass(slots=True)
-class Report:
-    """What is known of a captured request.
-
-    ``matches`` is None where no signature could be compared. ``reasons`` are proved where
-    ``proved``: with them changed the signature is right. ``differences`` are lines of the canonical
-    request: what it is, the client's, the endpoint's.
-    """
-
-    request: str
-    signature: str
-    key: str = ""
-    matches: bool | None = None
-    proved: bool = False
-    reasons: list[Mistake] = field(default_factory=list)
-    canonical: str = ""
-    to_sign: str = ""
-    client: str = ""
-    differences: list[tuple[str, str, str]] = field(default_factory=list)
-    answer: Rehearsed = field(default_factory=Rehearsed)
-    in_time: Rehearsed | None = None
-
-    @property
-    def allowed(self) -> bool:
-        """Whether the endpoint would do it now."""
-        return self.answer.error is None and not self.answer.redirected
-
-    def document(self) -> dict[str, Any]:
-        """All of it for programs."""
-        return {
-            "decision": "allow" if self.allowed else "deny",
-            "request": self.request,
-            "signature": self.signature,
-            "key": self.key,
-            "matches": self.matches,
-            "proved": self.proved,
-            "reasons": [{"cause": each.cause, "text": each.text} for each in self.reasons],
-            "canonical_request": self.canonical,
-            "string_to_sign": self.to_sign,
-            "client": self.client,
-            "differences": [
-                {"line": line, "client": client, "endpoint": ours}
-                for line, client, ours in self.differences
-            ],
-            "answer": _answer(self.answer),
-            "at_its_own_time": None if self.in_time is None else _answer(self.in_time),
-        }
-
-    def lines(self) -> Iterator[str]:
-        """All of it for people."""
-        yield f"{'allow' if self.allowed else 'deny'}  {self.request}"
-        yield ""
-        yield f"  signature  {self.signature}"
-        if self.key:
-            yield f"  key        {self.key}"
-        if self.matches is not None:
-            yield f"  matches    {'yes' if self.matches else 'no'}"
-        yield f"  answer     {_in_words(self.answer)}"
-        if self.in_time is not None:
-            yield f"  in time    {_in_words(self.in_time)}"
-        for number, each in enumerate(self.reasons):
-            head = "" if number else "Because:" if self.proved else "Perhaps:"
-            if head:
-                yield ""
-                yield head
-            yield f"  {each.cause:<10} {each.text}"
-        if self.client:
-            yield ""
-            yield f"The client's own canonical request: {self.client}"
-            for line, client, ours in self.differences:
-                yield f"  {line}"
-                yield f"    - client    {client}"
-                yield f"    + endpoint  {ours}"
-        if self.canonical:
-            yield ""
-            yield "The canonical request, as this endpoint has it:"
-            yield from (f"  | {line}" for line in self.canonical.split("\n"))
-            yield ""
-            yield "The string to sign:"
-            yield from (f"  | {line}" for line in self.to_sign.split("\n"))
-        for judged in (self.in_time or self.answer).judged:
-            yield ""
-            says = "allow" if judged.decision.allowed else "deny"
-            yield f"{says}  {judged.action}  {judged.resource}".rstrip()
-            for step in judged.steps[:-1]:
-                yield f"  {step.rule:<20} {step.says or '-':<6} {step.text}"
-            yield f"  {'=> ' + judged.decision.by:<20} {says:<6} {judged.decision.reason}"
-
-
-def _answer(found: Rehearsed) -> dict[str, Any]:
-    error = found.error
-    return {
-        "status": found.redirected or (200 if error is None else error.status),
-        "code": "" if error is None else error.code,
-        "message": "" if error is None else error.text,
-        "decisions": [
-            {
-                "action": each.action,
-                "resource": each.resource,
-                "allowed": each.decision.allowed,
-                "decided_by": each.decision.by,
-                "reason": each.decision.reason,
-                "steps": [{"rule": s.rule, "says": s.says, "text": s.text} for s in each.steps],
-            }
-            for each in found.judged
-        ],
-    }
-
-
-def _in_words(found: Rehearsed) -> str:
-    if found.error is not None:
-        return f"{found.error.status} {found.error.code}: {found.error.text}"
-    if found.redirected:
-        return f"{found.redirected}, before anybody looks at the signature"
-    rest = " (its body was not captured)" if found.unread and _has_body(found) else ""
-    return f"it would be carried out{rest}"
-
-
-def _has_body(found: Rehearsed) -> bool:
-    return found.call is not None and found.call.operation.body != "none"
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,6 +102,8 @@ def explain_request(
         report.reasons = list(_malformed(request))
         return report
     if claim is None:
+        if captured.body is not None and _is_form(request):
+            explain_form(app, report, environ, now)
         return report
     if claim.credential.service == STS_SERVICE and captured.body is not None:
         request.service = STS_SERVICE
@@ -234,7 +114,7 @@ def explain_request(
     if not -MAX_SKEW <= claim.seconds - now <= MAX_SKEW and answer.error is not None:
         body = captured.body is not None
         report.in_time = app.rehearse(place.environ(captured), claim.seconds, body=body)
-    key = _find_key(app, claim, report, now)
+    key = find_key_of(app, claim.credential.access_key, claim.token, report, now)
     report.reasons += _about_headers(request, claim)
     report.reasons += _about_scope(app, claim)
     report.reasons += _about_body(claim, captured)
@@ -268,13 +148,14 @@ def _form_without_claim(request: Request, answer: Rehearsed) -> str:
         return "version 2, which is not supported"
     if scheme and not scheme.startswith("AWS4-"):
         return f"none of S3's: the Authorization header's scheme is {scheme[:32]!r}"
-    content_type = request.environ.get("CONTENT_TYPE", "")
-    if request.method == "POST" and content_type.startswith("multipart/form-data"):
-        if answer.unread:
-            return "a browser's form; it is in the body, which was not captured"
-        kind = "" if answer.call is None else answer.call.identity.kind
-        return "version 4 in a browser's form" + (", which is right" if kind == "form" else "")
+    if _is_form(request) and answer.unread:
+        return "that of a browser's form is in its body, which was not captured"
     return "none: the request is anonymous"
+
+
+def _is_form(request: Request) -> bool:
+    content_type = request.environ.get("CONTENT_TYPE", "").lower()
+    return request.method == "POST" and content_type.startswith("multipart/form-data")
 
 
 def _claim_in_words(claim: Claim) -> str:
@@ -323,64 +204,41 @@ def _duration(seconds: float) -> str:
     return f"{left} seconds"
 
 
-def _find_key(app: Rehearsal, claim: Claim, report: Report, now: float) -> Key | None:
-    """The key of the claim; what is known of it goes into the report."""
-    access_key = claim.credential.access_key
-    site = app.site
+def explain_form(app: Rehearsal, report: Report, environ: WSGIEnvironment, now: float) -> None:
+    """What is to tell of a browser's form; its policy is what was signed."""
     try:
-        key = find_key(site.key_ring, access_key, site.sessions, claim.token, now)
+        fields = read_form(environ["wsgi.input"], environ.get("CONTENT_TYPE", "")).fields
     except S3Error as error:
-        report.key = f"{access_key}: {_why_no_key(app, access_key, claim.token, error)}"
-        report.reasons.append(Mistake("key", report.key))
-        return None
-    said = f"{access_key}, of the account {key.account.id}"
-    if key.session is not None:
-        until = datetime.fromtimestamp(key.session.expires, UTC)
-        said += f", a session's until {until:%Y-%m-%dT%H:%M:%SZ}"
-        said += f", opened with {key.session.parent}" if key.session.parent else ""
-    if key.principal or key.user:
-        said += f", of its {key.principal or 'user/' + key.user}"
-    scope = key.scope
-    if scope is not None:
-        said += f", narrowed to {write_scope(scope)}"
-        if scope.expires and now * 1000 >= scope.expires:
-            report.reasons.append(Mistake("key", f"{access_key} has expired."))
-    report.key = said
-    if key.session_token is not None and claim.token is None:
-        text = "The key is a session's, and no x-amz-security-token came with the request."
-        report.reasons.append(Mistake("key", text))
-    if key.session_token is None and claim.token is not None:
-        text = "A session's token came with a key that has none: the client mixes two keys up."
-        report.reasons.append(Mistake("key", text))
-    return key
+        report.signature = f"that of a form, which cannot be read: {error.text}"
+        return
+    credential = parse_credential(fields.get("x-amz-credential", ""))
+    if credential is None:
+        if "signature" in fields or "awsaccesskeyid" in fields:
+            report.signature = "version 2 in a browser's form, which is not supported"
+            report.reasons.append(Mistake("signature", _VERSION_2))
+        return
+    report.signature = f"version 4 in a browser's form, {credential.scope}"
+    token = fields.get("x-amz-security-token")
+    key = find_key_of(app, credential.access_key, token, report, now)
+    policy, signature = fields.get("policy", ""), fields.get("x-amz-signature", "")
+    # The policy of a session's form has a condition on the token.
+    report.to_sign = policy if token is None else "***"
+    if key is None:
+        return
+    data = policy.encode("utf-8", "surrogatepass")
 
+    def fits(secret: str) -> bool:
+        made = SigningKey(replace(key, secret_key=secret), credential).sign(data)
+        return hmac.compare_digest(made.encode(), signature.encode("utf-8", "replace"))
 
-def _why_no_key(app: Rehearsal, access_key: str, token: str | None, error: S3Error) -> str:
-    ring = app.site.key_ring
-    if token is not None:
-        return (
-            f"no session's key that may be used now ({error.code}): the session is over, who "
-            "opened it has no key any more, or the token is another's"
-        )
-    try:
-        stored = app.store.accounts.get_key(access_key)
-    except NoSuchEntity:
-        pass
-    else:
-        if stored.status != "active":
-            return f"the key is {stored.status}, see s3kit keys enable"
-        status = app.store.accounts.get(stored.account).status
-        return f"the key is there; its account {stored.account} is {status} and may not sign now"
-    for other in (access_key.strip(), access_key.upper()):
-        if other != access_key and ring.lookup(other) is not None:
-            return f'there is no such key; "{other}" is one'
-    if access_key.startswith("ASIA"):
-        return "there is no such key; a session's works only with its x-amz-security-token"
-    known = [each.access_key for each in app.config.signing_keys()]
-    if any(access_key == each.secret_key for each in app.config.signing_keys()):
-        return "that is no access key but a secret; the client has the two mixed up"
-    close = difflib.get_close_matches(access_key, known, n=1)
-    return "there is no such key here" + (f'; did you mean "{close[0]}"?' if close else "")
+    report.matches = fits(key.secret_key)
+    if not report.matches:
+        for mistake, secret in secret_mistakes(key, other_keys(app, key)):
+            if fits(secret):
+                report.proved, report.reasons = True, [mistake]
+                return
+        text = "The policy was changed after it was signed, or with another secret for this key."
+        report.reasons.append(Mistake("policy", text))
 
 
 def _about_headers(request: Request, claim: Claim) -> Iterator[Mistake]:
@@ -457,6 +315,12 @@ def _compare(
         return
     else:
         report.matches = True
+        if isinstance(report.answer.error, SignatureDoesNotMatch):
+            text = (
+                "The request's own signature is right; a chunk's or the trailer's in its body is "
+                "not: the body was changed, or the client chains its signatures otherwise."
+            )
+            report.reasons.append(Mistake("payload", text))
         return
     path, _, query = captured.target.partition("?")
     config = app.config
@@ -472,7 +336,7 @@ def _compare(
         (*place.hosts, *config.base_hosts),
         tuple(each for each in prefixes if each),
         config.region,
-        tuple(_others(app, key)),
+        tuple(other_keys(app, key)),
     )
     found = find_mistakes(shown, claim, key, request, around)
     if found:
@@ -488,16 +352,6 @@ def _compare(
         "endpoint: --host); what the client signed itself tells more (--client-canonical)."
     )
     report.reasons.append(Mistake("secret", text))
-
-
-def _others(app: Rehearsal, key: Key) -> Iterator[Key]:
-    """Other keys that the client may have mixed up with its own."""
-    names = [each.access_key for each in app.config.signing_keys()]
-    names += [each.access_key for each in app.store.accounts.list_keys(key.account.id)]
-    for name in names[:200]:
-        found = app.site.key_ring.lookup(name) if name != key.access_key else None
-        if found is not None:
-            yield found
 
 
 def _beside_client(
@@ -554,17 +408,3 @@ def _shown(line: str, value: str | None) -> str:
     if name != line:
         return masked(f"{name}:{value}").partition(":")[2]
     return masked(value)
-
-
-def moment_of(text: str) -> float:
-    """A time in ISO 8601 or as x-amz-date has it, in seconds since the epoch.
-
-    :raises ValueError: it is none.
-    """
-    found = datetime.fromisoformat(text)
-    return (found if found.tzinfo is not None else found.replace(tzinfo=UTC)).timestamp()
-
-
-def clock() -> float:
-    """Seconds since the epoch."""
-    return time.time()

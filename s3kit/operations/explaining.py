@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from ..auth.hook import BY
 from ..call import Asked
 from ..call import Call
 from ..model import Caller
@@ -63,7 +64,11 @@ def _line(asked: Asked) -> str:
     pieces = ["allow" if decision.allowed else "deny", f"action={asked.action}"]
     if resource:
         pieces.append(f'resource="{resource[:_LONGEST]}"')
-    pieces.append(f'reason="{_quoted(decision.reason)}"')
+    reason = decision.reason
+    if decision.by == BY:
+        # What the host's function says of somebody is for the host's logs.
+        reason = reason.partition(": ")[0]
+    pieces.append(f'reason="{_quoted(reason)}"')
     return "; ".join(pieces)
 
 

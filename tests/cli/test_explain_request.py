@@ -33,10 +33,10 @@ from s3kit.app import S3App
 from s3kit.cli.captured import read_captured
 from s3kit.cli.client_canonical import find_canonical
 from s3kit.cli.explain_request import Place
-from s3kit.cli.explain_request import Report
 from s3kit.cli.explain_request import explain_request
 from s3kit.cli.main import cli
 from s3kit.cli.rehearsal import Rehearsal
+from s3kit.cli.request_report import Report
 from s3kit.config import Config
 from tests.client import Client
 from tests.client import Signer

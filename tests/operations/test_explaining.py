@@ -16,8 +16,10 @@ from botocore.credentials import Credentials
 
 from s3kit import presign
 from s3kit.app import S3App
+from s3kit.auth.hook import AuthorizationRequest
 from s3kit.config import Config
 from s3kit.middleware.audit import audit
+from s3kit.model import Decision
 from tests.client import Answer
 from tests.client import Client
 from tests.client import Signer
@@ -203,6 +205,28 @@ def test_nobody_narrowed_is_told_of_its_account_s_rules(s3: S3App) -> None:
             answer = ask(client, method, path)
             assert answer.status in (200, 403), (name, answer.body)
             assert HEADER not in answer.headers, (name, method, path)
+
+
+def test_what_the_host_s_function_says_is_not_told() -> None:
+    """Its reason is for the host's logs; that it was the function is all that an owner learns."""
+
+    def authorize(request: AuthorizationRequest) -> str | Decision | None:
+        if request.action == "s3:GetObject":
+            return "suspected of fraud: ticket 77"
+        if request.action == "s3:ListBucket":
+            return Decision(True, "a friend of the house: see 78")
+        return None
+
+    app = S3App(Config(accounts=ACCOUNTS, explain=True), authorize=authorize)
+    alice = Client(app, ALICE)
+    assert alice.put("/photos").status == 200
+    assert alice.put("/photos/key", b"x").status == 200
+    for path, says in (("/photos/key", "refuses"), ("/photos", "allows")):
+        answer = ask(alice, "GET", path)
+        assert f'reason="the authorize hook {says} it"' in answer.headers[HEADER]
+        assert "fraud" not in str(answer)
+        assert "friend" not in str(answer)
+    app.close()
 
 
 def test_the_headers_are_few_short_and_plain(s3: S3App) -> None:
