@@ -53,9 +53,10 @@ class Captured:
         :param peer: the address of whoever sent it, or of the proxy that did.
         """
         path, _, query = self.target.partition("?")
-        info = unquote_to_bytes(urlsplit(path).path if "://" in path[:8] else path).decode(
-            "latin-1"
-        )
+        if path[:1] != "/":
+            # In absolute form, as proxies send it.
+            path = "/" + path.partition("://")[2].partition("/")[2]
+        info = unquote_to_bytes(path).decode("latin-1")
         if mount and info.startswith(mount) and info[len(mount) : len(mount) + 1] in ("/", ""):
             info = info[len(mount) :]
         found: dict[str, Any] = {
@@ -119,9 +120,12 @@ def read_captured(data: bytes, method: str = "") -> Captured:
 
 
 def _of_url(url: str, method: str) -> Captured:
-    parts = urlsplit(url)
-    if not parts.hostname:
-        raise NoRequest("The URL names no host.")
+    try:
+        parts = urlsplit(url)
+        if not parts.hostname:
+            raise ValueError
+    except ValueError:
+        raise NoRequest("The URL names no host.") from None
     target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     headers = (("Host", parts.netloc.rpartition("@")[2]),)
     return Captured(method or "GET", target, headers, None, parts.scheme)

@@ -89,7 +89,15 @@ def explain_request(
     """
     answer = app.rehearse(place.environ(captured), now, body=captured.body is not None)
     environ = place.environ(captured)
-    request = app.request_of(environ)
+    try:
+        request = app.request_of(environ)
+    except S3Error as error:
+        report = Report(_title(captured, answer), "of no path that S3 has", answer=answer)
+        text = error.text
+        if captured.target.startswith("//"):
+            text = "The path begins with two slashes: the client's endpoint must not end in one."
+        report.reasons.append(Mistake("path", text))
+        return report
     report = Report(_title(captured, answer), _form_without_claim(request, answer), answer=answer)
     if report.signature.startswith("version 2"):
         report.reasons.append(Mistake("signature", _VERSION_2))

@@ -30,6 +30,7 @@ from click.testing import CliRunner
 from click.testing import Result
 
 from s3kit.app import S3App
+from s3kit.auth.post_policy import sign_form
 from s3kit.cli.captured import read_captured
 from s3kit.cli.client_canonical import find_canonical
 from s3kit.cli.explain_request import Place
@@ -38,6 +39,8 @@ from s3kit.cli.main import cli
 from s3kit.cli.rehearsal import Rehearsal
 from s3kit.cli.request_report import Report
 from s3kit.config import Config
+from s3kit.model import Account
+from s3kit.model import Key as SigningKeyPair
 from tests.client import Client
 from tests.client import Signer
 from tests.endpoint import MASTER_KEY
@@ -514,6 +517,69 @@ def test_other_kinds_of_signatures(
     assert reason in " ".join(each.text for each in report.reasons)
 
 
+def test_a_path_that_begins_with_two_slashes(endpoint: Rehearsal) -> None:
+    report = asked(endpoint, sent(signed("GET", f"/{KEY}"), f"/{KEY}"))
+    assert report.answer.error is not None
+    assert report.answer.error.code == "InvalidURI"
+    assert "must not end in one" in report.reasons[0].text
+
+
+def form(secret: str, token: str | None = None, key: str = "f") -> bytes:
+    """A browser's form, signed for the key ``f``."""
+    signing = SigningKeyPair("AKALICE", secret, Account("alice"), token)
+    fields = sign_form({"key": "f"}, [{"key": "f"}, {"bucket": "photos"}], signing, expires=60)
+    fields["key"] = key
+    parts = [f'name="{name}"\r\n\r\n{value}' for name, value in fields.items()]
+    parts.append('name="file"; filename="x"\r\n\r\nDATA')
+    text = "".join(f"--B\r\nContent-Disposition: form-data; {each}\r\n" for each in parts)
+    headers = {"Host": HOST, "Content-Type": "multipart/form-data; boundary=B"}
+    return raw("POST", "/photos", headers, f"{text}--B--\r\n".encode())
+
+
+def test_a_browser_s_form(endpoint: Rehearsal) -> None:
+    report = asked(endpoint, form(SECRET))
+    assert report.signature.startswith("version 4 in a browser's form, ")
+    assert report.matches
+    assert report.allowed
+    assert [each.action for each in report.answer.judged] == ["s3:PutObject"]
+    report = asked(endpoint, form(f"{SECRET}\n"))
+    assert report.matches is False
+    assert report.proved
+    assert "a line break" in report.reasons[0].text
+    report = asked(endpoint, form("nobody's"))
+    assert (report.matches, report.proved) == (False, False)
+    report = asked(endpoint, form(SECRET, key="another"))
+    assert report.matches
+    assert not report.allowed
+    assert report.answer.error is not None
+    assert report.answer.error.code == "AccessDenied"
+    report = asked(endpoint, form(SECRET, "T0KEN"))
+    token = base64.b64encode(b"T0KEN").decode().rstrip("=")
+    shown = "\n".join(report.lines()) + json.dumps(report.document())
+    assert report.reasons[0].cause == "key"
+    assert "T0KEN" not in shown
+    assert token not in shown
+    assert "not captured" in asked(endpoint, form(SECRET)[:-40]).signature
+
+
+def test_a_request_for_sts(endpoint: Rehearsal) -> None:
+    """Its body is signed as such, whatever the headers say."""
+    body = "Action=GetSessionToken&Version=2011-06-15"
+    headers = {"content-type": "application/x-www-form-urlencoded"}
+    made = []
+    for secret in (SECRET, f"{SECRET}\n"):
+        request = AWSRequest("POST", f"http://{HOST}/", headers, data=body)
+        SigV4Auth(Credentials("AKALICE", secret), "sts", "us-east-1").add_auth(request)
+        sent = {**dict(request.headers.items()), "Host": HOST}
+        made.append(asked(endpoint, raw("POST", "/", sent, body.encode())))
+    right, wrong = made
+    assert right.matches
+    assert right.allowed
+    assert not wrong.matches
+    assert wrong.proved
+    assert not wrong.allowed
+
+
 # -- how it was captured
 
 
@@ -564,6 +630,7 @@ def test_a_chunked_body_and_signed_chunks(endpoint: Rehearsal) -> None:
     assert "the body comes in signed chunks" in report.signature
     assert report.answer.error is not None
     assert report.answer.error.code == "SignatureDoesNotMatch"
+    assert report.reasons[-1].text.startswith("The request's own signature is right; a chunk's")
 
 
 def test_the_client_s_own_canonical_request(endpoint: Rehearsal) -> None:
@@ -663,6 +730,7 @@ def test_the_command(run: Callable[..., Result], tmp_path: Path) -> None:
         (("--request", "-"), b"nothing of the sort"),
         (("--request", "-"), b"GET / HTTP/1.1\r\nno header\r\n\r\n"),
         (("--request", "-"), b"http:///nowhere"),
+        (("--request", "-"), b"http://[nowhere/"),
         (("--request", "missing"), b""),
         (("--request", "-", "--anonymous"), b"GET / HTTP/1.1\r\n\r\n"),
         (("s3:GetObject", "a/b", "--request", "-"), b"GET / HTTP/1.1\r\n\r\n"),
