@@ -675,11 +675,14 @@ def mismatch(
     return error
 
 
+_SECRETS: Final = (
+    r"x-amz-(?:security-token|s3session-token"
+    r"|(?:copy-source-)?server-side-encryption-customer-key)"
+)
+# A client may name a header in SignedHeaders with _ for -, see environ_name().
 _MASKED: Final = re.compile(
-    r"((?:x-amz-(?:security-token|s3session-token"
-    r"|(?:copy-source-)?server-side-encryption-customer-key)|WebIdentityToken)(?:=|%3D)"
-    r"|^(?:authorization|cookie|proxy-authorization|x-amz-security-token|x-amz-s3session-token"
-    r"|x-amz-(?:copy-source-)?server-side-encryption-customer-key):)[^&\n]*",
+    rf"((?:{_SECRETS}|WebIdentityToken)(?:=|%3D)"
+    rf"|^(?:authorization|cookie|proxy-authorization|{_SECRETS}):)[^&\n]*".replace("-", "[-_]"),
     re.IGNORECASE | re.MULTILINE,
 )
 

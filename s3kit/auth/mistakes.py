@@ -82,9 +82,9 @@ _CONTENT_TYPES: Final = (
 class Mistake:
     """One thing that may have been another where the request was signed.
 
-    ``cause`` is a word for programs: ``clock``, ``credential``, ``header``, ``host``, ``key``,
-    ``method``, ``path``, ``payload``, ``query``, ``region``, ``secret``, ``service``. ``parts`` are
-    those of the form that are changed.
+    ``cause`` is a word for programs: ``clock``, ``header``, ``host``, ``key``, ``method``,
+    ``path``, ``payload``, ``policy``, ``query``, ``region``, ``secret``, ``service``,
+    ``signature``. ``parts`` are those of the form that are changed.
     """
 
     cause: str
@@ -158,7 +158,6 @@ def _known(
         _payloads(form, claim, around),
         _headers(form, request, around),
         _secrets(key, around.others),
-        _dates(form, request),
         _scopes(form, around),
     )
     for source in sources:
@@ -532,17 +531,6 @@ def _secrets(key: Key, others: Iterable[Key]) -> Iterator[Mistake]:
     for other in others:
         text = f"The client signs with the secret of another key, {other.access_key}."
         yield Mistake("secret", text, {"secret": other.secret_key})
-
-
-def _dates(form: Form, request: Request) -> Iterator[Mistake]:
-    text = "The date that was signed is not the x-amz-date that came."
-    for name in ("HTTP_X_AMZ_DATE", "HTTP_DATE"):
-        value = request.environ.get(name, "")
-        if value:
-            yield Mistake("clock", text, {"amz_date": value})
-    value = request.query.get("X-Amz-Date")
-    if value:
-        yield Mistake("clock", text, {"amz_date": value})
 
 
 def _scopes(form: Form, around: Around) -> Iterator[Mistake]:

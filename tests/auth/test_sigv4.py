@@ -519,6 +519,19 @@ def test_no_secret_header_or_parameter_is_shown(name: str, place: str, presigned
     assert "S3CRET" not in shown + str(details) + repr(caught.value)
 
 
+def test_a_secret_header_that_is_signed_by_another_spelling_is_not_shown() -> None:
+    """WSGI has one name for both, so that its value is found."""
+    headers = sign_headers("GET", URL, Key(KEY.access_key, "wrong", ALICE))
+    headers["Authorization"] = headers["Authorization"].replace(
+        "SignedHeaders=", "SignedHeaders=X_Amz_Security_Token;x-amz-security-token;"
+    )
+    headers["X-Amz-Security-Token"] = "S3CRET"
+    with pytest.raises(SignatureDoesNotMatch) as caught:
+        ask("GET", URL, headers)
+    assert "S3CRET" not in str(caught.value.details)
+    assert str(caught.value.details["canonical_request"]).count(":***") == 2
+
+
 def test_an_unknown_key_is_refused() -> None:
     """A005."""
     with pytest.raises(InvalidAccessKeyId) as caught:

@@ -8,8 +8,10 @@ from base64 import b64encode
 from collections.abc import Iterator
 from hashlib import md5
 from typing import Any
+from urllib.parse import quote
 
 import pytest
+from botocore.auth import S3SigV4QueryAuth
 from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
@@ -227,6 +229,42 @@ def test_what_the_host_s_function_says_is_not_told() -> None:
         assert "fraud" not in str(answer)
         assert "friend" not in str(answer)
     app.close()
+
+
+@pytest.mark.parametrize("place", ["header", "query"])
+def test_a_wrong_signature_s_answer_shows_what_was_compared_but_no_secret(
+    s3: S3App, place: str
+) -> None:
+    """All of the answer, as it is sent: the canonical request, in letters and in bytes."""
+    token, customer = "T0KEN/+aaaa", "c3VzdG9tZXIta2V5LTEyMzQ1Njc4OTAxMjM0NTY3ODk="
+    client = Client(s3, Signer("AKALICE", "wrong", token))
+    headers = {
+        "x-amz-server-side-encryption-customer-key": customer,
+        "x-amz-copy-source-server-side-encryption-customer-key": customer,
+        "x-amz-s3session-token": token,
+        "cookie": f"a={token}",
+    }
+    if place == "header":
+        answer = client.request("GET", "/photos/key", headers=headers)
+    else:
+        del headers["cookie"]
+        query = "&".join(f"{name}={quote(value, '')}" for name, value in headers.items())
+        request = AWSRequest("GET", f"http://s3.test/photos/key?{query}")
+        credentials = Credentials("AKALICE", "wrong", token)
+        S3SigV4QueryAuth(credentials, "s3", "us-east-1").add_auth(request)
+        target = request.url.removeprefix("http://s3.test")
+        answer = client.send("GET", target, {"Host": "s3.test"})
+    assert answer.code == "SignatureDoesNotMatch"
+    assert answer.text("AWSAccessKeyId") == "AKALICE"
+    canonical = answer.text("CanonicalRequest") or ""
+    assert canonical.startswith("GET\n/photos/key\n")
+    assert (answer.text("StringToSign") or "").startswith("AWS4-HMAC-SHA256\n")
+    assert bytes.fromhex(answer.text("CanonicalRequestBytes") or "").decode() == canonical
+    assert canonical.count("***") == (5 if place == "header" else 4)
+    text = answer.body.decode()
+    for secret in (token, quote(token, ""), customer, quote(customer, "")):
+        assert secret not in text
+        assert secret.encode().hex(" ") not in text
 
 
 def test_the_headers_are_few_short_and_plain(s3: S3App) -> None:
