@@ -136,15 +136,7 @@ def _identify_header(
     region: str | None,
     sessions: Sessions | None,
 ) -> Identity:
-    beginning, _, signature = authorization.rpartition("Signature=")
-    known = _beginning(beginning) if len(beginning) <= _LONGEST_KEPT else None
-    if known is not None and len(signature) <= _LONGEST_KEPT and "," not in signature:
-        credential, signed = known
-        signature = signature.strip()
-    else:
-        credential_text, signed_text, signature = split_authorization(authorization)
-        credential = parse_credential(credential_text)
-        signed = parse_signed_headers(signed_text)
+    credential, signed, signature = _read_authorization(authorization)
     if credential is None:
         raise AuthorizationHeaderMalformed(
             "The authorization header is malformed; the Credential is mal-formed; "
@@ -186,6 +178,22 @@ def _identify_header(
     return Identity(
         signing.caller, "header", meaning, path, (signing, credential.scope, amz_date, signature)
     )
+
+
+def _read_authorization(
+    authorization: str,
+) -> tuple[Credential | None, SignedHeaders | None, str]:
+    """The credential and the signed headers, None for what is none, and the signature.
+
+    :raises S3Error: as :func:`split_authorization`.
+    """
+    beginning, _, signature = authorization.rpartition("Signature=")
+    if len(beginning) <= _LONGEST_KEPT >= len(signature) and "," not in signature:
+        known = _beginning(beginning)
+        if known is not None:
+            return *known, signature.strip()
+    credential, signed, signature = split_authorization(authorization)
+    return parse_credential(credential), parse_signed_headers(signed), signature
 
 
 @lru_cache(maxsize=1024)

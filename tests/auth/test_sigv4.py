@@ -14,11 +14,14 @@ from urllib.parse import urlsplit
 import pytest
 from botocore.crt.auth import CrtS3SigV4Auth
 from hypothesis import given
+from hypothesis import settings
 from hypothesis import strategies as st
 
+from s3kit.auth import sigv4
 from s3kit.auth.canonical import SigningKey
 from s3kit.auth.canonical import client_request
 from s3kit.auth.canonical import parse_credential
+from s3kit.auth.canonical import parse_signed_headers
 from s3kit.auth.keyring import DictKeyRing
 from s3kit.auth.presigned import presign
 from s3kit.auth.sigv4 import ANONYMOUS_IDENTITY
@@ -784,6 +787,35 @@ def test_garbage_in_the_authorization_header_is_malformed(value: str) -> None:
     """A025."""
     with pytest.raises(AuthorizationHeaderMalformed):
         ask("GET", URL, {"Authorization": value, "x-amz-date": "20130524T000000Z"})
+
+
+@given(
+    place=st.integers(0, 300),
+    length=st.integers(0, 12),
+    put=st.sampled_from(
+        ("", ",", ", ", "=", " ", "Signature=", ",Signature=", "SignedHeaders=", "x", "\xa0", "a,b")
+    ),
+)
+@settings(max_examples=300, deadline=None)
+def test_what_is_read_once_is_what_the_whole_header_says(place: int, length: int, put: str) -> None:
+    text = (
+        "AWS4-HMAC-SHA256 Credential=AK/20130524/us-east-1/s3/aws4_request, "
+        f"SignedHeaders=host;x-amz-date, Signature={'0a' * 32}"
+    )
+    text = text[:place] + put + text[place + length :]
+    wanted: object
+    try:
+        credential, signed, signature = sigv4.split_authorization(text)
+        wanted = (parse_credential(credential), parse_signed_headers(signed), signature)
+    except S3Error as error:
+        wanted = (error.code, error.text)
+    for _ in range(2):
+        found: object
+        try:
+            found = sigv4._read_authorization(text)
+        except S3Error as error:
+            found = (error.code, error.text)
+        assert found == wanted
 
 
 @pytest.mark.parametrize("value", ["Basic dXNlcjpwYXNz", "Bearer abc", "Negotiate x"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import io
+import json
 import threading
 from collections.abc import Callable
 from collections.abc import Iterator
@@ -624,6 +625,48 @@ def test_a_session_is_charged_to_the_key_that_opened_it(app: S3App, keyed: Signe
     )
     assert is_refused(temporary.put(f"{BUCKET}/l", b"x" * 41))
     assert temporary.put(f"{BUCKET}/l", b"x" * 40).status == 200
+    assert spent() == MOST
+
+
+def test_a_roles_session_is_charged_to_the_key_that_assumed_the_role(
+    app: S3App, keyed: Signer
+) -> None:
+    """Whoever's role it is, and through how many: one budget for all that the key stores."""
+    spent = spending(app, keyed)
+    statement = {"Effect": "Allow", "Principal": {"AWS": "*"}, "Action": "sts:AssumeRole"}
+    trust = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+    statement = {"Effect": "Allow", "Action": ["s3:*", "sts:*"], "Resource": "*"}
+    policies = {"all": json.dumps({"Version": "2012-10-17", "Statement": [statement]})}
+    Client(app, OTHER).put("/theirs")
+    arns = {}
+    for account, name in ((OWNER_ID, "writer"), (OTHER_ID, "guest")):
+        app.store.roles.create(account, name, trust=trust, policies=policies)
+        arns[name] = f"arn:aws:iam::{account}:role/{name}"
+
+    def assumed(key: Signer, name: str) -> Signer:
+        sts = boto3_client(
+            app, key.access_key, key.secret_key, aws_session_token=key.token, service="sts"
+        )
+        given = sts.assume_role(RoleArn=arns[name], RoleSessionName="me")["Credentials"]
+        return Signer(given["AccessKeyId"], given["SecretAccessKey"], given["SessionToken"])
+
+    writer, guest = assumed(keyed, "writer"), assumed(keyed, "guest")
+    assert Client(app, writer).put(f"{BUCKET}/k", b"x" * 40).status == 200
+    assert spent() == 40
+    # In another account's bucket, by its role: that account's bytes, this key's budget.
+    assert Client(app, guest).put("/theirs/k", b"x" * 20).status == 200
+    assert spent() == 60
+    through = Client(app, assumed(writer, "guest"))
+    assert is_refused(through.put("/theirs/l", b"x" * 41))
+    assert through.put("/theirs/l", b"x" * 40).status == 200
+    assert spent() == MOST
+    for answer in (
+        Client(app, writer).put(f"{BUCKET}/one", b"x"),
+        Client(app, guest).put("/theirs/one", b"x"),
+        Client(app, keyed).put(f"{BUCKET}/one", b"x"),
+    ):
+        assert is_refused(answer)
+    assert Client(app, OTHER).put("/theirs/one", b"x" * 500).status == 200
     assert spent() == MOST
 
 
