@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from hypothesis import example
 from hypothesis import given
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -251,10 +252,21 @@ def test_a_session_and_a_users_policy_never_widen_anything(
 # -- patterns
 
 
-@settings(max_examples=200)
-@given(st.text("ab*?", max_size=12), st.text("ab", max_size=20))
+@settings(max_examples=300)
+@given(
+    st.text("ab*?", max_size=12) | st.lists(st.sampled_from(("a", "b", "ab", "*"))).map("".join),
+    st.text("ab", max_size=20),
+)
+@example("ab*ba", "aba")
+@example("a*ba*a", "aaba")
 def test_wildcards_match_as_in_the_manual(pattern: str, text: str) -> None:
-    assert Pattern(pattern).matches(text, lambda _: None) is naive_policy.like(pattern, text)
+    fits = naive_policy.like(pattern, text)
+    asked = Pattern(pattern)
+    assert asked.matches(text, lambda _: None) is fits
+    # What is asked instead where there are many patterns.
+    assert asked.quick is not None
+    needle, matches = asked.quick
+    assert (needle in text and matches(text)) is fits
 
 
 @pytest.mark.parametrize(
