@@ -85,3 +85,31 @@ def test_a_bucket_is_read_once_a_second(buckets: Buckets, monkeypatch: pytest.Mo
     after_the_next_read(monkeypatch, lambda: read.append("second"))
     assert buckets.get("photos") is found
     assert read == ["first"]
+
+
+def test_a_document_is_read_again_only_when_it_has_changed(
+    buckets: Buckets, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A policy of 20 KiB takes longer to read than a thousand requests take to be held to it."""
+    monkeypatch.setattr("s3kit.store.buckets.CACHE_SECONDS", 0.0)
+    bucket = buckets.create("photos", "alice")
+    told = []
+
+    def read(document: bytes) -> list[bytes]:
+        told.append(document)
+        return [document]
+
+    def write(document: bytes) -> None:
+        # As another process does, which empties nothing that is remembered here.
+        remembered = buckets._settings
+        buckets.put_setting(bucket, "policy", document)
+        buckets._settings = remembered
+
+    assert buckets.remembered(bucket, "policy", read) is None
+    write(b"one")
+    first = buckets.remembered(bucket, "policy", read)
+    assert first == [b"one"]
+    assert buckets.remembered(bucket, "policy", read) is first
+    write(b"two")
+    assert buckets.remembered(bucket, "policy", read) == [b"two"]
+    assert told == [b"one", b"two"]
