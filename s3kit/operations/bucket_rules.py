@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 from ..auth.access import BucketRules
@@ -56,6 +57,9 @@ _NOTHING_AT_ALL: Final = (
 )
 
 
+# To read one of 20 statements takes milliseconds, and any change of a bucket's documents has all
+# that is remembered of them read anew.
+@lru_cache(maxsize=64)
 def read_policy(stored: bytes) -> Policy:
     """The policy in a stored document; one that cannot be read denies all but to mend it."""
     try:
