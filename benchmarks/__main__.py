@@ -1,7 +1,7 @@
 """Run s3kit side by side with its own server bare, nginx, moto and rclone, on loopback.
 
     python -m benchmarks --peers .venv-peers --install
-    python -m benchmarks --case access --rounds 15 --seconds 0.3
+    python -m benchmarks --case access --rounds 40 --seconds 0.1
 
 Rounds are interleaved: each round measures every case on every server once, in turning order.
 Server CPU (user + system of the whole process tree) is the figure that noise moves least.

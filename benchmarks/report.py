@@ -53,6 +53,10 @@ class Row:
         values = [getattr(one, metric) for one in self.rounds if one is not None]
         return statistics.median(values) if values else None
 
+    def least(self, metric: str) -> float | None:
+        """The same for the least."""
+        return min((getattr(one, metric) for one in self.rounds if one is not None), default=None)
+
 
 @dataclass(frozen=True, slots=True)
 class Target:
@@ -193,8 +197,14 @@ def table(figures: Figures, cases: Iterable[Case]) -> str:
 
 
 def _compared(figures: Figures, case: Case, rows: Sequence[Row]) -> list[str]:
-    """Rows each with another one of its server, by CPU in the same rounds."""
-    lines = [f"  {'server':<20}{'row':<24}{'CPU us/req':>11}{'more':>8}{'x':>7}  compared with"]
+    """Rows each with another one of its server, by CPU: medians of the same rounds, and the least.
+
+    The least is what a round took that nobody else on the machine disturbed.
+    """
+    heading = (
+        f"  {'server':<20}{'row':<24}{'CPU us/req':>11}{'more':>8}{'x':>7}{'least':>8}{'x':>7}"
+    )
+    lines = [f"{heading}  compared with"]
     for row in rows:
         cpu = row.median("cpu")
         name = f"  {row.server.removeprefix('s3kit-'):<20}{row.variant:<24}"
@@ -205,9 +215,12 @@ def _compared(figures: Figures, case: Case, rows: Sequence[Row]) -> list[str]:
         plain = figures.find(case.name, "-".join(row.server.split("-")[:2]), other)
         more, ratio = figures.more(row, plain, "cpu"), figures.ratio(row, plain, "cpu")
         errors = sum(one.errors for one in row.rounds if one is not None)
+        least, least_plain = row.least("cpu"), None if plain is None else plain.least("cpu")
+        of_least = least / least_plain if least and least_plain else None
         lines.append(
             f"{name}{_number(cpu * 1e6):>11}"
-            f"{'-' if more is None else f'{more * 1e6:+.1f}':>8}{_number(ratio):>7}  {other}"
+            f"{'-' if more is None else f'{more * 1e6:+.1f}':>8}{_number(ratio):>7}"
+            f"{_number(least and least * 1e6):>8}{_number(of_least):>7}  {other}"
             f"{f'  {errors} errors' if errors else ''}{'  ' + row.note if row.note else ''}"
         )
     return lines

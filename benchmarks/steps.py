@@ -14,6 +14,7 @@ from collections.abc import Callable
 from collections.abc import Mapping
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 from typing import Any
 
 from benchmarks import access
@@ -29,7 +30,7 @@ from s3kit.auth.sigv4 import identify
 from s3kit.call import Call
 from s3kit.cli.settings import gather
 from s3kit.middleware.access_log import LineFile
-from s3kit.middleware.audit import logger as audit_log
+from s3kit.middleware.audit import audit
 from s3kit.model import Decision
 from s3kit.model import Permission
 from s3kit.model import Question
@@ -41,6 +42,9 @@ TIMES = 200
 ACCESS_KEY = "BENCHMARKKEY00000001"
 SECRET_KEY = "benchmark-secret-benchmark-secret-000001"
 HOST = "127.0.0.1:9000"
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIApplication
 
 Step = tuple[str, float]
 
@@ -82,16 +86,21 @@ def environ_of(request: Request) -> dict[str, Any]:
     return environ
 
 
-def microseconds(function: Callable[[], object], times: int = TIMES) -> float:
-    """What one call takes of this process's CPU, the least of several runs."""
-    function()
-    best = float("inf")
+def microseconds(functions: Mapping[str, Callable[[], object]]) -> list[Step]:
+    """What one call of each takes of this process's CPU, the least of several runs.
+
+    They take turns, so that whatever else the machine does disturbs each of them.
+    """
+    best = dict.fromkeys(functions, float("inf"))
     for _ in range(RUNS):
-        began = time.process_time()
-        for _ in range(times):
+        for name, function in functions.items():
+            # What the others have pushed out of the processor's caches.
             function()
-        best = min(best, time.process_time() - began)
-    return best / times * 1e6
+            began = time.process_time()
+            for _ in range(TIMES):
+                function()
+            best[name] = min(best[name], time.process_time() - began)
+    return [(name, seconds / TIMES * 1e6) for name, seconds in best.items()]
 
 
 class Endpoint:
@@ -106,7 +115,7 @@ class Endpoint:
         for request in access.preparations(self.callers, HOST):
             self.send(environ_of(request))
 
-    def send(self, environ: dict[str, Any], app: S3App | None = None) -> None:
+    def send(self, environ: dict[str, Any], app: WSGIApplication | None = None) -> None:
         """Have the app, or another one, answer.
 
         :raises RuntimeError: it refuses.
@@ -145,81 +154,79 @@ class Endpoint:
 def whole(endpoint: Endpoint) -> list[Step]:
     """Whole GETs, with all but a server and a socket."""
 
-    def sender(row: str, app: S3App | None = None) -> Callable[[], None]:
+    def sender(row: str, app: WSGIApplication | None = None) -> Callable[[], None]:
         environ = endpoint.environ(row)
         return lambda: endpoint.send(dict(environ), app)
 
-    found = [(row, microseconds(sender(row))) for row in access.GETS]
+    log = logging.getLogger("benchmarks.audit")
+    log.propagate = False
+    log.setLevel(logging.INFO)
+    handler = LineFile(str(endpoint.folder / "audit.log"))
+    log.addHandler(handler)
     hooked = S3App(endpoint.config, authorize=access.agree)
     try:
-        found.append((access.HOOKED, microseconds(sender(access.PLAIN, hooked))))
+        return microseconds(
+            {
+                **{row: sender(row) for row in access.GETS},
+                access.HOOKED: sender(access.PLAIN, hooked),
+                access.AUDITED: sender(access.PLAIN, audit(endpoint.app, log=log)),
+            }
+        )
     finally:
         hooked.close()
-    handler = LineFile(str(endpoint.folder / "audit.log"))
-    audit_log.addHandler(handler)
-    audit_log.setLevel(logging.INFO)
-    try:
-        found.append((access.AUDITED, microseconds(sender(access.PLAIN))))
-    finally:
-        audit_log.setLevel(logging.NOTSET)
-        audit_log.removeHandler(handler)
+        log.removeHandler(handler)
         handler.close()
-    return found
 
 
 def steps(endpoint: Endpoint) -> list[Step]:
     """Each step of the check."""
     app = endpoint.app
     site = app.site
-    callers = endpoint.callers
-    found: list[Step] = []
-
-    def add(name: str, function: Callable[[], object]) -> None:
-        found.append((name, microseconds(function)))
-
-    sql_key = callers["key in SQL"].access_key
+    sql_key = endpoint.callers["key in SQL"].access_key
     configured = DictKeyRing(app.config.signing_keys())
-    add("key lookup, configured", lambda: configured.lookup(ACCESS_KEY))
-    add("key lookup, in SQL (known)", lambda: site.key_ring.lookup(sql_key))
 
-    def looked_up() -> None:
-        app.store.accounts.keys._rows.forget()
+    def looked_up_anew() -> None:
+        app.store._backing.accounts.forget()
         site.key_ring.lookup(sql_key)
-
-    add("key lookup, in SQL (first of a second)", looked_up)
 
     def identified(row: str) -> Callable[[], object]:
         request, now = _request_of(endpoint, row)
         return lambda: identify(request, site.key_ring, now=now, sessions=site.sessions)
 
-    add("signature, with its key's lookup", identified(access.PLAIN))
-    add("signature of a session", identified("session, its policy"))
-
     scoped = ScopedAccess(Yes())
-    call, question = _question(endpoint, "SQL key, scope")
-    add("scope: path, read-only, networks", lambda: scoped.decide(question))
+    _, narrow = _question(endpoint, "SQL key, scope")
     call, granted = _question(endpoint, "SQL key, ACL")
     version = call.store.objects.find(call.bucket, call.object_key, inline=False)
     assert version is not None
-    caller = granted.caller
-    add("ACL", lambda: find_grant(version.acl, caller, Permission.READ))
-    call, judged = _question(endpoint, "SQL key, 20 statements")
+    call, guarded = _question(endpoint, "SQL key, 20 statements")
     policy = rules_of(site.store, call.bucket).policy
-    assert policy is not None
-    add("bucket policy of 20 statements", lambda: policy.decide(judged))
-    call, by_user = _question(endpoint, "SQL key, user policy")
+    _, by_user = _question(endpoint, "SQL key, user policy")
     rules = by_user.caller.policies
+    assert policy is not None
     assert rules
-    add("user policy", lambda: rules[0].decide(by_user))
-    hooked = HookedAccess(
-        Yes(), access.agree, lambda question: Surroundings({}, "", cross_site=False)
+    surroundings = Surroundings({}, "", cross_site=False)
+    hooked = HookedAccess(Yes(), access.agree, lambda question: surroundings)
+    _, plain = _question(endpoint, access.PLAIN)
+
+    def deciding(row: str) -> Callable[[], object]:
+        _, question = _question(endpoint, row)
+        return lambda: site.access.decide(question)
+
+    return microseconds(
+        {
+            "key lookup, configured": lambda: configured.lookup(ACCESS_KEY),
+            "key lookup, in SQL": lambda: site.key_ring.lookup(sql_key),
+            "key lookup, in SQL, once a second": looked_up_anew,
+            "signature, with its key's lookup": identified(access.PLAIN),
+            "the same of a session": identified("session, its policy"),
+            "scope: path, read-only, networks": lambda: scoped.decide(narrow),
+            "ACL": lambda: find_grant(version.acl, granted.caller, Permission.READ),
+            "bucket policy of 20 statements": lambda: policy.decide(guarded),
+            "user policy": lambda: rules[0].decide(by_user),
+            "authorize hook": lambda: hooked.decide(plain),
+            **{f"all decisions: {row}": deciding(row) for row in access.GETS},
+        }
     )
-    call, plain = _question(endpoint, access.PLAIN)
-    add("authorize hook", lambda: hooked.decide(plain))
-    for row in access.GETS:
-        call, asked = _question(endpoint, row)
-        found.append((f"all decisions: {row}", microseconds(lambda q=asked: site.access.decide(q))))  # type: ignore[misc]
-    return found
 
 
 def _question(endpoint: Endpoint, row: str) -> tuple[Call, Question]:
