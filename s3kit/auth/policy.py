@@ -26,8 +26,6 @@ from ..errors import MalformedPolicy
 from ..model import Caller
 from ..model import Question
 from .actions import ACTIONS
-from .actions import BUCKET_ACTIONS
-from .actions import OBJECT_ACTIONS
 from .actions import is_condition_key
 from .conditions import ALL
 from .conditions import OPERATORS
@@ -582,7 +580,7 @@ class _Reader:
         principals, not_principal = self._principals(effect)
         actions, not_action = self._texts("Action")
         resources, not_resource = self._resources()
-        statement = Statement(
+        return Statement(
             self._number,
             sid,
             effect == "Deny",
@@ -595,10 +593,6 @@ class _Reader:
             self._conditions(),
             tuple(self._arn(text) for text in resources if self._is_elsewhere(text) or text == "*"),
         )
-        # One that was taken before is not refused later.
-        if self._bucket is not None and not not_action and not not_resource:
-            self._check_that_they_meet(actions, resources)
-        return statement
 
     def _resources(self) -> tuple[Sequence[str], bool]:
         if self._kind != "trust":
@@ -724,17 +718,6 @@ class _Reader:
                 return pattern
             self.fail("Action", "Policy has invalid action", text)
         return pattern
-
-    def _check_that_they_meet(self, actions: Sequence[str], resources: Sequence[str]) -> None:
-        """Refuse actions on objects where only buckets are named, and the reverse, as AWS does."""
-        of_objects = any(letter in text for text in resources for letter in "/*?")
-        of_buckets = any("/" not in text for text in resources)
-        for text in actions:
-            name = _ACTIONS_BY_LOWER_NAME.get(text.lower())
-            if (name in OBJECT_ACTIONS and not of_objects) or (
-                name in BUCKET_ACTIONS and not of_buckets
-            ):
-                self.fail("Action", "Action does not apply to any resource(s) in statement", text)
 
     def _is_elsewhere(self, text: str) -> bool:
         """Whether it is of another service: a user's policy may speak of all of them."""

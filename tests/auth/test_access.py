@@ -273,8 +273,11 @@ def test_no_policy_locks_the_owners_account_out_of_the_policy(action: str) -> No
     assert access.decide(Question(ALICE, action, where)).allowed
     assert not access.decide(Question(replace(ALICE, principal="user/ann"), action, where)).allowed
     assert not access.decide(Question(BOB, action, where)).allowed
-    session = user(statement("Allow", "s3:*", None), session=True)
-    assert not access.decide(Question(session, action, where)).allowed
+    for principal in ("user/ann", ""):
+        # Not a session that was narrowed, be it the account's own.
+        session = user(statement("Allow", "s3:*", None), session=True)
+        session = replace(session, principal=principal)
+        assert not access.decide(Question(session, action, where)).allowed
 
 
 def test_a_user_may_what_one_of_its_policies_or_the_buckets_allows() -> None:
@@ -320,6 +323,103 @@ def test_a_session_may_only_what_its_policy_allows_too() -> None:
     assert not decide(BucketAccess(), session, "s3:PutObject", where=PRIVATE).allowed
     assert not access.decide(Question(session, "s3:ListAllMyBuckets")).allowed
     assert access.decide(Question(ALICE, "s3:ListAllMyBuckets")).allowed
+
+
+EVALUATION = """
+who           own     bucket's   session   may
+account       -       -          -         yes
+account       -       everybody  -         yes
+account       -       deny       -         no
+account       -       -          allow     yes
+account       -       -          nothing   no
+account       -       everybody  nothing   no
+account       -       -          deny      no
+account       -       deny       allow     no
+user          nothing -          -         no
+user          allow   -          -         yes
+user          deny    -          -         no
+user          nothing itself     -         yes
+user          nothing everybody  -         yes
+user          nothing account    -         no
+user          allow   account    -         yes
+user          deny    itself     -         no
+user          allow   deny       -         no
+user          allow   -          allow     yes
+user          allow   -          nothing   no
+user          nothing itself     nothing   no
+user          nothing itself     allow     yes
+user          allow   itself     deny      no
+other         -       -          -         no
+other         -       account    -         yes
+other         -       everybody  -         yes
+other         -       deny       -         no
+other         -       account    allow     yes
+other         -       account    nothing   no
+other's user  nothing account    -         no
+other's user  nothing itself     -         no
+other's user  nothing everybody  -         no
+other's user  allow   -          -         no
+other's user  allow   account    -         yes
+other's user  allow   itself     -         yes
+other's user  allow   everybody  -         yes
+other's user  deny    itself     -         no
+other's user  allow   deny       -         no
+nobody        -       -          -         no
+nobody        -       everybody  -         yes
+nobody        -       account    -         no
+nobody        -       deny       -         no
+"""
+"""Whether PutObject is allowed in the account's bucket: of what the caller's own policies, the
+bucket's and the session's say; "-" for none at all.
+
+Source: IAM User Guide, "Policy evaluation logic" (for requests within a single account, and across
+accounts), "Session policies", and "AWS JSON policy elements: Principal".
+"""
+
+
+@pytest.mark.parametrize("row", EVALUATION.strip().splitlines()[1:])
+def test_the_manuals_order_of_evaluation(row: str) -> None:
+    who, own, buckets, session, may = (
+        row[a:b].strip() for a, b in ((0, 14), (14, 22), (22, 33), (33, 43), (43, 99))
+    )
+    name = {"account": "alice", "user": "alice", "nobody": None}.get(who, "bob")
+    is_user = who.endswith("user")
+    account = None if name is None else Account(name)
+    caller = Caller(account, "AKIA" if name else None, principal="user/ann" if is_user else "")
+    said = {
+        "allow": [statement("Allow", "s3:PutObject", None)],
+        "deny": [
+            statement("Allow", "s3:PutObject", None),
+            statement("Deny", "s3:PutObject", None),
+        ],
+        "nothing": [statement("Allow", "s3:GetObject", None)],
+    }
+    if own != "-":
+        caller = replace(caller, policies=user(*said[own]).policies)
+    if session != "-":
+        narrow = user(*said[session], session=True)
+        caller = replace(caller, session_policy=narrow.session_policy)
+    principal: Any = {
+        "everybody": "*",
+        "account": {"AWS": f"arn:aws:iam::{name}:root"},
+        "itself": {"AWS": f"arn:aws:iam::{name}:user/ann"},
+    }.get(buckets, "*")
+    effect = "Deny" if buckets == "deny" else "Allow"
+    access = (
+        BucketAccess() if buckets == "-" else rules(statement(effect, "s3:PutObject", principal))
+    )
+    where = PRIVATE if buckets == "-" else RULED_BUCKET
+    assert decide(access, caller, "s3:PutObject", where=where).allowed is (may == "yes")
+
+
+def test_where_acls_are_off_a_buckets_own_does_not_count_either() -> None:
+    """UC-06: nor what it granted before."""
+    where = bucket("public-read-write")
+    for who in (BOB, ANONYMOUS):
+        question = Question(who, "s3:ListBucket", where)
+        assert BucketAccess().decide(question).allowed
+        assert not BucketAccess().decide(replace(question, acls=False)).allowed
+        assert not decide(BucketAccess(), who, "s3:PutObject", where=where, acls=False).allowed
 
 
 def test_switches_and_services() -> None:
