@@ -31,6 +31,7 @@ from .wire.environ import header
 from .wire.environ import public_url_parts
 from .wire.headers import iso8601
 from .wire.headers import parse_copy_source
+from .wire.headers import parse_http_date
 
 if TYPE_CHECKING:
     from .call import Call
@@ -429,5 +430,12 @@ def _signature_age(context: RequestContext, key: str) -> str | None:
     if kind is None:
         return None
     text = call.query.get("X-Amz-Date") if kind == "REST-QUERY-STRING" else None
-    signed = parse_amz_date(text or context.sent("x-amz-date") or "")
+    text = text or context.sent("x-amz-date")
+    if not text and kind == "REST-HEADER":
+        # A client may sign the Date alone.
+        text = header(call.environ, "date")
+    signed: float | None = parse_amz_date(text or "")
+    if signed is None:
+        milliseconds = parse_http_date(text or "")
+        signed = None if milliseconds is None else milliseconds / 1000
     return None if signed is None else str(max(0, int((call.now - signed) * 1000)))

@@ -13,6 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from botocore.auth import S3SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
 
 from s3kit.app import S3App
 from tests.client import Client
@@ -473,6 +476,25 @@ def test_conditions_on_how_it_was_signed(app: S3App, mount: str, s3: Client, buc
         put(s3, bucket, allow(bucket, "GetObject", **condition))
         assert other.get(f"{bucket}/k").status == by_header, condition
         assert bare.send("GET", target, {"Host": "s3.test"}).status == by_url, condition
+
+
+def test_a_signature_has_an_age_where_the_date_header_was_signed(
+    app: S3App, mount: str, s3: Client, bucket: str
+) -> None:
+    """A Deny of old signatures is not passed by because x-amz-date is not there."""
+    s3.put(f"{bucket}/k", b"x")
+    path = f"{mount}{bucket}/k"
+    request = AWSRequest("GET", f"http://s3.test{path}", headers={"Date": "now"})
+    S3SigV4Auth(Credentials(OTHER.access_key, OTHER.secret_key), "s3", "us-east-1").add_auth(
+        request
+    )
+    assert "X-Amz-Date" not in request.headers
+    headers = {"Host": "s3.test", **request.headers}
+    bare = Client(app, None, mount=mount)
+    for oldest, status in (("-1", 403), ("900000", 200)):
+        old = when("NumericGreaterThan", s3__signatureAge=oldest)
+        put(s3, bucket, allow(bucket, "GetObject"), deny(bucket, "GetObject", **old))
+        assert bare.send("GET", path, headers).status == status
 
 
 def test_a_copys_source_is_judged_by_its_own_bucket(s3: Client, other: Client, bucket: str) -> None:
