@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+import time
 from collections.abc import Iterator
 from datetime import timedelta
 from io import StringIO
@@ -21,6 +22,7 @@ from s3kit import AuthorizationRequest
 from s3kit import ConfigError
 from s3kit import Decision
 from s3kit import presign
+from s3kit.model import Session
 from tests.client import Client
 from tests.client import Signer
 from tests.contrib.django_project import configure
@@ -34,7 +36,7 @@ from django.contrib.auth.base_user import AbstractBaseUser
 from django.contrib.auth.models import Group
 from django.contrib.auth.models import Permission
 from django.contrib.auth.models import User
-from django.contrib.sessions.models import Session
+from django.contrib.sessions.models import Session as SiteSession
 from django.core.handlers.wsgi import WSGIHandler
 from django.db import OperationalError
 from django.db import connection
@@ -248,6 +250,45 @@ STEPS = {
     "delete_objects": ("DELETE", "/photos/dog.txt", "", b""),
     "manage_buckets": ("PUT", "/new-bucket", "", b""),
 }
+
+
+def session_of(signer: Signer) -> Signer:
+    """A session that this key has opened."""
+    now = int(time.time())
+    opened = Session(signer.access_key, expires=now + 900, issued=now)
+    key = get_s3().site.sessions.open(opened)
+    return Signer(key.access_key, key.secret_key, key.session_token)
+
+
+def test_a_session_and_a_presigned_url_end_with_their_user(alice: User, root: User) -> None:
+    signer = signer_of(alice)
+    assert client(signer).put("/photos").status == 200
+    session = client(session_of(signer))
+    url = presign(
+        get_s3(), "GET", "photos", "", account=f"django-{alice.pk}", endpoint="http://s3.test/s3"
+    ).removeprefix("http://s3.test")
+
+    def presigned() -> int:
+        return client(None).send("GET", url, {"Host": "s3.test"}).status
+
+    assert (session.get("/photos").status, presigned()) == (200, 200)
+    alice.is_active = False
+    alice.save()
+    assert (session.get("/photos").code, presigned()) == ("InvalidToken", 403)
+    with shared():
+        given = signer_of(root)
+        session = client(session_of(given))
+        assert session.put("/photos").status == 200
+        root.is_superuser = False
+        root.save()
+        assert session.get("/photos").code == "AccessDenied"
+        group = Group.objects.create(name="readers")
+        give(group.permissions, "view_objects")
+        root.groups.add(group)
+        assert session.get("/photos").status == 200
+        assert session.put("/photos/cat.txt", b"cat").code == "AccessDenied"
+        group.delete()
+        assert session.get("/photos").code == "AccessDenied"
 
 
 class Person(User):
@@ -596,9 +637,9 @@ def test_nobody_is_logged_out_by_a_look_at_the_session(alice: User) -> None:
         sent["Cookie"] = f"sessionid={browser.cookies['sessionid'].value}"
         alice.set_password("changed")
         alice.save()
-        before = Session.objects.count()
+        before = SiteSession.objects.count()
         assert client(None).send("GET", "/s3/photos/cat.txt", sent).status == 403
-        assert Session.objects.count() == before
+        assert SiteSession.objects.count() == before
 
 
 # -- settings
