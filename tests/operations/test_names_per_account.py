@@ -592,7 +592,7 @@ def test_janitor_scrub_backup_and_the_end_of_an_account_tell_them_apart(tmp_path
         app.store._backing.clock = lambda: time.time() + 10
         assert app.store.closing.run().closed == 1
         assert not app.client("carol").exists("photos")
-        for client, mark in both(app):
+        for client, _ in both(app):
             assert client.head("/photos/large").status == 200
     (tmp_path / "restored").mkdir()
     with closing(make_app("file", tmp_path / "restored", **settings)) as app:
