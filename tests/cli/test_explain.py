@@ -112,3 +112,19 @@ def test_it_tells_which_rule_decides_and_what_was_looked_at(ask: Ask) -> None:
 )
 def test_a_wrong_question_is_told_from_a_refusal(ask: Ask, arguments: tuple[str, ...]) -> None:
     assert ask(*arguments).exit_code == 2
+
+
+def test_where_names_are_per_account_it_is_told_whose_bucket_is_meant(
+    ask: Ask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("S3KIT_BUCKET_NAMES", "account")
+    assert ask("s3:GetObject", "photos/key", "--access-key", "AKALICE").exit_code == 0
+    found = ask("s3:GetObject", "photos/key", "--account", "bob")
+    assert found.exit_code == 2
+    assert 'There is no bucket "photos"' in found.output
+    asked = ("s3:GetObject", "photos/key", "--owner", "alice", "--source-ip", "203.0.113.9")
+    assert ask(*asked, "--account", "bob").exit_code == 0
+    found = ask(*asked, "--access-key", "AKNONE")
+    assert found.exit_code == 1
+    found = ask("s3:GetObject", "photos/key", "--account", "alice", "--owner", "bob")
+    assert 'The account "bob" has no bucket "photos"' in found.output

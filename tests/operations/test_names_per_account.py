@@ -312,6 +312,8 @@ def test_profile_cloudstorage_has_names_per_account(tmp_path: Path) -> None:
             client.put("/photos/k", mark.encode())
         for client, mark in both(app):
             assert client.get("/photos/k").body == mark.encode()
+        made = [app.store.accounts.sign_up() for _ in range(2)]
+        assert [each.bucket.name for each in made] == ["default", "default"]
         mine, yours = Client(app, OWNER), Client(app, OTHER)
         assert yours.put("/single").status == 200
         assert mine.get("/single/k").code == "NoSuchBucket"
