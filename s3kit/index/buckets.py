@@ -46,6 +46,8 @@ from s3kit.model import Setting
 from s3kit.model import Versioning
 from s3kit.model import bits_of
 
+LONGEST_ACCOUNT = 255
+
 _BUCKET = select(
     buckets.c.id,
     buckets.c.name,
@@ -175,9 +177,10 @@ def get(connection: Connection, name: str) -> Bucket | None:
 
 def get_of(connection: Connection, name: str, account: str) -> Bucket | None:
     """The account's bucket of that name, or None, where names are per account."""
-    own = name + suffix_of(account)
-    if not is_word(own) or "\0" in account:
+    # Before what is remembered of it, for anybody may send a text of any length.
+    if len(account) > LONGEST_ACCOUNT or "\0" in account or not is_word(name):
         return None
+    own = name + suffix_of(account)
     parameters = {"own_name": own, "this_name": name, "this_account": account}
     # As above; no database's idea of equal names may lead into another account's bucket.
     found = [

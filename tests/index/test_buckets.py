@@ -251,6 +251,7 @@ def test_accounts_have_buckets_of_one_name(index: Index) -> None:
         ("photos", "carol"),
         ("photos", ""),
         ("photos", "a\0b"),
+        ("photos", "a" * 256),
         ("photos ", "alice"),
         ("Photos", "alice"),
         ("photos", "Alice"),
