@@ -177,10 +177,11 @@ class SqliteWriter:
         connection = self._connection
         if connection is None:
             connection = self._connection = self._connect()
+        began = time.monotonic()
         self._lock()
         try:
             try:
-                connection.raw.execute("BEGIN IMMEDIATE")
+                self._begin(connection.raw, time.monotonic() - began)
             except sqlite3.OperationalError as error:
                 # Another program than ours, or a caller's transaction, holds the database.
                 batch[0].error = error
@@ -206,6 +207,22 @@ class SqliteWriter:
             # Whatever it does, the works are committed.
             with suppress(Exception):
                 self.committed(len(batch))
+
+    @staticmethod
+    def _begin(raw: sqlite3.Connection, waited: float) -> None:
+        """Begin a transaction; raises what SQLite does when others hold it too long.
+
+        :param waited: seconds since when this process waits, perhaps for one that did so in vain.
+        """
+        if waited < 1:
+            raw.execute("BEGIN IMMEDIATE")
+            return
+        (patience,) = raw.execute("PRAGMA busy_timeout").fetchone()
+        raw.execute(f"PRAGMA busy_timeout = {max(round(patience - waited * 1000), 100)}")
+        try:
+            raw.execute("BEGIN IMMEDIATE")
+        finally:
+            raw.execute(f"PRAGMA busy_timeout = {patience}")
 
     def _turn_away(self, batch: list[_Ticket[Any]]) -> None:
         """Nobody who waits meanwhile is to wait as long again, one after the other."""
