@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from dataclasses import field
 from dataclasses import replace
+from functools import partial
 
 from ..errors import MethodNotAllowed
 from ..errors import NoSuchBucket
@@ -278,20 +279,24 @@ class Objects:
                 check_write(conditions, facts(current))
             replaced = current is not None
             state = versions.state_for_write(c, bucket, self._backing.profile)
-            noting = annotate
             added = versions.add_version(
                 c,
                 state,
                 version,
                 current,
                 new_content=not shared,
-                meanwhile=None if noting is None else lambda seq: noting(c, seq),
+                meanwhile=None if annotate is None else partial(note, c),
             )
             quota.charge(c, origin, stored.size)
             self._backing.outbox.record(
                 c, event, bucket, added, origin, state.present, replaced=replaced
             )
             return added
+
+        def note(c: Connection, seq: int) -> None:
+            assert annotate is not None
+            annotate(c, seq)
+            quota.charge_annotations(c, origin, seq)
 
         annotate: Callable[[Connection, int], None] | None = None
         try:

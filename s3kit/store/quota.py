@@ -250,6 +250,13 @@ def charge(c: Connection, origin: Origin, number: int) -> None:
             usage.charge(c, access_key, number, scope.byte_budget)
 
 
+def charge_annotations(c: Connection, origin: Origin, seq: int) -> None:
+    """The same for what a version has got of another one's annotations."""
+    scope = origin.caller.scope
+    if scope is not None and scope.byte_budget is not None:
+        charge(c, origin, usage.of_annotations(c, seq))
+
+
 @contextmanager
 def counting_annotations(c: Connection, state: State, seq: int) -> Iterator[None]:
     """Count what becomes of a version's annotations meanwhile; its key is locked."""

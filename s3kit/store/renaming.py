@@ -172,6 +172,7 @@ class Renaming:
             quota.count(c, state, usage.of_annotations(c, source.seq))
         # There are two versions by now.
         quota.charge(c, origin, made.size)
+        quota.charge_annotations(c, origin, source.seq)
         marker = versions.add_version(c, state, marker, source, new_content=False)
         return made, marker
 

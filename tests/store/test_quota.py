@@ -608,6 +608,24 @@ def test_parts_and_what_else_stores_are_charged(app: S3App, keyed: Signer) -> No
     assert spent() == MOST
 
 
+def test_annotations_that_come_along_are_charged(app: S3App, keyed: Signer) -> None:
+    """Else an empty object with a thousand of them could be copied for ever."""
+    spent = spending(app, keyed)
+    owner, s3 = Client(app, OWNER), Client(app, keyed)
+    owner.put(f"{BUCKET}/k", b"x" * 5)
+    owner.put(f"{BUCKET}/k", b"x" * 30, "annotation&annotationName=n")
+    assert s3.put(f"{BUCKET}/copy", x_amz_copy_source=f"{BUCKET}/k").status == 200
+    assert spent() == 35
+    assert s3.put(f"{BUCKET}/k", b"x", "annotation&annotationName=m").status == 200
+    owner.put(BUCKET, ENABLED, "versioning")
+    renamed = s3.put(f"{BUCKET}/new", query="renameObject", x_amz_rename_source="k")
+    assert renamed.status == 200
+    assert spent() == 72
+    assert is_refused(s3.put(f"{BUCKET}/copy", x_amz_copy_source=f"{BUCKET}/new"))
+    assert s3.get(f"{BUCKET}/copy").headers["content-length"] == "5"
+    assert spent() == 72
+
+
 def test_a_session_is_charged_to_the_key_that_opened_it(app: S3App, keyed: Signer) -> None:
     spent = spending(app, keyed)
     answer = Client(app, keyed).get(BUCKET, "session")
