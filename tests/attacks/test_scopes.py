@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import pytest
 
+from s3kit.auth.policy import parse_policy
 from tests.attacks.effects import assert_absent
 from tests.attacks.effects import assert_denied
 from tests.attacks.effects import assert_holds
@@ -477,6 +478,18 @@ def test_a074_no_service_writes_for_it_where_it_may_not(endpoint: Narrow, owner:
     assert status(keeper, replicate("", "Enabled")) == 403
     assert status(keeper, replicate("")) == 200
     assert status(owner, replicate("", "Enabled")) == 200
+    # Nor for a user further than its policies.
+    for places, wanted in (((source,), [403, 403]), ((source, target), [200, 200])):
+        resources = [f"arn:aws:s3:::{name}{rest}" for name in places for rest in ("", "/*")]
+        statement = {"Effect": "Allow", "Action": "s3:*", "Resource": resources}
+        policy = parse_policy(json.dumps({"Statement": statement}).encode(), kind="user")
+        signer = endpoint.keys.add({})
+        key = endpoint.keys.lookup(signer.access_key)
+        assert key is not None
+        user = replace(key, user="ursula", policies=(policy,), scope=None)
+        endpoint.keys._added[signer.access_key] = user
+        client = Client(endpoint.app, signer)
+        assert [status(client, log("in/")), status(client, replicate(""))] == wanted
 
 
 def test_a068_a_session_is_as_narrow_as_its_key(
