@@ -29,6 +29,7 @@ from ..auth.mistakes import secret_mistakes
 from ..errors import S3Error
 from ..errors import SignatureDoesNotMatch
 from ..model import Key
+from ..wire.address import aws_quote
 from ..wire.form import read_form
 from .captured import Captured
 from .client_canonical import ClientCanonical
@@ -36,6 +37,7 @@ from .rehearsal import Rehearsal
 from .rehearsal import Rehearsed
 from .request_report import Report
 from .signers import find_key_of
+from .signers import is_secret
 from .signers import other_keys
 
 if TYPE_CHECKING:
@@ -129,6 +131,10 @@ def explain_request(
     shown = form_of(request, claim, "" if key is None else key.secret_key)
     report.canonical = masked(shown.canonical)
     report.to_sign = shown.to_sign
+    if is_secret(app, claim.credential.access_key):
+        # In the place of the key's id, in a presigned URL's query.
+        sent = aws_quote(claim.credential.access_key, False)
+        report.canonical = report.canonical.replace(sent, "***")
     if key is not None:
         _compare(app, report, request, claim, key, shown, captured, place)
     if client is not None:
@@ -150,12 +156,14 @@ def _title(captured: Captured, answer: Rehearsed) -> str:
 
 
 def _form_without_claim(request: Request, answer: Rehearsed) -> str:
-    scheme = request.environ.get("HTTP_AUTHORIZATION", "").partition(" ")[0]
+    scheme, _, rest = request.environ.get("HTTP_AUTHORIZATION", "").strip().partition(" ")
     names = request.query.names
     if scheme == "AWS" or {"AWSAccessKeyId", "Signature"} <= names:
         return "version 2, which is not supported"
     if scheme and not scheme.startswith("AWS4-"):
-        return f"none of S3's: the Authorization header's scheme is {scheme[:32]!r}"
+        # Without a second word it may be a token.
+        named = f": the Authorization header is of {scheme[:32]!r}" if rest else ""
+        return f"none of S3's{named}"
     if _is_form(request) and answer.unread:
         return "that of a browser's form is in its body, which was not captured"
     return "none: the request is anonymous"

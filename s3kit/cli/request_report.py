@@ -127,7 +127,7 @@ def _in_words(found: Rehearsed) -> str:
     if found.redirected:
         return f"{found.redirected}, before anybody looks at the signature"
     rest = " (its body was not captured)" if found.unread and _has_body(found) else ""
-    return f"it would be carried out{rest}"
+    return f"nothing refuses it{rest}"
 
 
 def _has_body(found: Rehearsed) -> bool:

@@ -25,7 +25,8 @@ def find_key_of(
     try:
         key = find_key(site.key_ring, access_key, site.sessions, token, now)
     except S3Error as error:
-        report.key = f"{access_key}: {_why_no_key(app, access_key, token, error)}"
+        named = "***" if is_secret(app, access_key) else access_key
+        report.key = f"{named}: {_why_no_key(app, access_key, token, error)}"
         report.reasons.append(Mistake("key", report.key))
         return None
     said = f"{access_key}, of the account {key.account.id}"
@@ -50,6 +51,11 @@ def find_key_of(
     return key
 
 
+def is_secret(app: S3App, text: str) -> bool:
+    """Whether this is a secret key of the configuration and not the id of one."""
+    return any(text == each.secret_key for each in app.config.signing_keys())
+
+
 def _why_no_key(app: S3App, access_key: str, token: str | None, error: S3Error) -> str:
     ring = app.site.key_ring
     if token is not None:
@@ -72,7 +78,7 @@ def _why_no_key(app: S3App, access_key: str, token: str | None, error: S3Error) 
     if access_key.startswith("ASIA"):
         return "there is no such key; a session's works only with its x-amz-security-token"
     known = [each.access_key for each in app.config.signing_keys()]
-    if any(access_key == each.secret_key for each in app.config.signing_keys()):
+    if is_secret(app, access_key):
         return "that is no access key but a secret; the client has the two mixed up"
     close = difflib.get_close_matches(access_key, known, n=1)
     return "there is no such key here" + (f'; did you mean "{close[0]}"?' if close else "")

@@ -466,6 +466,19 @@ def test_a_key_that_does_not_work(endpoint: Rehearsal, access_key: str, text: st
     assert report.reasons[0].cause == "key"
     assert text in report.key
     assert report.canonical.startswith(f"GET\n{KEY}\n\nhost:{HOST}\n")
+    assert_no_secret(report)
+
+
+def test_a_secret_in_the_place_of_the_key_is_not_shown(endpoint: Rehearsal) -> None:
+    """Nor a token without a scheme."""
+    url = presigned(KEY).replace("AKALICE", SECRET.replace("/", "%2F").replace("+", "%2B"))
+    report = asked(endpoint, url.encode())
+    assert report.key.startswith("***: that is no access key but a secret")
+    assert "X-Amz-Credential=***%2F" in report.canonical
+    assert_no_secret(report)
+    assert "a%2Fvery" not in "\n".join(report.lines()) + json.dumps(report.document())
+    report = asked(endpoint, sent({"Host": HOST, "Authorization": "eyJ0T0KEN"}))
+    assert "T0KEN" not in "\n".join(report.lines())
 
 
 def test_an_expired_key(endpoint: Rehearsal) -> None:
