@@ -277,10 +277,14 @@ def _mounts(form: Form, around: Around) -> Iterator[Mistake]:
     start = ""
     for segment in sent.split("/")[1:4]:
         start += f"/{segment}"
+        came = around.path.startswith(start)
         text = (
             f'The client signed the path without "{start}", with which it came: it leaves out the '
             "endpoint's own path when it signs, or a proxy adds it. Set public_prefix, or give "
             "the client an endpoint without a path."
+            if came
+            else f'The client signed the path without "{start}", which a proxy is said to take off '
+            "(public_prefix): give the client an endpoint with that path, or change public_prefix."
         )
         yield Mistake("path", text, {"path": sent[len(start) :] or "/"})
     for prefix in (*around.prefixes, *_PREFIXES):

@@ -17,6 +17,7 @@ import zlib
 from collections.abc import Callable
 from collections.abc import Iterator
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ from click.testing import CliRunner
 from click.testing import Result
 
 from s3kit.app import S3App
+from s3kit.auth import mistakes
 from s3kit.auth.post_policy import sign_form
 from s3kit.cli.captured import read_captured
 from s3kit.cli.client_canonical import find_canonical
@@ -101,6 +103,13 @@ def endpoint(folder: Path) -> Iterator[Rehearsal]:
     app = Rehearsal(Config.from_file(folder / "s3kit.toml"))
     yield app
     app.close()
+
+
+@pytest.fixture(autouse=True)
+def few_pairs(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """To find nothing takes half a second; most tests have no use for that."""
+    if "two_mistakes" not in request.node.name:
+        monkeypatch.setattr(mistakes, "MOST_PAIRS", 1000)
 
 
 def raw(method: str, target: str, headers: Mapping[str, str], body: bytes = b"") -> bytes:
@@ -335,6 +344,16 @@ def assert_no_secret(report: Report) -> None:
     shown = "\n".join(report.lines()) + json.dumps(report.document()) + repr(report)
     for secret in (SECRET, OTHER_SECRET, MASTER_KEY, "Signature=", "old-secret"):
         assert secret not in shown
+
+
+def test_a_prefix_that_the_endpoint_is_said_to_have(folder: Path) -> None:
+    config = Config.from_file(folder / "s3kit.toml")
+    app = Rehearsal(replace(config, public_prefix="/s3"))
+    report = asked(app, sent(signed("GET", KEY)))
+    assert report.proved
+    assert "or change public_prefix" in report.reasons[0].text
+    assert asked(app, sent(signed("GET", f"/s3{KEY}"), KEY)).allowed
+    app.close()
 
 
 def test_two_mistakes_at_once_are_found_too(endpoint: Rehearsal) -> None:
