@@ -56,8 +56,11 @@ class KeyRings:
 
     def account(self, account_id: str) -> Account | None:
         """The account of this id."""
-        found = (ring.account(account_id) for ring in self._rings)
-        return next((each for each in found if each is not None), None)
+        for ring in self._rings:
+            found = ring.account(account_id)
+            if found is not None:
+                return found
+        return None
 
     def key_of(self, account_id: str) -> Key | None:
         """The account's first key."""
