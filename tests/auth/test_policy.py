@@ -599,6 +599,7 @@ FAULTS: list[tuple[str, dict[str, Any], str]] = [
     ("Resource", {"Resource": f"{BUCKET}-2/*"}, "Policy has invalid resource"),
     ("Resource", {"Resource": [f"{BUCKET}/*", "arn:aws:s3:::another"]}, "invalid resource"),
     ("Resource", {"Resource": "arn:aws:s3:::${aws:username}/*"}, "Policy has invalid resource"),
+    ("Resource", {"Resource": f"{BUCKET}${{aws:username}}/*"}, "Policy has invalid resource"),
     ("Resource", {"Resource": f"{BUCKET}/${{aws:username"}, "Policy has invalid resource"),
     ("Resource", {"Resource": f"{BUCKET}/${{}}"}, "Policy has invalid resource"),
     ("Resource", {"Resource": "arn:aws:s3:us-east-1::b"}, "Policy has invalid resource"),
