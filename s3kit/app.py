@@ -383,7 +383,7 @@ class S3App:
     :param key_ring: where access keys come from; the configuration's keys, then those of
         ``store.accounts``, by default.
     :param host_keys: a host app's own keys, :class:`~s3kit.auth.loader.LoaderKeyRing` say, which
-        are looked for after those.
+        are looked for after those. Of an account that lies in the index, too, they end with it.
     :param access: who may do what; owners, policies and ACLs by default.
     :param key_provider: where the keys of aws:kms come from; the configuration's by default.
     :param authorize: the host's own word beside ``access``; the configuration's by default. See
@@ -410,7 +410,7 @@ class S3App:
         self.store = open_store_of(config, key_provider)
         self._names_per_account = self.store.buckets.per_account
         if key_ring is None:
-            others = () if host_keys is None else (host_keys,)
+            others = () if host_keys is None else (self.store.ring_of(host_keys),)
             key_ring = key_ring_of(config, self.store, *others)
         self._key_ring = key_ring
         self._sql_keys = self.store.key_ring

@@ -29,6 +29,7 @@ from .encryption import Encryptions
 from .events import FROM_PYTHON
 from .events import Origin
 from .janitor import Janitor
+from .key_ring import HostKeyRing
 from .key_ring import SqlKeyRing
 from .lifecycle import Lifecycles
 from .locks import Locks
@@ -51,6 +52,7 @@ from .roles import Roles
 from .server_logs import ServerLogs
 
 if TYPE_CHECKING:
+    from ..auth.keyring import SigningKeyRing
     from ..blobs.place import Place
     from .backup import Backup
     from .backup import Restore
@@ -246,6 +248,10 @@ class Store:
         from .rotation import Rotation
 
         return Rotation(self._backing, **options)
+
+    def ring_of(self, host_keys: SigningKeyRing) -> HostKeyRing:
+        """A host app's own keys, as far as the accounts that lie here let them be used."""
+        return HostKeyRing(host_keys, self._backing)
 
     def migrate(self, source: str, target: str, **options: Any) -> Migration:
         """The way of all blobs of a storage to another, see :mod:`s3kit.store.migration`."""

@@ -10,6 +10,7 @@ from dataclasses import replace
 from functools import lru_cache
 from typing import Final
 
+from ..auth.keyring import SigningKeyRing
 from ..auth.policy import Policy
 from ..auth.policy import parse_policy
 from ..auth.scope import read_scope
@@ -160,6 +161,38 @@ class SqlKeyRing:
             logger.warning("It is lost when keys were last used.", exc_info=True)
 
 
+class HostKeyRing:
+    """A host app's own ring, whose keys end with the account where that lies in the index too."""
+
+    __slots__ = ("_ring", "_rows")
+
+    def __init__(self, ring: SigningKeyRing, backing: Backing) -> None:
+        self._ring = ring
+        self._rows = backing.accounts
+
+    def lookup(self, access_key: str) -> Key | None:
+        """The key of this id, None where there is none or it may not be used now."""
+        return self._unless_suspended(self._ring.lookup(access_key))
+
+    def account(self, account_id: str) -> Account | None:
+        """The account of this canonical user id, as the host knows it."""
+        return self._ring.account(account_id)
+
+    def key_of(self, account_id: str) -> Key | None:
+        """A key that acts for this account, None where it has none that may be used now."""
+        return self._unless_suspended(self._ring.key_of(account_id))
+
+    def _unless_suspended(self, key: Key | None) -> Key | None:
+        stored = None if key is None else self._rows.stored(key.account.id)
+        if key is None or stored is None:
+            return key
+        if stored.status not in _MAY_SIGN or not self._rows.limits_by(stored.id, stored).s3:
+            return None
+        if stored.status == account_rows.CLOSING:
+            return replace(key, scope=replace(key.scope or Scope(), read_only=True))
+        return key
+
+
 @lru_cache(maxsize=1024)
 def _policies(text: str) -> tuple[Policy, ...]:
     """The policies of a row, the same objects for the same text.
@@ -170,4 +203,4 @@ def _policies(text: str) -> tuple[Policy, ...]:
     return tuple(parse_policy(each.encode(), kind="user") for each in found.values())
 
 
-__all__ = ["SqlKeyRing"]
+__all__ = ["HostKeyRing", "SqlKeyRing"]

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from s3kit.app import S3App
+from s3kit.auth.loader import LoaderKeyRing
 from s3kit.config import Config
 from s3kit.index import access_keys as rows
 from s3kit.store import account_rows
@@ -32,12 +33,22 @@ def open_app(folder: Path, **settings: Any) -> S3App:
         "master_keys": (MASTER_KEY,),
         **settings,
     }
-    return S3App(Config(**values))
+    host_keys = values.pop("host_keys", None)
+    return S3App(Config(**values), host_keys=host_keys)
 
 
 @pytest.fixture
 def app(tmp_path: Path) -> Iterator[S3App]:
     app = open_app(tmp_path)
+    yield app
+    app.close()
+
+
+@pytest.fixture
+def hosting(tmp_path: Path) -> Iterator[S3App]:
+    """Its host has a key for each account that is asked for."""
+    keys = LoaderKeyRing(lambda name: {"secret_key": "secret", "account": name.lower()})
+    app = open_app(tmp_path, host_keys=keys)
     yield app
     app.close()
 
@@ -416,3 +427,31 @@ def test_keys_of_an_account_that_is_to_be_deleted_only_read(app: S3App) -> None:
     found = app.site.key_ring.lookup(key.access_key)
     assert found is not None
     assert found.scope is None
+
+
+def test_a_hosts_key_ends_with_an_account_that_is_suspended_here(
+    hosting: S3App, other: S3App
+) -> None:
+    alice, carol = (Client(hosting, Signer(name, "secret")) for name in ("ALICE", "CAROL"))
+    # The host's word is enough where the index knows nothing of the account.
+    assert (alice.put("/photos").status, carol.put("/carols").status) == (200, 200)
+    accounts = hosting.store.accounts
+    accounts.create(id="alice")
+    assert alice.put("/photos/key", b"1").status == 200
+    accounts.suspend("alice")
+    assert alice.get("/photos/key").code == "InvalidAccessKeyId"
+    # Nor does one sign for it in Python.
+    assert hosting.site.key_ring.key_of("alice") is None
+    assert carol.get("/").status == 200
+    accounts.resume("alice")
+    assert alice.get("/photos/key").status == 200
+    accounts.schedule_deletion("alice", 2**40)
+    assert alice.get("/photos/key").status == 200
+    assert alice.put("/photos/key", b"2").code == "AccessDenied"
+    accounts.resume("alice")
+    # Within a second where another process has suspended it.
+    clock = Clock(hosting)
+    assert alice.put("/photos/key", b"2").status == 200
+    other.store.accounts.suspend("alice")
+    clock.now += 1.01
+    assert alice.get("/photos/key").code == "InvalidAccessKeyId"

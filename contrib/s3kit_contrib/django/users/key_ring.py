@@ -11,6 +11,7 @@ from typing import Final
 from django.contrib.auth import get_user_model
 from django.core.exceptions import ValidationError
 from django.db import DatabaseError
+from django.db import DataError
 from django.db import router
 from django.db import transaction
 from django.utils import timezone
@@ -113,7 +114,8 @@ class DjangoKeyRing(LoaderKeyRing):
         try:
             number = model._meta.pk.to_python(account_id.removeprefix(OWN))
             return model._default_manager.filter(pk=number).first()
-        except (ValidationError, ValueError, OverflowError):
+        except (DataError, OverflowError, ValidationError, ValueError):
+            # A stranger may name any account; not every database takes every number.
             return None
 
     def _find_account(self, account_id: str) -> Account | None:
