@@ -219,6 +219,7 @@ class AuditRecord:
     :param tls: whether it came over TLS; None for Python code.
     :param operation: S3's name of it; "" where it was none.
     :param actions: what Access was asked about, by the names that policies have for it.
+    :param bucket_owner: whose that bucket is, where names are per account; else "".
     :param key: None where the request was about no key.
     :param path: what was asked for, where that is no bucket.
     :param decision: ``allow``; ``deny``; ``partial`` for some of the keys of a DeleteObjects; ""
@@ -246,6 +247,7 @@ class AuditRecord:
     operation: str = ""
     actions: tuple[str, ...] = ()
     bucket: str | None = None
+    bucket_owner: str = ""
     key: str | None = None
     version_id: str | None = None
     path: str = ""

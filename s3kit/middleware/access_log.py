@@ -104,6 +104,8 @@ def entry(environ: WSGIEnvironment, record: RequestRecord, proxies: TrustedProxi
         shown["operation"] = record.operation
     if record.bucket is not None:
         shown["bucket"] = _shown(record.bucket, secrets)
+        if record.bucket_owner:
+            shown["bucket_owner"] = record.bucket_owner
         if record.key is not None:
             shown["key"] = _shown(record.key.decode("utf-8", "replace"), secrets)
         if record.version_id is not None:

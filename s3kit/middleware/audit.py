@@ -189,6 +189,7 @@ def record_of(
         operation=record.operation,
         actions=record.actions,
         bucket=None if bucket is None else shown(bucket),
+        bucket_owner=record.bucket_owner,
         key=None if key is None else shown(key.decode("utf-8", "replace")),
         version_id=None if version_id is None else shown(version_id),
         path=shown(path),

@@ -70,7 +70,8 @@ class RequestRecord:
     """What is known of one request; complete when its answer has ended.
 
     ``operation``, ``bucket``, ``key``, ``version_id``, ``account`` and ``access_key`` are S3's: an
-    app that is no S3App leaves them empty. ``account`` and ``access_key`` are of a verified
+    app that is no S3App leaves them empty. ``bucket_owner`` is an account's id where names of
+    buckets are per account, else "". ``account`` and ``access_key`` are of a verified
     signature (``access_key`` also of one that did not match), and so are ``principal``, the end of
     the ARN of whoever is not the account itself, and ``session``, the key that opened the session;
     ``signed`` tells where the signature stood: ``header``, ``query`` or ``form``, ``anonymous``
@@ -95,6 +96,7 @@ class RequestRecord:
         "audited",
         "began",
         "bucket",
+        "bucket_owner",
         "cause",
         "decided_by",
         "decision",
@@ -123,6 +125,7 @@ class RequestRecord:
         self.request_id = request_id
         self.operation = ""
         self.bucket: str | None = None
+        self.bucket_owner = ""
         self.key: bytes | None = None
         self.version_id: str | None = None
         self.account: str | None = None
@@ -179,6 +182,8 @@ class RequestRecord:
         self._call = None
         self.operation = call.operation.name
         self.bucket = call.bucket_name
+        if call.maybe_bucket is not None and call.store.buckets.per_account:
+            self.bucket_owner = call.maybe_bucket.account
         self.key = call.key
         if call.query.names:
             self.version_id = call.query.get("versionId")

@@ -21,8 +21,10 @@ from s3kit.config import Config
 from s3kit.config import ConfigError
 from s3kit.errors import NoSuchBucket
 from s3kit.middleware.mount import mount
+from s3kit.signals import AuditRecord
 from s3kit.signals import Event
 from s3kit.signals import object_created
+from s3kit.signals import request_audited
 from s3kit.store.backup import snapshots_at
 from s3kit.testing import boto3_client
 from tests.client import HOST
@@ -538,6 +540,28 @@ def test_events_have_the_plain_name_and_whose_it_is(app: S3App) -> None:
             client.put("/heard")
             client.put("/heard/k", b"k")
     assert heard == [("heard", OWNER_ID), ("heard", OTHER_ID)]
+
+
+def test_records_of_requests_tell_whose_the_bucket_is(app: S3App) -> None:
+    heard: list[tuple[str | None, str | None, str]] = []
+
+    def listen(sender: str, record: AuditRecord) -> None:
+        heard.append((record.bucket, record.account, record.bucket_owner))
+
+    for client, _ in both(app):
+        client.put("/recorded")
+    with request_audited.connected_to(listen):
+        for client, _ in both(app):
+            client.get("/recorded/k")
+        said = {"x_amz_expected_bucket_owner": OTHER_ID}
+        assert Client(app, OWNER).get("/recorded/k", **said).code == "AccessDenied"
+        Client(app, None).get("/recorded/k")
+    assert heard == [
+        ("recorded", OWNER_ID, OWNER_ID),
+        ("recorded", OTHER_ID, OTHER_ID),
+        ("recorded", OWNER_ID, OTHER_ID),
+        ("recorded", None, ""),
+    ]
 
 
 def test_an_index_of_names_per_account_is_not_opened_as_another(tmp_path: Path) -> None:
