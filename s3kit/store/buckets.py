@@ -193,9 +193,16 @@ class Buckets:
         emit(bucket_created, bucket_event("s3:BucketCreated", bucket, origin, created))
         return bucket
 
-    def delete(self, bucket: Bucket, *, origin: Origin = FROM_PYTHON) -> None:
+    def delete(
+        self,
+        bucket: Bucket,
+        *,
+        origin: Origin = FROM_PYTHON,
+        check: Callable[[Connection], object] = lambda c: None,
+    ) -> None:
         """Remove an empty bucket; its unfinished uploads go with it.
 
+        :param check: raises, in the transaction, what is to keep the bucket.
         :raises BucketNotEmpty: it still holds a version of some object.
         """
         if before_bucket_removed.receivers:
@@ -204,6 +211,7 @@ class Buckets:
         now = self._backing.now()
 
         def work(c: Connection) -> None:
+            check(c)
             bucket_rows.delete(c, bucket, now)
             self._backing.outbox.record_bucket(c, "s3:BucketRemoved", bucket, origin, now)
 

@@ -243,9 +243,14 @@ class _Run:
         self._versions(bucket)
         if self.stop.is_set() or self.report.kept > kept:
             return False
-        self._check(bucket.account)
+        now = self._backing.now()
+
+        def check(c: Connection) -> None:
+            if not rows.hold_due(c, bucket.account, now):
+                raise _Recalled
+
         try:
-            self._buckets.delete(bucket)
+            self._buckets.delete(bucket, check=check)
         except NoSuchBucket:
             raise
         except S3Error as error:
@@ -255,12 +260,6 @@ class _Run:
             return False
         self.report.buckets += 1
         return True
-
-    def _check(self, account: str) -> None:
-        """:raises _Recalled: the account is not to be deleted any more."""
-        now = self._backing.now()
-        if not self._index.write(lambda c: rows.hold_due(c, account, now)):
-            raise _Recalled
 
     def _versions(self, bucket: Bucket) -> None:
         after: tuple[bytes, int] | None = None

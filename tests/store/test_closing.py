@@ -27,6 +27,7 @@ from s3kit.index import leases
 from s3kit.index import usage
 from s3kit.signals import Event
 from s3kit.signals import Veto
+from s3kit.signals import before_bucket_removed
 from s3kit.signals import before_object_removed
 from s3kit.signals import bucket_removed
 from s3kit.signals import object_removed
@@ -217,6 +218,20 @@ def test_an_account_that_is_taken_back_keeps_what_is_left(
     assert site.status == "active"
     assert site.s3.put("/site-one/new", b"again").status == 200
     assert store.closing.run().due == 0
+
+
+def test_an_account_that_is_taken_back_at_the_last_moment_keeps_its_buckets(site: Site) -> None:
+    """With what was set for them, although they are empty by then."""
+    site.due()
+
+    def take_back(bucket: str, *, event: Event) -> None:
+        site.app.store.accounts.resume(site.id)
+
+    with before_bucket_removed.connected_to(take_back):
+        report = site.app.store.closing.run()
+    assert (report.buckets, report.closed, report.failed) == (0, 0, 0)
+    assert site.buckets == ["site-one", "site-two"]
+    assert site.status == "active"
 
 
 def test_another_process_that_is_at_it_is_left_in_peace(site: Site) -> None:
