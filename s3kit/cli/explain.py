@@ -100,7 +100,10 @@ ADVICE = {
     help="Who asks has opened a session with this policy.",
 )
 @click.option(
-    "--owner", metavar="ID", help="Whose bucket it is, where names of buckets are per account."
+    "--owner",
+    metavar="ID",
+    help="Whose bucket it is, where names of buckets are per account; with --request: to whom its "
+    "mount is bound.",
 )
 @click.option("--version-id", metavar="ID", help="Of the object, where the request names it.")
 @click.option("--source-ip", metavar="ADDRESS", default="", help="Where the request comes from.")
@@ -175,7 +178,8 @@ def explain(
     if captured is not None:
         if action or who != Who() or version_id or conditions:
             raise click.UsageError("The request itself says what is asked, and who asks.")
-        place = Place("http" if plain else "https", mount.rstrip("/"), source_ip, hosts)
+        scheme = "http" if plain else "https"
+        place = Place(scheme, mount.rstrip("/"), source_ip, hosts, owner or "")
         report = _of_request(options, captured, client_canonical, place, method, at)
         if as_json:
             click.echo(json.dumps(report.document()))

@@ -29,6 +29,7 @@ from ..auth.mistakes import secret_mistakes
 from ..errors import S3Error
 from ..errors import SignatureDoesNotMatch
 from ..model import Key
+from ..naming import ACCOUNT
 from ..wire.address import aws_quote
 from ..wire.form import read_form
 from .captured import Captured
@@ -65,16 +66,21 @@ class Place:
     :param mount: where an app has the endpoint.
     :param peer: whoever sent it, the proxy's address behind one.
     :param hosts: further names by which clients may know the endpoint.
+    :param account: the account to which the mount is bound, where names of buckets are per account.
     """
 
     scheme: str = "https"
     mount: str = ""
     peer: str = ""
     hosts: tuple[str, ...] = ()
+    account: str = ""
 
     def environ(self, captured: Captured) -> WSGIEnvironment:
         """A new environ of the request."""
-        return captured.environ(scheme=self.scheme, mount=self.mount, peer=self.peer)
+        made = captured.environ(scheme=self.scheme, mount=self.mount, peer=self.peer)
+        if self.account:
+            made[ACCOUNT] = self.account
+        return made
 
 
 def explain_request(

@@ -356,6 +356,35 @@ def test_a_prefix_that_the_endpoint_is_said_to_have(folder: Path) -> None:
     app.close()
 
 
+def test_names_of_buckets_per_account(tmp_path: Path) -> None:
+    """CS-23: whose bucket is meant is found as for the request itself; --owner is the mount's."""
+    keys = {
+        name: [{"access_key": f"AK{name.upper()}", "secret_key": SECRET}] for name in ("a", "b")
+    }
+    config = Config(
+        index=f"sqlite:///{tmp_path / 'index.db'}",
+        storages={"default": "memory://"},
+        accounts=[{"id": name, "keys": keys[name]} for name in keys],
+        bucket_names="account",
+    )
+    app = S3App(config)
+    for name in ("AKA", "AKB"):
+        assert Client(app, Signer(name, SECRET)).put("/photos").status == 200
+    app.close()
+    rehearsal = Rehearsal(config)
+    data = sent(signed("GET", "/photos", signer=Signer("AKB", SECRET)), "/photos")
+    assert (
+        asked(rehearsal, data).answer.judged[0].steps[0].text.startswith("the bucket belongs to b")
+    )
+    anonymous = raw("GET", "/photos", {"Host": HOST})
+    report = asked(rehearsal, anonymous, account="a")
+    assert report.answer.judged[0].steps[0].text.startswith("the bucket belongs to a")
+    report = asked(rehearsal, anonymous)
+    assert report.answer.error is not None
+    assert report.answer.error.code == "NoSuchBucket"
+    rehearsal.close()
+
+
 def test_two_mistakes_at_once_are_found_too(endpoint: Rehearsal) -> None:
     headers = signed("GET", f"/s3{KEY}", host="files.example")
     data = sent(headers, host="backend:8000", x_forwarded_host="files.example")
