@@ -8,6 +8,7 @@ import re
 import time
 from collections.abc import Mapping
 from dataclasses import replace
+from itertools import product
 from typing import Any
 
 import pytest
@@ -212,6 +213,34 @@ def asked(request: dict[str, Any]) -> Question:
     user = request.get("user", "")
     who = caller(request["account"], f"user/{user}" if user else "")
     return question(who, request["action"], request["resource"], request["context"])
+
+
+@pytest.mark.parametrize("quantifier", ["", "ForAllValues:", "ForAnyValue:"])
+@pytest.mark.parametrize("operator", ["StringEquals", "StringNotEquals"])
+def test_two_evaluators_agree_on_sets_of_values(operator: str, quantifier: str) -> None:
+    """Every case of no value, one and two; what the manual's table of them says is in it."""
+    values: list[Any] = [None, ["a"], ["b"], ["a", "b"], ["b", "c"]]
+    for end, wanted, found in product(["", "IfExists"], [["a"], ["a", "b"], ["c"]], values):
+        made = allow(**when(f"{quantifier}{operator}{end}", "aws:TagKeys", *wanted))
+        context = {} if found is None else {"aws:tagkeys": found}
+        request = {"account": ALICE, "action": GET, "resource": KEY, "context": context}
+        naive = naive_policy.decide({"Statement": [made]}, request)
+        assert effect(policy(made), asked(request)) == naive, (wanted, found)
+
+
+def test_an_absent_key_and_several_values_as_in_the_manual() -> None:
+    for name, expected in (
+        ("StringNotEquals", "Allow"),
+        ("ForAllValues:StringNotEquals", "Allow"),
+        ("ForAnyValue:StringNotEquals", ""),
+        ("ForAnyValue:StringEquals", ""),
+        ("StringEquals", ""),
+    ):
+        made = policy(allow(**when(name, "aws:TagKeys", "a")))
+        assert effect(made, question(ANONYMOUS, GET, KEY)) == expected, name
+    # None of the values may be the one that is not to be.
+    made = policy(allow(**when("StringNotEquals", "aws:TagKeys", "a")))
+    assert effect(made, question(ANONYMOUS, GET, KEY, {"aws:tagkeys": ["b", "a"]})) == ""
 
 
 @settings(max_examples=120)
