@@ -874,6 +874,8 @@ def test_what_aws_calls_public(statement: dict[str, Any], public: bool) -> None:
         ("ArnLike", "aws:SourceArn", "*", "anything", True),
         ("ArnEquals", "aws:SourceArn", "arn:aws:s3:::b*", "arn:aws:s3:::bucket", True),
         ("ArnLike", "aws:SourceArn", "arn:*:x", "arn:aws:s3:::x", None),
+        ("ArnLike", "aws:SourceArn", "arn:aws:s3:::*", "no arn", False),
+        ("ArnNotLike", "aws:SourceArn", "arn:aws:s3:::*", "arn:aws:s3", True),
         ("StringLike", "s3:x-amz-copy-source", "/source/*", "source/a", True),
     ],
 )
