@@ -36,11 +36,13 @@ from django.contrib.auth.base_user import AbstractBaseUser
 from django.contrib.auth.models import Group
 from django.contrib.auth.models import Permission
 from django.contrib.auth.models import User
+from django.contrib.auth.models import UserManager
 from django.contrib.sessions.models import Session as SiteSession
 from django.core.handlers.wsgi import WSGIHandler
 from django.db import OperationalError
 from django.db import connection
 from django.db import transaction
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from s3kit_contrib.django import checks
@@ -313,6 +315,27 @@ def test_a_change_counts_at_once_by_whichever_name_the_model_goes(alice: User) -
     assert own.get("/").status == 200
     person.delete()
     assert own.get("/").code == "InvalidAccessKeyId"
+
+
+class Kept(UserManager[User]):
+    """Without those that a site has deleted softly."""
+
+    def get_queryset(self) -> QuerySet[User]:
+        return super().get_queryset().exclude(last_name="deleted")
+
+
+def test_a_user_that_its_manager_leaves_out_is_nobody(
+    alice: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    manager = Kept()
+    manager.model = User
+    monkeypatch.setitem(User._meta.__dict__, "default_manager", manager)
+    own = of(alice)
+    assert own.get("/").status == 200
+    alice.last_name = "deleted"
+    alice.save()
+    assert own.get("/").code == "InvalidAccessKeyId"
+    assert get_s3().site.key_ring.key_of(f"django-{alice.pk}") is None
 
 
 def test_a_permission_that_is_removed_altogether_is_gone_at_once(alice: User) -> None:

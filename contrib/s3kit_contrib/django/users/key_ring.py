@@ -14,6 +14,7 @@ from django.db import DatabaseError
 from django.db import DataError
 from django.db import router
 from django.db import transaction
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from s3kit.auth.loader import BUDGET
@@ -58,8 +59,7 @@ class DjangoKeyRing(LoaderKeyRing):
         _rings.add(self)
 
     def _load(self, access_key: str) -> Key | None:
-        rows = S3AccessKey.objects.select_related("user")
-        found = rows.filter(access_key=access_key, is_active=True).first()
+        found = _usable().filter(access_key=access_key).first()
         if found is None or not found.user.is_active or found.access_key != access_key:
             return None
         if transaction.get_connection(found._state.db).in_atomic_block:
@@ -125,7 +125,7 @@ class DjangoKeyRing(LoaderKeyRing):
         return None if user is None else self._own(user)
 
     def _find_signer(self, account_id: str) -> Key | None:
-        rows = S3AccessKey.objects.select_related("user").filter(is_active=True).order_by("pk")
+        rows = _usable().order_by("pk")
         if self._shared:
             if account_id != self._shared or not hasattr(get_user_model(), "is_superuser"):
                 return None
@@ -141,6 +141,15 @@ class DjangoKeyRing(LoaderKeyRing):
                 if key is not None:
                     return key
         return None
+
+
+def _usable() -> QuerySet[S3AccessKey]:
+    """The active keys of users that there are as Django's own backend has it.
+
+    A user that the model's manager leaves out, for it was deleted softly say, cannot log in either.
+    """
+    users = get_user_model()._default_manager.values("pk")
+    return S3AccessKey.objects.select_related("user").filter(is_active=True, user__in=users)
 
 
 __all__ = ["DjangoKeyRing", "forget_all"]
