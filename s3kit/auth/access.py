@@ -109,6 +109,7 @@ ROOT_ACTIONS: Final = frozenset(
 
 RULED: Final = Setting.POLICY | Setting.PUBLIC_ACCESS_BLOCK
 BLOCK_ALONE: Final = Setting.PUBLIC_ACCESS_BLOCK
+_POLICY: Final = Setting.POLICY
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,16 +199,16 @@ class BucketAccess:
         account = caller.account
         owner = account is not None and account.id == bucket.account
         traced = question.trace is not None
-        if traced:
-            note_owner(question, bucket)
-        present = bucket.present & RULED
         narrowed_caller = caller.policies is not None or caller.session_policy is not None
-        if owner and not narrowed_caller and not present & Setting.POLICY and not traced:
+        if owner and not (narrowed_caller or traced or bucket.present & _POLICY):
             # The switches are against others: its own account is spared the look at them.
             if question.key is None or question.action not in OBJECT_ACTIONS:
                 return _OWNER
             if not question.settle and question.load is not None:
                 return _OWNER_SO_FAR
+        if traced:
+            note_owner(question, bucket)
+        present = bucket.present & RULED
         rules = NO_RULES
         # Without a policy they are about ACLs alone.
         rules_of = self._rules_of
