@@ -234,54 +234,54 @@ def test_browsers_are_told_the_rules_of_the_bucket_that_is_meant(filled: S3App) 
 def test_what_one_account_writes_and_removes_is_in_its_own_bucket(app: S3App) -> None:
     clients = both(app)
     for client, mark in clients:
-        assert client.put("/work").status == 200
-        assert client.put("/work/same", mark.encode()).status == 200
-        assert client.put("/work/source", mark.encode()).status == 200
+        assert client.put("/desk").status == 200
+        assert client.put("/desk/same", mark.encode()).status == 200
+        assert client.put("/desk/source", mark.encode()).status == 200
     (mine, my_mark), (yours, your_mark) = clients
 
     def untouched() -> None:
-        assert yours.get("/work").texts("Contents/Key") == ["same", "source"]
-        assert yours.get("/work/same").body == your_mark.encode()
+        assert yours.get("/desk").texts("Contents/Key") == ["same", "source"]
+        assert yours.get("/desk/same").body == your_mark.encode()
 
-    assert mine.put("/work/copy", x_amz_copy_source="/work/source").status == 200
-    assert mine.get("/work/copy").body == my_mark.encode()
-    upload = mine.post("/work/parts", query="uploads").text("UploadId")
+    assert mine.put("/desk/copy", x_amz_copy_source="/desk/source").status == 200
+    assert mine.get("/desk/copy").body == my_mark.encode()
+    upload = mine.post("/desk/parts", query="uploads").text("UploadId")
     part = mine.put(
-        "/work/parts", query=f"partNumber=1&uploadId={upload}", x_amz_copy_source="work/source"
+        "/desk/parts", query=f"partNumber=1&uploadId={upload}", x_amz_copy_source="desk/source"
     )
-    assert yours.get("/work/parts", f"uploadId={upload}").code == "NoSuchUpload"
+    assert yours.get("/desk/parts", f"uploadId={upload}").code == "NoSuchUpload"
     done = (
         "<CompleteMultipartUpload><Part><PartNumber>1</PartNumber>"
         f"<ETag>{part.text('ETag')}</ETag></Part></CompleteMultipartUpload>"
     ).encode()
-    assert yours.post("/work/parts", done, f"uploadId={upload}").code == "NoSuchUpload"
-    assert mine.post("/work/parts", done, f"uploadId={upload}").status == 200
-    assert mine.get("/work/parts").body == my_mark.encode()
+    assert yours.post("/desk/parts", done, f"uploadId={upload}").code == "NoSuchUpload"
+    assert mine.post("/desk/parts", done, f"uploadId={upload}").status == 200
+    assert mine.get("/desk/parts").body == my_mark.encode()
     untouched()
-    assert mine.put("/work/same", b"new").status == 200
-    assert mine.put("/work/tail", b"a").status == 200
-    assert mine.put("/work/tail", b"b", x_amz_write_offset_bytes="1").status == 200
+    assert mine.put("/desk/same", b"new").status == 200
+    assert mine.put("/desk/tail", b"a").status == 200
+    assert mine.put("/desk/tail", b"b", x_amz_write_offset_bytes="1").status == 200
     untouched()
     for signer, mark in MARKS.items():
-        made = signing_client(signer).generate_presigned_post("work", "form")
+        made = signing_client(signer).generate_presigned_post("desk", "form")
         kind, body = multipart({k: str(v) for k, v in made["fields"].items()}, mark.encode())
         sent = {"Host": HOST, "Content-Type": kind}
-        assert Client(app, None).send("POST", "/work", sent, body).status == 204
-        assert Client(app, signer).get("/work/form").body == mark.encode()
-    assert yours.delete("/work/form").status == 204
-    keys = mine.get("/work").texts("Contents/Key")
+        assert Client(app, None).send("POST", "/desk", sent, body).status == 204
+        assert Client(app, signer).get("/desk/form").body == mark.encode()
+    assert yours.delete("/desk/form").status == 204
+    keys = mine.get("/desk").texts("Contents/Key")
     delete = "".join(f"<Object><Key>{key}</Key></Object>" for key in keys)
     body = f"<Delete>{delete}</Delete>".encode()
-    assert mine.post("/work", body, "delete", content_md5=md5_of(body)).status == 200
+    assert mine.post("/desk", body, "delete", content_md5=md5_of(body)).status == 200
     untouched()
-    assert mine.delete("/work").status == 204
+    assert mine.delete("/desk").status == 204
     untouched()
-    assert mine.get("/work/same").code == "NoSuchBucket"
-    assert mine.put("/work/same", b"lost").code == "NoSuchBucket"
-    assert mine.delete("/work/same").code == "NoSuchBucket"
-    assert mine.delete("/work").code == "NoSuchBucket"
+    assert mine.get("/desk/same").code == "NoSuchBucket"
+    assert mine.put("/desk/same", b"lost").code == "NoSuchBucket"
+    assert mine.delete("/desk/same").code == "NoSuchBucket"
+    assert mine.delete("/desk").code == "NoSuchBucket"
     untouched()
-    assert yours.delete("/work").code == "BucketNotEmpty"
+    assert yours.delete("/desk").code == "BucketNotEmpty"
 
 
 def test_another_accounts_name_is_free_and_ones_own_is_not(app: S3App) -> None:
