@@ -19,6 +19,7 @@ from ..errors import InvalidBucketAclWithBlockPublicAccessError
 from ..errors import InvalidBucketName
 from ..errors import InvalidLocationConstraint
 from ..errors import InvalidRequest
+from ..model import Acl
 from ..model import ObjectOwnership
 from ..store.ownership import SETTING as OWNERSHIP
 from ..wire.headers import check_tags
@@ -159,8 +160,30 @@ def create_actions(call: Call) -> Iterator[tuple[str, str]]:
         yield "s3:PutBucketVersioning", "bucket"
     if call.header("x-amz-object-ownership") is not None:
         yield "s3:PutBucketOwnershipControls", "bucket"
-    if configuration_of(call).tags:
-        yield "s3:TagResource", "bucket"
+    if call.has_body():
+        # What can be refused without it is refused before the document is read.
+        asked_headers(call)
+        if configuration_of(call).tags:
+            yield "s3:TagResource", "bucket"
+
+
+def asked_headers(call: Call) -> tuple[Acl | None, ObjectOwnership | None]:
+    """The ACL and the object ownership that a new bucket is to have by its request's headers.
+
+    :raises S3Error: its name or one of them cannot be, or there is no such thing here.
+    """
+    account = call.caller.account
+    assert call.bucket_name is not None
+    assert account is not None, "Access lets no anonymous caller create buckets"
+    check_bucket_name(call.bucket_name)
+    acl = asked_acl(call, account.id, account.id)
+    if acl is not None:
+        check_supported(call, acl, call.header("x-amz-acl"))
+    ownership = asked_ownership(call)
+    check_acl_fits(acl, account.id, ownership or call.site.profile.new_bucket_ownership)
+    if call.site.profile.new_bucket_blocked and is_public(acl):
+        raise InvalidBucketAclWithBlockPublicAccessError()
+    return acl, ownership
 
 
 @operation("CreateBucket", "PUT", "bucket", action=create_actions, body="document")
@@ -170,17 +193,10 @@ def create_bucket(call: Call) -> Response:
     account = call.caller.account
     assert name is not None
     assert account is not None, "Access lets no anonymous caller create buckets"
-    check_bucket_name(name)
-    acl = asked_acl(call, account.id, account.id)
-    if acl is not None:
-        check_supported(call, acl, call.header("x-amz-acl"))
+    acl, ownership = asked_headers(call)
     settings = {}
-    ownership = asked_ownership(call)
     if ownership is not None:
         settings[OWNERSHIP] = ownership.value.encode()
-    check_acl_fits(acl, account.id, ownership or call.site.profile.new_bucket_ownership)
-    if call.site.profile.new_bucket_blocked and is_public(acl):
-        raise InvalidBucketAclWithBlockPublicAccessError()
     configuration = configuration_of(call)
     configuration.check(name)
     if configuration.tags:
