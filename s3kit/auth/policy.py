@@ -688,10 +688,6 @@ class _Reader:
             accounts.add(text)
             return
         account, member = match.groups()
-        # Ceph's spelling has the account in the place of the user.
-        whose = account or member.partition("/")[2]
-        if not _ACCOUNT_NUMBER.fullmatch(whose) and not self._is_account(whose):
-            self.fail(name, "Invalid principal in policy", f"AWS: {text}")
         if member == "root" and account:
             accounts.add(account)
         elif account or member.startswith("user/"):

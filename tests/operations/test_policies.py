@@ -139,13 +139,7 @@ def test_a_principal_must_be_an_account_here_or_an_arn(s3: Client, bucket: str) 
         ({"AWS": "123456789012"}, 204),
         ({"AWS": "arn:aws:iam::123456789012:root"}, 204),
         ({"CanonicalUser": "f" * 64}, 204),
-        ({"AWS": f"arn:aws:iam::{OTHER_ID}:user/ann"}, 204),
-        ({"AWS": f"arn:aws:iam:::user/{OTHER_ID}"}, 204),
         ({"AWS": "someone"}, 400),
-        # Or whoever makes an account of that name one day is let in.
-        ({"AWS": "arn:aws:iam::someone:root"}, 400),
-        ({"AWS": "arn:aws:iam::someone:user/ann"}, 400),
-        ({"AWS": "arn:aws:iam:::user/someone"}, 400),
         ({"CanonicalUser": "someone"}, 400),
     ):
         body = json.dumps({"Statement": allow(bucket, "GetObject", Principal=who)}).encode()

@@ -661,11 +661,6 @@ def test_a_bucket_may_know_a_role_and_one_session_of_it(app: S3App, bucket: str)
             (assume(app, arn=other), writer),
         ):
             assert code(client(app, credentials).get_object, Bucket=bucket, Key="in/a") == expected
-        # As on AWS the account is to be excepted as well, or all in it are refused.
-        policy["Statement"][0]["NotPrincipal"] = {"AWS": [principal]}
-        owner.put_bucket_policy(Bucket=bucket, Policy=json.dumps(policy))
-        reader = client(app, assume(app))
-        assert code(reader.get_object, Bucket=bucket, Key="in/a") == "AccessDenied"
 
 
 def test_policies_can_ask_what_a_session_is(app: S3App, bucket: str) -> None:
