@@ -6,6 +6,7 @@ so that a holder who is believed dead too early does no harm.
 
 from __future__ import annotations
 
+import time
 from typing import NamedTuple
 
 from sqlalchemy import BindParameter
@@ -19,6 +20,11 @@ from sqlalchemy import update
 from s3kit.index.connections import Connection
 from s3kit.index.schema import leases
 from s3kit.index.statements import Statement
+
+
+def wall_clock() -> int:
+    """Milliseconds since the epoch. Leases are between processes, whatever clock a store has."""
+    return int(time.time() * 1000)
 
 
 class Lease(NamedTuple):

@@ -103,6 +103,31 @@ class Chore:
             self._next = time.monotonic() + min(self._seconds, LONGEST_DELAY)
 
 
+class Regular:
+    """What a Store does again and again in the background, where that is ``enabled``."""
+
+    __slots__ = ("_chore", "enabled")
+
+    def __init__(self, chore: Chore) -> None:
+        self._chore = chore
+        self.enabled = True
+        """Whether :meth:`nudge` and :meth:`go_on` may run it in this process."""
+
+    def nudge(self) -> None:
+        """Run in the background if it is time to; called after writes, costs next to nothing."""
+        if self.enabled:
+            self._chore.nudge()
+
+    def go_on(self) -> None:
+        """Run in the background whenever it is time to, whether requests come or not."""
+        if self.enabled:
+            self._chore.go_on()
+
+    def close(self) -> None:
+        """End what runs in the background."""
+        self._chore.close()
+
+
 _OPEN: weakref.WeakSet[Chore] = weakref.WeakSet()
 
 

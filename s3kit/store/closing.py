@@ -41,6 +41,7 @@ from .accounts import Accounts
 from .backing import Backing
 from .buckets import Buckets
 from .chore import Chore
+from .chore import Regular
 from .events import FROM_PYTHON
 from .events import ask_object
 from .events import emit_object
@@ -83,20 +84,16 @@ class Report:
         return asdict(self)
 
 
-class Closings:
-    """The scheduled deletions of a Store's accounts.
+class Closings(Regular):
+    """The scheduled deletions of a Store's accounts."""
 
-    :param enabled: whether :meth:`nudge` may run them in this process.
-    """
-
-    __slots__ = ("_accounts", "_backing", "_buckets", "_chore", "enabled")
+    __slots__ = ("_accounts", "_backing", "_buckets")
 
     def __init__(self, backing: Backing, buckets: Buckets, accounts: Accounts) -> None:
         self._backing = backing
         self._buckets = buckets
         self._accounts = accounts
-        self.enabled = True
-        self._chore = Chore("s3kit-closing", self._in_background, SECONDS)
+        super().__init__(Chore("s3kit-closing", self._in_background, SECONDS))
 
     def run(self, *, since: int | None = None, stop: threading.Event | None = None) -> Report:
         """Delete what accounts have whose day has come, and close those that have nothing left.
@@ -121,25 +118,11 @@ class Closings:
             after = page[-1]
         return run.report
 
-    def nudge(self) -> None:
-        """Run in the background if it is time to; called after writes, costs next to nothing."""
-        if self.enabled:
-            self._chore.nudge()
-
-    def go_on(self) -> None:
-        """Run in the background whenever it is time to, whether requests come or not."""
-        if self.enabled:
-            self._chore.go_on()
-
-    def close(self) -> None:
-        """End what runs in the background."""
-        self._chore.close()
-
     def _in_background(self, stop: threading.Event) -> None:
         # Plans may have changed with the configuration.
         self._backing.quota.follow_all()
         # All processes of an endpoint come here; the first after the interval does the work.
-        report = self.run(since=_wall_clock() - round(SECONDS * 900), stop=stop)
+        report = self.run(since=leases.wall_clock() - round(SECONDS * 900), stop=stop)
         if report.failed:
             logger.warning("Not all that is to be deleted could be: %s.", report.as_dict())
 
@@ -179,7 +162,7 @@ class _Run:
         # Ids may be of any script, and the names of leases not.
         self._lease = f"closing/{hashlib.sha256(account.encode()).hexdigest()}"
         known = self._index.read(lambda c: leases.get(c, self._lease))
-        now = _wall_clock()
+        now = leases.wall_clock()
         looked_at = 0 if known is None else _looked_at(known.progress)
         if self._since is not None and self._since <= looked_at <= now:
             return
@@ -215,7 +198,7 @@ class _Run:
         if (time.monotonic() - self._held) * 1000 < LEASE_MS / 4:
             return
         self._held = time.monotonic()
-        until = _wall_clock() + LEASE_MS
+        until = leases.wall_clock() + LEASE_MS
         if not self._index.write(lambda c: leases.keep(c, self._lease, self._holder, until, "")):
             raise _Overtaken
 
@@ -315,13 +298,9 @@ class _Run:
             if not rows.hold_due(c, bucket.account, now):
                 raise _Recalled
             for each in walked:
-                version = object_rows.lock_current(c, bucket.id, each.key)
-                if version is None or version.seq != each.seq:
-                    version = object_rows.get_version(
-                        c, bucket.id, each.key, each.version_id, inline=False
-                    )
-                    if version is None or version.seq != each.seq:
-                        continue
+                version = versions.lock_walked(c, bucket.id, each.key, each.version_id, each.seq)
+                if version is None:
+                    continue
                 state = versions.state_for_write(c, bucket, self._backing.profile)
                 marker = _marker(bucket, each.key, now)
                 try:
@@ -406,11 +385,6 @@ def _marker(bucket: Bucket, key: bytes, now: int) -> ObjectVersion:
         delete_marker=True,
         storage_class="",
     )
-
-
-def _wall_clock() -> int:
-    """Milliseconds since the epoch. Leases are between processes, whatever clock a store has."""
-    return int(time.time() * 1000)
 
 
 def _looked_at(progress: str) -> int:

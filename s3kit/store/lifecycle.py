@@ -51,6 +51,7 @@ from . import versions
 from .backing import Backing
 from .buckets import Buckets
 from .chore import Chore
+from .chore import Regular
 from .events import FROM_PYTHON
 from .events import ask_object
 from .events import emit_object
@@ -127,20 +128,16 @@ class _Done:
     version: ObjectVersion
 
 
-class Lifecycles:
-    """The lifecycle of every bucket of a Store.
+class Lifecycles(Regular):
+    """The lifecycle of every bucket of a Store."""
 
-    :param enabled: whether :meth:`nudge` may run it in this process.
-    """
-
-    __slots__ = ("_backing", "_buckets", "_chore", "_restoring", "enabled")
+    __slots__ = ("_backing", "_buckets", "_restoring")
 
     def __init__(self, backing: Backing, buckets: Buckets, restoring: Restoring) -> None:
         self._backing = backing
         self._buckets = buckets
         self._restoring = restoring
-        self.enabled = True
-        self._chore = Chore("s3kit-lifecycle", self._in_background, self.interval)
+        super().__init__(Chore("s3kit-lifecycle", self._in_background, self.interval))
 
     # -- what clients are told
 
@@ -213,23 +210,9 @@ class Lifecycles:
                 return
             after = page[-1][0]
 
-    def nudge(self) -> None:
-        """Run in the background if it is time to; called after writes, costs next to nothing."""
-        if self.enabled:
-            self._chore.nudge()
-
-    def go_on(self) -> None:
-        """Run in the background whenever it is time to, whether requests come or not."""
-        if self.enabled:
-            self._chore.go_on()
-
-    def close(self) -> None:
-        """End what runs in the background."""
-        self._chore.close()
-
     def _in_background(self, stop: threading.Event) -> None:
         # All processes of an endpoint come here; the first after the interval does the work.
-        since = _wall_clock() - round(self.interval * 900)
+        since = leases.wall_clock() - round(self.interval * 900)
         report = self.run(since=since, stop=stop)
         if report.failed:
             logger.warning("Lifecycle could not do all that is due: %s.", report.as_dict())
@@ -261,7 +244,7 @@ class Run:
         """Do what is due in a bucket, unless another holds it or has just done it."""
         lease_name = f"lifecycle/{number}"
         known = self._index.read(lambda c: leases.get(c, lease_name))
-        now = _wall_clock()
+        now = leases.wall_clock()
         if known is not None:
             # What lies in the future was written down while a clock was ahead.
             if now < known.until <= now + LONGEST_LEASE_MS:
@@ -317,7 +300,7 @@ class Run:
 
         :raises _Overtaken: another took the bucket, for this run was slower than its lease.
         """
-        until = _wall_clock() + self.lease
+        until = leases.wall_clock() + self.lease
         if not self._index.write(
             lambda c: leases.keep(c, lease_name, self._holder, until, progress)
         ):
@@ -532,11 +515,9 @@ class _Walk:
     ) -> tuple[ObjectVersion, bucket_rows.State, Decision] | None:
         """A proposal's version as it is now, its key locked, and what is due for it; else None."""
         bucket, key = self._bucket, proposal.key
-        version = object_rows.lock_current(c, bucket.id, key)
-        if version is None or version.seq != proposal.seq:
-            version = object_rows.get_version(c, bucket.id, key, proposal.version_id, inline=False)
-            if version is None or version.seq != proposal.seq:
-                return None
+        version = versions.lock_walked(c, bucket.id, key, proposal.version_id, proposal.seq)
+        if version is None:
+            return None
         newer = rows.newer(c, bucket.id, key, version.seq, _UNCOUNTED if _counts(rules) else 1)
         facts = Facts(
             key,
@@ -823,11 +804,6 @@ def _counts(rules: Lifecycle) -> bool:
         rule.noncurrent_kept or any(change.kept for change in rule.noncurrent_transitions)
         for rule in rules.rules
     )
-
-
-def _wall_clock() -> int:
-    """Milliseconds since the epoch. Leases are between processes, whatever clock a store has."""
-    return int(time.time() * 1000)
 
 
 def _progress(text: str) -> dict[str, object]:

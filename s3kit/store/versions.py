@@ -115,6 +115,16 @@ def add_version(
     return version
 
 
+def lock_walked(
+    c: Connection, bucket_id: int, key: bytes, version_id: str, seq: int
+) -> ObjectVersion | None:
+    """A version that a walk has met, its key locked; None where it is gone or replaced by now."""
+    version = object_rows.lock_current(c, bucket_id, key)
+    if version is None or version.seq != seq:
+        version = object_rows.get_version(c, bucket_id, key, version_id, inline=False)
+    return None if version is None or version.seq != seq else version
+
+
 def _bytes_of(c: Connection, version: ObjectVersion) -> int:
     """What a version, or what goes with it, counts among its account's bytes."""
     return version.size + usage.of_annotations(c, version.seq)

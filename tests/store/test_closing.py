@@ -242,7 +242,7 @@ def test_another_process_that_is_at_it_is_left_in_peace(site: Site) -> None:
     )
     monkey.stop.set()
     monkey.visit(site.id)
-    name, now = monkey._lease, closing._wall_clock()
+    name, now = monkey._lease, leases.wall_clock()
     store.index.write(lambda c: leases.take(c, name, "other", now, now + 30_000, 60_000))
     report = store.closing.run()
     assert (report.held, report.removed) == (1, 0)
@@ -309,7 +309,7 @@ def test_a_run_that_was_killed_is_gone_on_with(
         assert used < before
         # Who was killed is believed to live for a minute.
         assert store.closing.run().held == 1
-        monkeypatch.setattr(closing, "_wall_clock", lambda: int(time.time() * 1000) + 60_001)
+        monkeypatch.setattr(leases, "wall_clock", lambda: int(time.time() * 1000) + 60_001)
         report = store.closing.run()
         assert (report.closed, report.removed, report.failed) == (1, 4, 0)
         assert site.status == "closed"

@@ -694,11 +694,11 @@ def test_a_bucket_that_another_holds_is_left_to_it(
     fast.put(bucket, b"key")
     fast.clock.now += 3 * DAY
     index, name = fast.store.index, f"lifecycle/{bucket.id}"
-    now = lifecycle._wall_clock()
+    now = leases.wall_clock()
     assert index.write(lambda c: leases.take(c, name, "another", now, now + 60_000, 60_000))
     report = fast.run()
     assert (report.held, report.removed) == (1, 0)
-    monkeypatch.setattr(lifecycle, "_wall_clock", lambda: now + 61_000)
+    monkeypatch.setattr(leases, "wall_clock", lambda: now + 61_000)
     report = fast.run()
     assert (report.held, report.removed) == (0, 1)
     assert not index.write(lambda c: leases.keep(c, name, "another", now, ""))
@@ -716,14 +716,14 @@ def test_a_host_clock_that_was_ahead_holds_nobody_up(
     fast.put(bucket, b"key")
     fast.clock.now += 3 * DAY
     index, name = fast.store.index, f"lifecycle/{bucket.id}"
-    now = lifecycle._wall_clock()
+    now = leases.wall_clock()
     ahead = now + 365 * DAY
     assert index.write(lambda c: leases.take(c, name, "another", ahead, ahead + 60_000, 60_000))
     report = fast.run()
     assert (report.held, report.removed) == (0, 1)
     fast.put(bucket, b"key")
     fast.clock.now += 3 * DAY
-    monkeypatch.setattr(lifecycle, "_wall_clock", lambda: ahead)
+    monkeypatch.setattr(leases, "wall_clock", lambda: ahead)
     fast.run()
     monkeypatch.undo()
     fast.put(bucket, b"key")
@@ -761,6 +761,7 @@ def test_a_bucket_is_held_through_a_long_copy_or_left_to_who_has_taken_it(
         return copy_blob(*arguments, stop=stop, **options)
 
     monkeypatch.setattr(lifecycle, "time", clock)
+    monkeypatch.setattr(leases, "time", clock)
     monkeypatch.setattr(lifecycle, "copy_blob", slowly)
     report = fast.run()
     assert taken == [not looked_at]
