@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
-from typing import Any
 
 from flask import Flask
 from werkzeug.serving import make_server
@@ -22,13 +21,13 @@ from s3kit_contrib.flask import S3Kit
 app = Flask(__name__)
 app.config["S3KIT"] = {}  # in memory; see flask_app.py
 # In an app of yours these are rows: db.session works in load_key. Keep their secrets encrypted.
-users: dict[str, dict[str, Any]] = {
+users: dict[str, dict[str, object]] = {
     "AKIAEXAMPLE": {"name": "alice", "secret": "secret", "active": True},
     "AKIAGUEST": {"name": "bob", "secret": "secret", "active": True},
 }
 
 
-def load_key(access_key: str) -> Mapping[str, Any] | None:
+def load_key(access_key: str) -> Mapping[str, object] | None:
     """The key of a user who may use S3 now."""
     row = users.get(access_key)
     if row is not None and row["active"]:
@@ -38,9 +37,8 @@ def load_key(access_key: str) -> Mapping[str, Any] | None:
 
 def authorize(request: AuthorizationRequest) -> Decision | None:
     """The app's own word, beside policies and ACLs: everybody reads what is in shared."""
-    if request.action == "s3:GetObject" and request.bucket == "shared":
-        return Decision(True, "it is shared")
-    return None
+    shared = request.action == "s3:GetObject" and request.bucket == "shared"
+    return Decision(True, "it is shared") if shared else None
 
 
 s3kit = S3Kit(app, load_key=load_key, authorize=authorize)
