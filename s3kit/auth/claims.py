@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import re
+from collections.abc import Iterator
 from collections.abc import Mapping
 from dataclasses import dataclass
 from dataclasses import field
@@ -116,12 +117,8 @@ def _of_query(request: Request) -> Claim:
 
 
 @dataclass(frozen=True, slots=True)
-class Form:
-    """All that goes into a signature, as one side has it.
-
-    ``query`` is in its canonical form; ``names`` is the list of signed headers. ``credential`` is
-    what the string to sign names, ``scope`` what the signing key is made for.
-    """
+class CanonicalRequest:
+    """A canonical request in its parts; ``names`` is the list of signed headers."""
 
     method: str
     path: str
@@ -129,16 +126,35 @@ class Form:
     headers: tuple[tuple[str, str], ...]
     names: str
     payload: str
+
+    @property
+    def canonical(self) -> str:
+        """The canonical request itself."""
+        block = "".join(f"{name}:{value}\n" for name, value in self.headers)
+        return f"{self.method}\n{self.path}\n{self.query}\n{block}\n{self.names}\n{self.payload}"
+
+    def lines(self) -> Iterator[tuple[str, str]]:
+        """Each line with what it is."""
+        yield "method", self.method
+        yield "path", self.path
+        yield "query", self.query
+        for name, value in self.headers:
+            yield f"header {name}", value
+        yield "signed headers", self.names
+        yield "payload", self.payload
+
+
+@dataclass(frozen=True, slots=True)
+class Form(CanonicalRequest):
+    """All that goes into a signature, as one side has it.
+
+    ``credential`` is what the string to sign names, ``scope`` what the signing key is made for.
+    """
+
     amz_date: str
     credential: Credential
     scope: Credential
     secret: str = field(repr=False)
-
-    @property
-    def canonical(self) -> str:
-        """The canonical request."""
-        block = "\n".join(f"{name}:{value}" for name, value in self.headers)
-        return f"{self.method}\n{self.path}\n{self.query}\n{block}\n\n{self.names}\n{self.payload}"
 
     @property
     def to_sign(self) -> str:

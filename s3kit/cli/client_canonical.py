@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Final
+
+from ..auth.claims import CanonicalRequest
 
 _MARK: Final = re.compile(
     r"(?:canonical[ _-]?(?:request|string))\b[^\n]*?[:\]'\"-]*[ \t]*(?:\r?\n|\\n|['\"])",
@@ -20,30 +20,7 @@ class NoCanonicalRequest(ValueError):
     """The text has no canonical request."""
 
 
-@dataclass(frozen=True, slots=True)
-class ClientCanonical:
-    """A canonical request, ``text``, in its parts."""
-
-    text: str
-    method: str
-    path: str
-    query: str
-    headers: tuple[tuple[str, str], ...]
-    names: str
-    payload: str
-
-    def lines(self) -> Iterator[tuple[str, str]]:
-        """Each line with what it is."""
-        yield "method", self.method
-        yield "path", self.path
-        yield "query", self.query
-        for name, value in self.headers:
-            yield f"header {name}", value
-        yield "signed headers", self.names
-        yield "payload", self.payload
-
-
-def find_canonical(text: str, *, like: str = "") -> ClientCanonical | None:
+def find_canonical(text: str, *, like: str = "") -> CanonicalRequest | None:
     """The canonical request in a text or a debug log; of several the one with ``like`` in it.
 
     :param like: the signature's date, which no two of them share for long.
@@ -58,12 +35,12 @@ def find_canonical(text: str, *, like: str = "") -> ClientCanonical | None:
         # Nothing but it, without a log around it.
         one = read_canonical(text.lstrip("\n"))
         found = [] if one is None else [one]
-    fitting = [each for each in found if like in each.text]
+    fitting = [each for each in found if like in each.canonical]
     chosen = fitting or found
     return chosen[-1] if chosen else None
 
 
-def read_canonical(text: str) -> ClientCanonical | None:
+def read_canonical(text: str) -> CanonicalRequest | None:
     """The canonical request with which a text begins, None where it begins with none."""
     if "\n" not in text[:4096] or "\\n" in text[:16]:
         # Logged as one quoted string.
@@ -86,5 +63,4 @@ def read_canonical(text: str) -> ClientCanonical | None:
     found = _PAYLOAD.match(lines[number + 2].strip())
     if found is None or not _NAMES.fullmatch(names):
         return None
-    whole = "\n".join([method, *lines[1 : number + 2], found[0]])
-    return ClientCanonical(whole, method, lines[1], lines[2], tuple(headers), names, found[0])
+    return CanonicalRequest(method, lines[1], lines[2], tuple(headers), names, found[0])

@@ -17,6 +17,7 @@ from ..auth.canonical import SigningKey
 from ..auth.canonical import masked
 from ..auth.canonical import parse_credential
 from ..auth.canonical import verify
+from ..auth.claims import CanonicalRequest
 from ..auth.claims import Claim
 from ..auth.claims import Comparer
 from ..auth.claims import Form
@@ -33,7 +34,6 @@ from ..naming import ACCOUNT
 from ..wire.address import aws_quote
 from ..wire.form import read_form
 from .captured import Captured
-from .client_canonical import ClientCanonical
 from .rehearsal import Rehearsal
 from .rehearsal import Rehearsed
 from .request_report import Report
@@ -88,7 +88,7 @@ def explain_request(
     captured: Captured,
     place: Place,
     now: float,
-    client: ClientCanonical | None = None,
+    client: CanonicalRequest | None = None,
 ) -> Report:
     """Find out all that there is to tell of a request.
 
@@ -377,10 +377,10 @@ def _compare(
 
 
 def _beside_client(
-    report: Report, shown: Form, claim: Claim, key: Key | None, client: ClientCanonical
+    report: Report, shown: Form, claim: Claim, key: Key | None, client: CanonicalRequest
 ) -> None:
     """The client's canonical request beside ours, and whether its signature is over that one."""
-    ours = dict(_lines_of(shown))
+    ours = dict(shown.lines())
     theirs = dict(client.lines())
     for line in dict.fromkeys((*theirs, *ours)):
         if theirs.get(line) != ours.get(line):
@@ -389,7 +389,7 @@ def _beside_client(
     if key is None:
         report.client = f"{len(report.differences)} lines differ"
         return
-    signed_it = Comparer(key, claim.signature).fits(shown, client.text)
+    signed_it = Comparer(key, claim.signature).fits(shown, client.canonical)
     same = "it is the same as the endpoint's" if not report.differences else ""
     if signed_it:
         report.client = same or "the signature is of this one, and with the right secret"
@@ -411,16 +411,6 @@ def _beside_client(
 
 def _other_line(line: str) -> str:
     return f"Something on the way changes the {line}: let it pass, or let the client not sign it."
-
-
-def _lines_of(form: Form) -> Iterator[tuple[str, str]]:
-    yield "method", form.method
-    yield "path", form.path
-    yield "query", form.query
-    for name, value in form.headers:
-        yield f"header {name}", value
-    yield "signed headers", form.names
-    yield "payload", form.payload
 
 
 def _shown(line: str, value: str | None) -> str:

@@ -707,7 +707,7 @@ def test_the_client_s_own_canonical_request(endpoint: Rehearsal) -> None:
     log = f"... DEBUG - CanonicalRequest:\n{text}\n... DEBUG - StringToSign:\nAWS4-HMAC-SHA256\n"
     forms = (log, text, text + "\n", repr(text).strip("'"), f"Canonical Request: '\"{text}\"'")
     found = [find_canonical(each, like=date[0]) for each in forms]
-    assert [each and each.text for each in found] == [text] * len(forms)
+    assert [each and each.canonical for each in found] == [text] * len(forms)
     captured = read_captured(sent(headers))
     report = explain_request(endpoint, captured, Place(), time.time(), found[0])
     assert report.client == "the signature is of this one, and with the right secret"
