@@ -304,7 +304,7 @@ def tell(tool: Tool, *, whole: bool) -> None:
     url = tool.presign(bucket, f"tree/{path}")
     if url:
         assert curl(tool, url) == ("200", tree[path].decode())
-        assert curl(tool, url.replace("031", "032"))[0] == "403"
+        assert curl(tool, url.replace("file%20031", "file%20032"))[0] == "403"
     tool.delete(bucket, f"tree/{path}")
     assert set(sizes) - set(witness.sizes(bucket)) == {f"tree/{path}"}
 
