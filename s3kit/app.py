@@ -20,9 +20,9 @@ from typing import TypeVar
 
 from . import hosting
 from . import operations
-from .auth.access import VERSION_ACTIONS
 from .auth.access import Access
 from .auth.access import BucketAccess
+from .auth.access import versioned
 from .auth.hook import Authorize
 from .auth.hook import HookedAccess
 from .auth.hook import Surroundings
@@ -560,13 +560,7 @@ class S3App:
             website = bucket_of_website(host, self._website_hosts, self._base_hosts)
             if website is not None:
                 return self._visit(environ, website, request_id, body, target)
-        address = parse_address(
-            target,
-            host,
-            script_name=environ.get("SCRIPT_NAME", ""),
-            base_hosts=self._base_hosts,
-            public_prefix=prefix or self._public_prefix,
-        )
+        address = self._address(environ, target, host, prefix)
         if method == "OPTIONS":
             return self._preflight(environ, address)
         query = parse_query(target.query)
@@ -615,6 +609,20 @@ class S3App:
         if call.charged:
             response.headers.append(("x-amz-request-charged", "requester"))
         return response
+
+    def _address(self, environ: WSGIEnvironment, target: Target, host: str, prefix: str) -> Address:
+        """What a request names, and the path that its signature covers.
+
+        :param host: the host that the client sees.
+        :param prefix: what a trusted proxy has taken off the path; else the configured one counts.
+        """
+        return parse_address(
+            target,
+            host,
+            script_name=environ.get("SCRIPT_NAME", ""),
+            base_hosts=self._base_hosts,
+            public_prefix=prefix or self._public_prefix,
+        )
 
     def _answer_sts(self, asked: sts.Asked, calls: list[Call]) -> Response:
         """Answer a request for temporary keys, errors too in STS's own form."""
@@ -805,13 +813,8 @@ class S3App:
                 website = self._website_of(environ)
                 name = website
                 if name is None:
-                    _scheme, host, _prefix, _client = public_url_parts(environ, self._trusted)
-                    name = parse_address(
-                        raw_target(environ),
-                        host,
-                        script_name=environ.get("SCRIPT_NAME", ""),
-                        base_hosts=self._base_hosts,
-                    ).bucket
+                    _scheme, host, prefix, _client = public_url_parts(environ, self._trusted)
+                    name = self._address(environ, raw_target(environ), host, prefix).bucket
                 if name is None:
                     return []
                 bucket = self._bucket_meant(environ, name, website)
@@ -887,13 +890,7 @@ class S3App:
             host = f"{website}.{WEBSITE_BASE}"
             address = parse_address(target, host, script_name=mount, base_hosts=(WEBSITE_BASE,))
         else:
-            address = parse_address(
-                target,
-                host,
-                script_name=mount,
-                base_hosts=self._base_hosts,
-                public_prefix=prefix or self._public_prefix,
-            )
+            address = self._address(environ, target, host, prefix)
         if address.bucket is None:
             raise NoSuchBucket
         bucket = self._bucket_meant(environ, address.bucket, website)
@@ -942,16 +939,12 @@ class S3App:
             if actions:
                 # The version that is asked about is the one whose ACL counts.
                 version_id = call.version_id if call.query.names else None
-                if version_id is not None:
-                    actions = VERSION_ACTIONS.get(actions, actions)
-                call.require(actions, bucket, call.key, version_id)
+                call.require(versioned(actions, version_id), bucket, call.key, version_id)
             return
         for action, level in actions(call):
             if level == "object":
                 version_id = call.version_id
-                if version_id is not None:
-                    action = VERSION_ACTIONS.get(action, action)
-                call.require(action, bucket, call.key, version_id)
+                call.require(versioned(action, version_id), bucket, call.key, version_id)
             else:
                 call.require(action, bucket)
 

@@ -70,7 +70,7 @@ BUCKET_ACTIONS: Final = {
     "s3:GetBucketAcl": Permission.READ_ACP,
     "s3:PutBucketAcl": Permission.WRITE_ACP,
 }
-# What an action is called when the request names a version.
+# What an action is called that names a version.
 # Source: Service Authorization Reference, "Actions defined by Amazon S3".
 VERSION_ACTIONS: Final = {
     "s3:DeleteObject": "s3:DeleteObjectVersion",
@@ -110,6 +110,11 @@ ROOT_ACTIONS: Final = frozenset(
 RULED: Final = Setting.POLICY | Setting.PUBLIC_ACCESS_BLOCK
 BLOCK_ALONE: Final = Setting.PUBLIC_ACCESS_BLOCK
 _POLICY: Final = Setting.POLICY
+
+
+def versioned(action: str, version_id: str | None) -> str:
+    """What ``action`` is called when the request names a version; some have no other name."""
+    return action if version_id is None else VERSION_ACTIONS.get(action, action)
 
 
 @dataclass(frozen=True, slots=True)

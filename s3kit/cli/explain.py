@@ -20,7 +20,7 @@ import click
 
 from ..app import S3App
 from ..auth.access import ACCOUNT_ACTIONS
-from ..auth.access import VERSION_ACTIONS
+from ..auth.access import versioned
 from ..auth.actions import ACTIONS
 from ..auth.actions import OBJECT_ACTIONS
 from ..auth.actions import is_condition_key
@@ -56,6 +56,7 @@ from .client_canonical import find_canonical
 from .explain_request import Place
 from .explain_request import explain_request
 from .first_start import first_credentials
+from .judged import Judged
 from .rehearsal import Rehearsal
 from .request_report import Report
 from .settings import check_index
@@ -197,26 +198,17 @@ def explain(
     check_index(config)
     app = S3App(replace(config, relay=False, run_lifecycle=False))
     try:
-        chosen, decision, steps = judge(
-            app, who, chosen, resource, version_id, source_ip, given, owner=owner
-        )
+        judged = judge(app, who, chosen, resource, version_id, source_ip, given, owner=owner)
     finally:
         app.close()
-    advice = "" if decision.allowed else ADVICE.get(decision.by, "")
+    allowed = judged.decision.allowed
+    advice = "" if allowed else ADVICE.get(judged.decision.by, "")
     if as_json:
-        shown = {
-            "decision": "allow" if decision.allowed else "deny",
-            "action": chosen,
-            "resource": resource,
-            "decided_by": decision.by,
-            "reason": decision.reason,
-            "to_allow": advice,
-            "steps": [{"rule": s.rule, "says": s.says, "text": s.text} for s in steps],
-        }
+        shown = {"decision": judged.says, "to_allow": advice, **judged.document()}
         click.echo(json.dumps(shown))
     else:
-        _say(_lines(decision, chosen, resource, steps, advice))
-    context.exit(0 if decision.allowed else 1)
+        _say(_lines(judged, advice))
+    context.exit(0 if allowed else 1)
 
 
 def judge(
@@ -229,8 +221,8 @@ def judge(
     given: Mapping[str, Value] = MappingProxyType({}),
     *,
     owner: str | None = None,
-) -> tuple[str, Decision, list[Step]]:
-    """What the endpoint decides of such a request: the action asked about, the decision, and why.
+) -> Judged:
+    """What the endpoint decides of such a request, and why.
 
     :param given: what the request says under condition keys.
     :param owner: whose bucket is meant, where several accounts have one of that name.
@@ -240,10 +232,10 @@ def judge(
     caller = caller_of(app, who)
     if isinstance(caller, str):
         decision = Decision(False, caller, by="signature")
-        return action, decision, [Step("signature", "deny", decision.reason)]
+        return Judged(action, resource, decision, (Step("signature", "deny", decision.reason),))
     question = _question(app, caller, action, resource, owner, version_id, source_ip, given)
     decision, steps = explained(app.site.access, question)
-    return question.action, decision, steps
+    return Judged(question.action, resource, decision, tuple(steps))
 
 
 def _say(lines: Iterable[str]) -> None:
@@ -300,14 +292,10 @@ def _policy_of(file: BinaryIO | None) -> Policy | None:
         raise click.BadParameter(text, param_hint="--session-policy") from None
 
 
-def _lines(
-    decision: Decision, action: str, resource: str, steps: list[Step], advice: str
-) -> Iterator[str]:
-    yield f"{'allow' if decision.allowed else 'deny'}  {action}  {resource}".rstrip()
+def _lines(judged: Judged, advice: str) -> Iterator[str]:
+    yield judged.headline
     yield ""
-    for step in steps[:-1]:
-        yield f"  {step.rule:<20} {step.says or '-':<6} {step.text}"
-    yield f"  {'=> ' + decision.by:<20} {steps[-1].says:<6} {decision.reason}"
+    yield from judged.reasons()
     if advice:
         yield ""
         yield f"To be allowed: {advice}"
@@ -405,9 +393,7 @@ def _question(
         environ, app.site, _operation(action), parse_query(""), body, "", identity, name, key
     )
     call.maybe_bucket = bucket
-    if version_id is not None:
-        action = VERSION_ACTIONS.get(action, action)
-    question = call.question(action, bucket, key, version_id, settle=True)
+    question = call.question(versioned(action, version_id), bucket, key, version_id, settle=True)
     assert isinstance(question.conditions, RequestContext)
     question.conditions = _Given(question.conditions, given)
     return question

@@ -11,6 +11,7 @@ from typing import TypeVar
 
 from ..app import S3App
 from ..auth.access import Access
+from ..auth.access import versioned
 from ..auth.sigv4 import Request
 from ..auth.trace import explained
 from ..call import Call
@@ -24,13 +25,13 @@ from ..operations.copying import open_source
 from ..operations.deleting import DELETE_LIMIT
 from ..operations.deleting import Delete
 from ..operations.posting import admitted_form
-from ..wire.address import parse_address
 from ..wire.checksums import BLOCK
 from ..wire.environ import Input
 from ..wire.environ import public_url_parts
 from ..wire.environ import raw_target
 from ..wire.query import parse_query
 from ..wire.response import Response
+from .judged import Judged
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
@@ -42,16 +43,6 @@ _COPIES = ("CopyObject", "UploadPartCopy")
 
 class _Rehearsed(BaseException):
     """All was asked. No Exception: nothing on the way out may take it for a failure."""
-
-
-@dataclass(frozen=True, slots=True)
-class Judged:
-    """A question that Access was asked, and how it came to its answer."""
-
-    action: str
-    resource: str
-    decision: Decision
-    steps: tuple[Step, ...]
 
 
 @dataclass(slots=True)
@@ -132,13 +123,7 @@ class Rehearsal(S3App):
         """What a signature in this request has to cover."""
         target = raw_target(environ)
         scheme, host, prefix, _ = public_url_parts(environ, self._trusted)
-        address = parse_address(
-            target,
-            host,
-            script_name=environ.get("SCRIPT_NAME", ""),
-            base_hosts=self._base_hosts,
-            public_prefix=prefix or self._public_prefix,
-        )
+        address = self._address(environ, target, host, prefix)
         query = parse_query(target.query)
         return Request(environ["REQUEST_METHOD"], address.canonical, query, environ, scheme, host)
 
@@ -174,7 +159,7 @@ class Rehearsal(S3App):
             for each in wanted.objects[:1000]:
                 key = each.key.encode("utf-8", "surrogateescape")
                 version_id = each.version_id or None
-                action = "s3:DeleteObject" if version_id is None else "s3:DeleteObjectVersion"
+                action = versioned("s3:DeleteObject", version_id)
                 call.allowed(action, call.bucket, key, version_id)
         else:
             reader = call.body(etag=False)

@@ -94,11 +94,8 @@ class Report:
             yield from (f"  | {line}" for line in self.to_sign.split("\n"))
         for judged in (self.in_time or self.answer).judged:
             yield ""
-            says = "allow" if judged.decision.allowed else "deny"
-            yield f"{says}  {judged.action}  {judged.resource}".rstrip()
-            for step in judged.steps[:-1]:
-                yield f"  {step.rule:<20} {step.says or '-':<6} {step.text}"
-            yield f"  {'=> ' + judged.decision.by:<20} {says:<6} {judged.decision.reason}"
+            yield judged.headline
+            yield from judged.reasons()
 
 
 def _answer(found: Rehearsed) -> dict[str, Any]:
@@ -108,15 +105,7 @@ def _answer(found: Rehearsed) -> dict[str, Any]:
         "code": "" if error is None else error.code,
         "message": "" if error is None else error.text,
         "decisions": [
-            {
-                "action": each.action,
-                "resource": each.resource,
-                "allowed": each.decision.allowed,
-                "decided_by": each.decision.by,
-                "reason": each.decision.reason,
-                "steps": [{"rule": s.rule, "says": s.says, "text": s.text} for s in each.steps],
-            }
-            for each in found.judged
+            {"allowed": each.decision.allowed, **each.document()} for each in found.judged
         ],
     }
 

@@ -22,8 +22,9 @@ from ..index import accounts as account_rows
 from ..model import ANONYMOUS
 from ..model import Caller
 from ..model import Key
-from ..model import Scope
 from ..model import Session
+from ..store.key_ring import MAY_SIGN
+from ..store.key_ring import narrowed
 
 _SCOPE: Final = "20000101/us-east-1/s3/aws4_request"
 _CREDENTIAL: Final = ("20000101", "us-east-1", "s3", "aws4_request", _SCOPE)
@@ -86,11 +87,9 @@ def _key_of(app: S3App, who: Who) -> Key | str:
     if account is None:
         raise ConfigError(f'There is no account "{name}".')
     status = _status(app, account.id)
-    if status not in (account_rows.ACTIVE, account_rows.CLOSING):
+    if status not in MAY_SIGN:
         return f"the account {account.id} is {status}, and no key of it may be used"
-    # Until all is deleted its owner may still fetch it.
-    scope = Scope(read_only=True) if status == account_rows.CLOSING else None
-    key = Key("", "", account, scope=scope)
+    key = Key("", "", account, scope=narrowed(None, status))
     if who.user is not None:
         return _user_of(app, key, who.user)
     return key if who.role is None else _role_of(app, key, who.role)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from dataclasses import replace
 
-from ..auth.access import VERSION_ACTIONS
+from ..auth.access import versioned
 from ..call import Call
 from ..errors import AccessDenied
 from ..errors import InvalidArgument
@@ -143,7 +143,7 @@ def open_source(call: Call) -> tuple[Bucket, ObjectVersion, str | None, Customer
     if expected_owner is not None and not call.owns(expected_owner, bucket):
         raise AccessDenied()
     agree_to_pay(call, bucket, call.header("x-amz-request-payer"))
-    action = read_action("s3:GetObject", version_id)
+    action = versioned("s3:GetObject", version_id)
     if not call.decision(action, bucket, key, version_id).allowed:
         # Another process may just have changed who may read there.
         call.store.buckets.changed(bucket, RULE_DOCUMENTS)
@@ -178,11 +178,6 @@ def source_headers(
     ):
         return []
     return [("x-amz-copy-source-version-id", version.version_id)]
-
-
-def read_action(action: str, version_id: str | None) -> str:
-    """What an action on the source is called; a named version has actions of its own."""
-    return action if version_id is None else VERSION_ACTIONS[action]
 
 
 def checksum_algorithm_of(call: Call) -> str | None:
@@ -253,13 +248,13 @@ def store_copy(call: Call) -> tuple[ObjectVersion, list[tuple[str, str]]]:
     tags = fresh.tags
     if tagging == "COPY":
         if source.tags:
-            reading = read_action("s3:GetObjectTagging", version_id)
+            reading = versioned("s3:GetObjectTagging", version_id)
             call.require(reading, source_bucket, source.key, version_id)
             call.require("s3:PutObjectTagging", call.bucket, key)
         tags = source.tags
     attributes = replace(fresh, headers=headers, tags=tags)
     if annotating == "COPY" and call.store.annotations.has_any(source):
-        reading = read_action("s3:GetObjectAnnotation", version_id)
+        reading = versioned("s3:GetObjectAnnotation", version_id)
         call.require(reading, source_bucket, source.key, version_id)
         call.require("s3:PutObjectAnnotation", call.bucket, key)
         annotate = call.store.annotations.copier(source, algorithm, fresh.wanted)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC
 from datetime import datetime
 
+from ..auth.access import versioned
 from ..call import Call
 from ..errors import AccessDenied
 from ..errors import InvalidArgument
@@ -133,7 +134,7 @@ def delete_objects(call: Call) -> Response:
     for identifier in wanted.objects:
         key = identifier.key.encode("utf-8", "surrogateescape")
         version_id = identifier.version_id or None
-        action = "s3:DeleteObject" if version_id is None else "s3:DeleteObjectVersion"
+        action = versioned("s3:DeleteObject", version_id)
         call.if_match = identifier.etag
         if not call.allowed(action, bucket, key, version_id):
             outcomes.append(AccessDenied())

@@ -302,7 +302,7 @@ class _Run:
                 if version is None:
                     continue
                 state = versions.state_for_write(c, bucket, self._backing.profile)
-                marker = _marker(bucket, each.key, now)
+                marker = versions.delete_marker(bucket, each.key, now)
                 try:
                     versions.remove_version(c, state, marker, each.version_id, version)
                 except NoSuchBucket:
@@ -371,20 +371,6 @@ class _Run:
             return False
         self._accounts.keys.revoke(keys)
         return True
-
-
-def _marker(bucket: Bucket, key: bytes, now: int) -> ObjectVersion:
-    """What a removal is measured by; it is never stored, for versions are removed by name."""
-    return ObjectVersion(
-        bucket_id=bucket.id,
-        key=key,
-        size=0,
-        etag="",
-        modified=now,
-        owner=bucket.account,
-        delete_marker=True,
-        storage_class="",
-    )
 
 
 def _looked_at(progress: str) -> int:

@@ -34,7 +34,18 @@ FLUSH_SECONDS: Final = 60.0
 """How often it is written down when keys were last used."""
 
 PAGE: Final = 500
-_MAY_SIGN: Final = (account_rows.ACTIVE, account_rows.CLOSING)
+MAY_SIGN: Final = (account_rows.ACTIVE, account_rows.CLOSING)
+"""What an account is whose keys may be used."""
+
+
+def narrowed(scope: Scope | None, account_status: str) -> Scope | None:
+    """The scope of a key while its account is so.
+
+    Until all is deleted, the owner of a closing account may still fetch it.
+    """
+    if account_status != account_rows.CLOSING:
+        return scope
+    return replace(scope or Scope(), read_only=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +113,7 @@ class SqlKeyRing:
         return None if access_key is None else self.lookup(access_key)
 
     def _key(self, facts: KeyFacts) -> Key | None:
-        if facts.status != key_rows.ACTIVE or facts.account_status not in _MAY_SIGN:
+        if facts.status != key_rows.ACTIVE or facts.account_status not in MAY_SIGN:
             return None
         if facts.user and facts.policies is None:
             return None
@@ -118,9 +129,7 @@ class SqlKeyRing:
         except (SealBroken, MissingCryptography, MalformedPolicy, ValueError) as error:
             logger.error("The access key %s cannot be used: %s.", facts.access_key, error)
             return None
-        if facts.account_status == account_rows.CLOSING:
-            # Until all is deleted its owner may still fetch it.
-            scope = replace(scope or Scope(), read_only=True)
+        scope = narrowed(scope, facts.account_status)
         return Key(
             facts.access_key,
             secret,
@@ -186,11 +195,10 @@ class HostKeyRing:
         stored = None if key is None else self._rows.stored(key.account.id)
         if key is None or stored is None:
             return key
-        if stored.status not in _MAY_SIGN or not self._rows.limits_by(stored.id, stored).s3:
+        if stored.status not in MAY_SIGN or not self._rows.limits_by(stored.id, stored).s3:
             return None
-        if stored.status == account_rows.CLOSING:
-            return replace(key, scope=replace(key.scope or Scope(), read_only=True))
-        return key
+        scope = narrowed(key.scope, stored.status)
+        return key if scope is key.scope else replace(key, scope=scope)
 
 
 @lru_cache(maxsize=1024)

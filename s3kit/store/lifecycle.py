@@ -565,16 +565,7 @@ class _Walk:
             self._record_transition(c, changed, state.present)
             done.append(_Done(TRANSITIONED, changed))
             return
-        marker = ObjectVersion(
-            bucket_id=bucket.id,
-            key=proposal.key,
-            size=0,
-            etag="",
-            modified=self._backing.now(),
-            owner=bucket.account,
-            delete_marker=True,
-            storage_class="",
-        )
+        marker = versions.delete_marker(bucket, proposal.key, self._backing.now())
         hiding = decision.action is Action.EXPIRE and state.versioning is not Versioning.NEVER
         version_id = None if hiding else version.version_id
         gone = versions.remove_version(c, state, marker, version_id, version)

@@ -392,16 +392,7 @@ class Objects:
 
     def _marker(self, bucket: Bucket, key: bytes, origin: Origin) -> ObjectVersion:
         """The delete marker that a removal would store."""
-        return ObjectVersion(
-            bucket_id=bucket.id,
-            key=key,
-            size=0,
-            etag="",
-            modified=self._backing.now(),
-            owner=origin.caller.account_id or bucket.account,
-            delete_marker=True,
-            storage_class="",
-        )
+        return versions.delete_marker(bucket, key, self._backing.now(), origin.caller.account_id)
 
     def _remove(
         self,

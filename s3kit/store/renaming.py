@@ -146,16 +146,7 @@ class Renaming:
     ) -> tuple[ObjectVersion, ObjectVersion]:
         """What the new key shows, and what the old one had or has now, for events as of now."""
         now = self._backing.now()
-        marker = ObjectVersion(
-            bucket_id=bucket.id,
-            key=source.key,
-            size=0,
-            etag="",
-            modified=now,
-            owner=origin.caller.account_id or bucket.account,
-            delete_marker=True,
-            storage_class="",
-        )
+        marker = versions.delete_marker(bucket, source.key, now, origin.caller.account_id)
         if state.versioning is Versioning.NEVER:
             if target is not None:
                 versions.remove_version(c, state, replace(marker, key=key), None, target)

@@ -55,6 +55,24 @@ def state_for_write(c: Connection, bucket: Bucket, profile: Profile) -> State:
     return found
 
 
+def delete_marker(bucket: Bucket, key: bytes, now: int, owner: str | None = None) -> ObjectVersion:
+    """What the removal of ``key`` may store, and what events and receivers are told of.
+
+    :param now: microseconds since 1970.
+    :param owner: the account that removes; without one it is the bucket's.
+    """
+    return ObjectVersion(
+        bucket_id=bucket.id,
+        key=key,
+        size=0,
+        etag="",
+        modified=now,
+        owner=owner or bucket.account,
+        delete_marker=True,
+        storage_class="",
+    )
+
+
 def new_version_id() -> str:
     """An opaque id that nobody can guess; the order of versions is not in it."""
     return secrets.token_hex(16)

@@ -263,9 +263,9 @@ def test_explain_says_what_the_endpoint_does(stage: Stage, name: str) -> None:
         target, resource = each.target.replace("#", number), each.resource.replace("#", number)
         place = (name, each.method, target)
         said = [
-            judge(stage.app, who, each.action, resource, each.version_id, each.peer, each.given)[
-                1
-            ].allowed
+            judge(
+                stage.app, who, each.action, resource, each.version_id, each.peer, each.given
+            ).decision.allowed
             for who in stage.whos[name]
         ]
         client = Client(stage.app, stage.signers[name])
