@@ -237,16 +237,28 @@ class AccountRows:
             configured = Account(account_id, account_id)
         return self.make(replace(_copied(configured), created=self._now()), again=True)
 
-    def make(self, account: StoredAccount, *, again: bool = False) -> StoredAccount:
+    def make(
+        self,
+        account: StoredAccount,
+        *,
+        again: bool = False,
+        also: Callable[[Connection], object] = lambda c: None,
+    ) -> StoredAccount:
         """Put an account's row in, with a random number if it has none.
 
         :param again: it is no error if it is there already.
+        :param also: what else is to be done in the same transaction.
         :raises EntityAlreadyExists: its id, or the number that was asked for, is taken.
         """
         for _ in range(ATTEMPTS):
             made = account if account.number else _numbered(account)
+
+            def work(c: Connection, made: StoredAccount = made) -> None:
+                rows.insert(c, made)
+                also(c)
+
             try:
-                self._index.write(lambda c, a=made: rows.insert(c, a))  # type: ignore[misc]
+                self._index.write(work)
             except EntityAlreadyExists:
                 there = self._index.read(lambda c: rows.get(c, account.id))
                 if there is not None:

@@ -165,17 +165,20 @@ class Accounts:
         alone = self._buckets.per_account
         name = bucket or ("default" if alone else f"default-{secrets.token_hex(5)}")
         key = self.keys.begin(self.keys.new(wanted.id, label), wanted)
-        made = self._rows.make(wanted)
-        try:
-            self._backing.index.write(key.insert)
-            self._rows.forget()
-            first = self._buckets.create(name, made.id)
-        except BaseException:
-            self._backing.index.write(lambda c: rows.delete(c, made.id))
-            self._rows.forget()
-            raise
+        new = self._buckets.begin(name, wanted.id)
+        limited = self._rows.limits_by(wanted.id, wanted).buckets is not None
+        first: Bucket | None = None
+
+        def also(c: Connection) -> None:
+            nonlocal first
+            key.insert(c)
+            first = self._buckets.insert(c, new, known=True, limited=limited)
+
+        made = self._rows.make(wanted, also=also)
+        assert first is not None, "the transaction is through"
         emit(account_created, self._event(made))
         emit(key_created, self.keys.event("key-created", key.told.key, made))
+        self._buckets.made(first, new)
         return SignUp(made, key.told, first)
 
     def get(self, account_id: str) -> StoredAccount:

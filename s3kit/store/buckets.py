@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from collections.abc import Iterable
 from collections.abc import Mapping
+from dataclasses import dataclass
 from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
@@ -46,6 +47,15 @@ SETTINGS_CACHE_SIZE = 256
 """Documents have up to 64 KiB, and more once they are read."""
 
 Meaning = TypeVar("Meaning")
+
+
+@dataclass(frozen=True, slots=True)
+class BucketToInsert:
+    """A bucket that may be: what its transaction will store, and who wants it."""
+
+    wanted: Bucket
+    documents: Mapping[str, bytes]
+    origin: Origin
 
 
 class Buckets:
@@ -141,6 +151,34 @@ class Buckets:
         :raises AccessDenied: a ``before_bucket_created`` receiver vetoed, or the account was closed
             meanwhile.
         """
+        new = self.begin(name, account, region, acl, object_lock, settings, origin)
+        accounts = self._backing.accounts
+        known = accounts.stored(account) is not None
+        limited = accounts.limits_of(account).buckets is not None
+        if limited:
+            # The row that two who make buckets at once meet at.
+            accounts.ensure(account, unknown=True)
+        bucket = self._backing.index.write(
+            lambda c: self.insert(c, new, known=known, limited=limited)
+        )
+        self.made(bucket, new)
+        return bucket
+
+    def begin(
+        self,
+        name: str,
+        account: str,
+        region: str = "",
+        acl: Acl | None = None,
+        object_lock: bool = False,
+        settings: Mapping[str, bytes] = NO_SETTINGS,
+        origin: Origin = FROM_PYTHON,
+    ) -> BucketToInsert:
+        """Ask whether a bucket may be; all as for :meth:`create`.
+
+        :raises InvalidBucketName: no bucket may be called so.
+        :raises AccessDenied: a receiver vetoed.
+        """
         if MARK in name:
             raise InvalidBucketName(bucket_name=name)
         created = self._backing.now()
@@ -152,46 +190,52 @@ class Buckets:
         if before_bucket_created.receivers:
             event = bucket_event("s3:BucketCreated", wanted, origin, created)
             ask(before_bucket_created, event)
-        accounts = self._backing.accounts
-        known = accounts.stored(account) is not None
-        limited = accounts.limits_of(account).buckets is not None
+        return BucketToInsert(wanted, documents, origin)
+
+    def insert(self, c: Connection, new: BucketToInsert, *, known: bool, limited: bool) -> Bucket:
+        """Make a bucket in the caller's transaction; :meth:`made` is to follow its commit.
+
+        :param known: whether its account lay in the index a moment ago.
+        :param limited: whether the account may have so many and no more.
+        :raises S3Error: as :meth:`create`.
+        """
+        wanted, origin = new.wanted, new.origin
+        name, account = wanted.name, wanted.account
+        if self.per_account:
+            there = bucket_rows.get_of(c, name, account)
+        else:
+            there = bucket_rows.get(c, name)
+        if there is not None:
+            if there.account == account:
+                raise BucketAlreadyOwnedByYou(bucket_name=name)
+            raise BucketAlreadyExists(bucket_name=name)
         if limited:
-            # The row that two who make buckets at once meet at.
-            accounts.ensure(account, unknown=True)
+            self._backing.accounts.check_room(c, account)
+        counted = self._backing.quota.hold_for_bucket(c, account, known=known)
+        made = bucket_rows.insert(
+            c,
+            name=name,
+            account=account,
+            created=wanted.created,
+            region=wanted.region,
+            acl=wanted.acl,
+            object_lock=wanted.object_lock,
+            versioning=wanted.versioning,
+            documents=new.documents,
+            of_account=self.per_account,
+        )
+        if counted:
+            made = count_bucket(c, made)
+        self._backing.outbox.record_bucket(c, "s3:BucketCreated", made, origin, wanted.created)
+        return made
 
-        def work(c: Connection) -> Bucket:
-            if self.per_account:
-                there = bucket_rows.get_of(c, name, account)
-            else:
-                there = bucket_rows.get(c, name)
-            if there is not None:
-                if there.account == account:
-                    raise BucketAlreadyOwnedByYou(bucket_name=name)
-                raise BucketAlreadyExists(bucket_name=name)
-            if limited:
-                accounts.check_room(c, account)
-            counted = self._backing.quota.hold_for_bucket(c, account, known=known)
-            made = bucket_rows.insert(
-                c,
-                name=name,
-                account=account,
-                created=created,
-                region=region,
-                acl=acl,
-                object_lock=object_lock,
-                versioning=versioning,
-                documents=documents,
-                of_account=self.per_account,
-            )
-            if counted:
-                made = count_bucket(c, made)
-            self._backing.outbox.record_bucket(c, "s3:BucketCreated", made, origin, created)
-            return made
-
-        bucket = self._backing.index.write(work)
+    def made(self, bucket: Bucket, new: BucketToInsert) -> None:
+        """Tell of a bucket whose transaction is through."""
         self._forget()
-        emit(bucket_created, bucket_event("s3:BucketCreated", bucket, origin, created))
-        return bucket
+        emit(
+            bucket_created,
+            bucket_event("s3:BucketCreated", bucket, new.origin, new.wanted.created),
+        )
 
     def delete(
         self,

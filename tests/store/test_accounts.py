@@ -33,10 +33,14 @@ from s3kit.errors import NoSuchEntity
 from s3kit.errors import NotImplemented as NotImplementedByS3
 from s3kit.errors import S3Error
 from s3kit.errors import TooManyBuckets
+from s3kit.index import access_keys as key_rows
 from s3kit.index import accounts as account_rows
+from s3kit.index import buckets as bucket_rows
 from s3kit.index import snapshot
 from s3kit.index.schema import create_schema
+from s3kit.index.session import Connection
 from s3kit.index.session import Index
+from s3kit.model import Bucket
 from s3kit.model import Scope
 from s3kit.profile import AWS
 from s3kit.signals import AccountEvent
@@ -542,6 +546,39 @@ def test_signing_up_brings_a_key_and_a_bucket(
     with pytest.raises(NoSuchEntity):
         accounts.get("bob")
     assert heard == []
+
+
+def test_nobody_sees_an_account_without_its_key_and_bucket(
+    app: S3App, accounts: Accounts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A kill -9 in the middle of CS-01 leaves nothing: all of it is one transaction."""
+    real = bucket_rows.insert
+    seen: list[tuple[int, int]] = []
+
+    def inserted(c: Connection, **values: Any) -> Bucket:
+        made = real(c, **values)
+        # What another process has, and this one after a crash.
+        other = Thread(target=lambda: seen.append((len(accounts.list()), len(keys_of("alice")))))
+        other.start()
+        other.join()
+        return made
+
+    def keys_of(account: str) -> list[key_rows.StoredKey]:
+        return app.store.index.read(lambda c: key_rows.keys_of(c, account))
+
+    monkeypatch.setattr(bucket_rows, "insert", inserted)
+    made = accounts.sign_up(id="alice")
+    assert seen == [(0, 0)]
+    assert (accounts.list(), len(keys_of("alice"))) == ((made.account,), 1)
+
+
+def test_who_may_have_no_bucket_cannot_sign_up(accounts: Accounts) -> None:
+    with pytest.raises(TooManyBuckets):
+        accounts.sign_up(id="alice", limits={"buckets": 0})
+    with pytest.raises(LimitExceeded):
+        accounts.sign_up(id="alice", limits={"keys": 0})
+    assert accounts.list() == ()
+    assert accounts.sign_up(id="alice", limits={"keys": 1, "buckets": 1}).account.id == "alice"
 
 
 # -- users
