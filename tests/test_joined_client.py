@@ -512,11 +512,15 @@ def test_the_quota_comes_back_with_the_rollback(host: Host) -> None:
     assert len(host.blobs() - before) == 1
 
 
-def test_who_is_killed_before_the_commit_leaves_nothing(tmp_path: Path) -> None:
-    url = f"sqlite:///{tmp_path}/index.db"
-    app = make_app("file", tmp_path, index=url)
-    app.client(OWNER_ID).create_bucket("photos")
-    program = f"""
+@pytest.mark.parametrize("kind", KINDS)
+def test_who_is_killed_before_the_commit_leaves_nothing(kind: str, tmp_path: Path) -> None:
+    with fresh_database(kind, tmp_path) as url:
+        app = make_app("file", tmp_path, index=url)
+        s3 = app.client(OWNER_ID)
+        s3.create_bucket("photos")
+        s3.put("photos", "kept", b"kept")
+        app.store.accounts.set(OWNER_ID, limits={"bytes": 1_000_000})
+        program = f"""
 import os, signal
 from pathlib import Path
 from tests.endpoint import make_app, OWNER_ID
@@ -525,15 +529,19 @@ app = make_app("file", Path({str(tmp_path)!r}), index={url!r})
 with make_engine({url!r}).begin() as connection, app.client(OWNER_ID).joined(connection) as s3:
     s3.put("photos", "a", LARGE)
     s3.put("photos", "b", b"")
+    s3.delete("photos", "kept")
     os.kill(os.getpid(), signal.SIGKILL)
 """
-    done = subprocess.run(
-        [sys.executable, "-c", program], env={**os.environ, "PYTHONPATH": os.getcwd()}, check=False
-    )
-    assert done.returncode == -signal.SIGKILL
-    s3 = app.client(OWNER_ID)
-    assert [*s3.list("photos")] == []
-    s3.put("photos", "a", b"goes on")
-    assert s3.get("photos", "a") == b"goes on"
-    assert app.store.sweep_orphans() == 0, "too young"
-    app.close()
+        done = subprocess.run(
+            [sys.executable, "-c", program],
+            env={**os.environ, "PYTHONPATH": os.getcwd()},
+            check=False,
+        )
+        assert done.returncode == -signal.SIGKILL
+        assert [entry.key for entry in s3.list("photos")] == ["kept"]
+        assert app.store.quota.used(OWNER_ID) == 4
+        s3.put("photos", "a", b"goes on")
+        assert s3.get("photos", "a") == b"goes on"
+        assert s3.get("photos", "kept") == b"kept"
+        assert app.store.sweep_orphans() == 0, "too young"
+        app.close()
