@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import insert
 
-from s3kit.app import open_store_of
+from s3kit.assembly import open_store_of
 from s3kit.cli.settings import gather
 from s3kit.cli.worker import prepare
 from s3kit.index.schema import current

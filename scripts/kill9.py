@@ -30,7 +30,7 @@ from pathlib import Path
 from sqlalchemy import func
 from sqlalchemy import select
 
-from s3kit.app import open_store_of
+from s3kit.assembly import open_store_of
 from s3kit.cli.settings import gather
 from s3kit.index.schema import contents
 from s3kit.index.schema import garbage

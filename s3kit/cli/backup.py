@@ -20,7 +20,7 @@ from typing import TypeVar
 import click
 
 from ..app import S3App
-from ..app import open_encryptions
+from ..assembly import open_encryptions
 from ..blobs.place import Place
 from ..blobs.place import open_place
 from ..config import Config

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from ..app import open_store_of
+from ..assembly import open_store_of
 from ..config import Config
 from ..config import ConfigError
 from ..config import nearest

@@ -14,7 +14,7 @@ from functools import partial
 
 import pytest
 
-from s3kit.app import open_store_of
+from s3kit.assembly import open_store_of
 from s3kit.config import Config
 from s3kit.errors import IdempotencyParameterMismatch
 from s3kit.errors import InvalidWriteOffset
