@@ -96,9 +96,15 @@ def make_app(storage: str, folder: Path, **settings: Any) -> S3App:
 
 
 @functools.cache
+def botocore_session() -> Any:
+    """One for all clients: each session reads botocore's models anew, for a tenth of a second."""
+    return botocore.session.Session()
+
+
+@functools.cache
 def service_model() -> Any:
     """botocore's model of S3."""
-    return botocore.session.get_session().get_service_model("s3")
+    return botocore_session().get_service_model("s3")
 
 
 def parsed(operation: str, answer: Answer) -> dict[str, Any]:
@@ -171,8 +177,7 @@ def boto_client(
 
     Over an https ``endpoint`` botocore sends its checksums in trailers.
     """
-    session = botocore.session.Session()
-    client = session.create_client(
+    client = botocore_session().create_client(
         "s3",
         region_name=region,
         endpoint_url=endpoint + mount,

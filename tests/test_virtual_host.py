@@ -11,7 +11,6 @@ from urllib.parse import urlsplit
 
 import botocore.awsrequest
 import botocore.config
-import botocore.session
 import pytest
 import urllib3
 from botocore.exceptions import ClientError
@@ -25,6 +24,7 @@ from tests.client import call
 from tests.client import make_environ
 from tests.endpoint import ACCOUNTS
 from tests.endpoint import OWNER
+from tests.endpoint import botocore_session
 from tests.endpoint import fresh_name
 from tests.endpoint import make_app
 
@@ -93,12 +93,13 @@ ROADS = {
 
 def client_on(app: Any, road: Road, signer: Signer = OWNER, region: str = "us-east-1") -> Any:
     """A botocore client whose requests take the road into the app."""
-    session = botocore.session.Session()
-    session.set_credentials(signer.access_key, signer.secret_key, signer.token)
-    client = session.create_client(
+    client = botocore_session().create_client(
         "s3",
         region,
         endpoint_url=road.endpoint,
+        aws_access_key_id=signer.access_key,
+        aws_secret_access_key=signer.secret_key,
+        aws_session_token=signer.token,
         config=botocore.config.Config(
             signature_version="s3v4",
             s3={"addressing_style": road.style},

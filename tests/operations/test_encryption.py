@@ -16,9 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import botocore.session
 import pytest
-from botocore.config import Config as BotoConfig
 
 from s3kit.app import S3App
 from s3kit.config import Config
@@ -647,10 +645,7 @@ def test_a_form_may_ask_for_encryption(app: S3App, s3: Client, bucket: str, mode
 
 
 def test_a_presigned_url_may_ask_for_encryption(app: S3App, s3: Client, bucket: str) -> None:
-    config = BotoConfig(signature_version="s3v4", s3={"addressing_style": "path"})
-    session = botocore.session.Session()
-    session.set_credentials(OWNER.access_key, OWNER.secret_key)
-    boto = session.create_client("s3", "us-east-1", endpoint_url=f"http://{HOST}", config=config)
+    boto = boto_client(app, endpoint=f"http://{HOST}", signature_version="s3v4")
     names = {"Bucket": bucket[1:], "Key": "k"}
     for mode, wanted in (
         ("sse-s3", {"ServerSideEncryption": "AES256"}),
