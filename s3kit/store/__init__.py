@@ -55,8 +55,8 @@ if TYPE_CHECKING:
     from ..auth.keyring import SigningKeyRing
     from ..blobs.place import Place
     from .backup import Backup
-    from .backup import Restore
-    from .backup import Snapshot
+    from .backup_place import Snapshot
+    from .backup_restore import Restore
     from .migration import Migration
     from .rotation import Rotation
     from .scrub import Scrub
@@ -238,8 +238,8 @@ class Store:
         return Backup(self._backing, place, **options)
 
     def restore(self, place: Place, snapshot: Snapshot, **options: Any) -> Restore:
-        """A snapshot's way into this store, see :class:`s3kit.store.backup.Restore`."""
-        from .backup import Restore
+        """A snapshot's way into this store, see :class:`s3kit.store.backup_restore.Restore`."""
+        from .backup_restore import Restore
 
         return Restore(self._backing, place, snapshot, **options)
 

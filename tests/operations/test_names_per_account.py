@@ -25,7 +25,7 @@ from s3kit.signals import AuditRecord
 from s3kit.signals import Event
 from s3kit.signals import object_created
 from s3kit.signals import request_audited
-from s3kit.store.backup import snapshots_at
+from s3kit.store.backup_place import snapshots_at
 from s3kit.testing import boto3_client
 from tests.client import HOST
 from tests.client import Answer

@@ -39,13 +39,17 @@ from s3kit.profile import Profile
 from s3kit.store import Attributes
 from s3kit.store import Store
 from s3kit.store import WantedPart
-from s3kit.store import backup as backup_module
+from s3kit.store import backup_copying
+from s3kit.store import backup_restore
+from s3kit.store import backup_runs
 from s3kit.store import janitor
-from s3kit.store.backup import BackupError
-from s3kit.store.backup import Busy
-from s3kit.store.backup import Result
-from s3kit.store.backup import encode
-from s3kit.store.backup import snapshots_at
+from s3kit.store.backup_blobs import transfer
+from s3kit.store.backup_place import encode
+from s3kit.store.backup_place import sha256_of
+from s3kit.store.backup_place import snapshots_at
+from s3kit.store.backup_result import BackupError
+from s3kit.store.backup_result import Busy
+from s3kit.store.backup_result import Result
 from s3kit.testing.blob_contract import put as put_blob
 from s3kit.testing.live_server import LiveServer
 from s3kit.wire.checksums import BodyReader
@@ -396,8 +400,7 @@ def test_bytes_that_become_garbage_are_held_until_they_are_copied(
         transfer(*arguments)
 
     slow: list[float] = []
-    transfer = backup_module.transfer
-    monkeypatch.setattr(backup_module, "transfer", slowly)
+    monkeypatch.setattr(backup_copying, "transfer", slowly)
     thread = threading.Thread(target=collect)
     thread.start()
     try:
@@ -427,7 +430,6 @@ def test_what_was_removed_without_a_grace_period_costs_another_snapshot(
     for number in range(20):
         put(source, b"%d" % number)
     transferred = 0
-    transfer = backup_module.transfer
 
     def interfere(*arguments: Any) -> None:
         nonlocal transferred
@@ -439,7 +441,7 @@ def test_what_was_removed_without_a_grace_period_costs_another_snapshot(
             source.janitor.collect_garbage(now=2**60, grace_seconds=0)
         transfer(*arguments)
 
-    monkeypatch.setattr(backup_module, "transfer", interfere)
+    monkeypatch.setattr(backup_copying, "transfer", interfere)
     result = source.backup(place).run()
     assert (result.blobs, result.damaged) == (10, 0)
     assert result.kept > 0
@@ -544,7 +546,6 @@ def remote(tmp_path: Path) -> RemotePlace:
 def interfere_at_first_copy(
     monkeypatch: pytest.MonkeyPatch, interfere: Callable[[], object]
 ) -> None:
-    transfer = backup_module.transfer
     done: list[bool] = []
 
     def transfer_after(*arguments: Any) -> None:
@@ -553,7 +554,7 @@ def interfere_at_first_copy(
             interfere()
         transfer(*arguments)
 
-    monkeypatch.setattr(backup_module, "transfer", transfer_after)
+    monkeypatch.setattr(backup_copying, "transfer", transfer_after)
 
 
 def test_nothing_is_removed_that_a_backup_of_another_machine_counts_on(
@@ -593,7 +594,7 @@ def test_a_backup_waits_for_a_removal_of_old_ones_and_gives_up_in_time(
     source = make("source")
     put(source, b"k")
     source.backup(remote).run()
-    monkeypatch.setattr(backup_module, "PATIENCE_SECONDS", 0.5)
+    monkeypatch.setattr(backup_runs, "PATIENCE_SECONDS", 0.5)
     store_of = remote.blobs
     told: list[str] = []
 
@@ -615,8 +616,8 @@ def test_the_marker_of_a_run_that_was_killed_grows_old_and_that_of_a_long_one_do
 ) -> None:
     empty = tmp_path / "empty"
     empty.touch()
-    monkeypatch.setattr(backup_module, "STALE_SECONDS", 1.0)
-    monkeypatch.setattr(backup_module, "REFRESH_SECONDS", 0.1)
+    monkeypatch.setattr(backup_runs, "STALE_SECONDS", 1.0)
+    monkeypatch.setattr(backup_runs, "REFRESH_SECONDS", 0.1)
     source = make("source")
     put(source, b"k")
 
@@ -661,13 +662,13 @@ def test_a_destination_where_copies_do_not_stay_is_told(
 ) -> None:
     source = make("source")
     put(source, b"k")
-    refresh = backup_module._Marker.refresh
+    refresh = backup_runs.Marker.refresh
 
     def remove_before(marker: Any) -> None:
         shutil.rmtree(tmp_path / "remote" / "blobs", ignore_errors=True)
         refresh(marker)
 
-    monkeypatch.setattr(backup_module._Marker, "refresh", remove_before)
+    monkeypatch.setattr(backup_runs.Marker, "refresh", remove_before)
     with pytest.raises(BackupError, match="is removed there by somebody else, such as blobs/def"):
         source.backup(remote).run()
     assert snapshots_at(remote) == []
@@ -712,7 +713,6 @@ def test_a_backup_that_broke_off_is_taken_up_by_the_next(
         put(source, b"%d" % number)
     with monkeypatch.context() as patch:
         count = 0
-        transfer = backup_module.transfer
 
         def fail(*arguments: Any) -> None:
             nonlocal count
@@ -721,7 +721,7 @@ def test_a_backup_that_broke_off_is_taken_up_by_the_next(
                 raise OSError(28, "No space left on device")
             transfer(*arguments)
 
-        patch.setattr(backup_module, "transfer", fail)
+        patch.setattr(backup_copying, "transfer", fail)
         with pytest.raises(OSError, match="No space"):
             source.backup(place).run()
     assert snapshots_at(place) == []
@@ -855,7 +855,7 @@ def test_a_blob_that_is_copied_again_is_not_known_until_it_is_whole(
             raise KeyboardInterrupt
 
         patch.setattr(place, "write", record)
-        patch.setattr(backup_module, "transfer", die)
+        patch.setattr(backup_copying, "transfer", die)
         with pytest.raises(KeyboardInterrupt):
             source.backup(place, verify=True).run()
     assert recorded == [True]
@@ -888,7 +888,6 @@ def test_a_restore_that_broke_off_is_taken_up_by_the_next(
     target = make("target")
     with monkeypatch.context() as patch:
         count = 0
-        transfer = backup_module.transfer
 
         def fail(*arguments: Any) -> None:
             nonlocal count
@@ -897,7 +896,7 @@ def test_a_restore_that_broke_off_is_taken_up_by_the_next(
                 raise OSError(28, "No space left on device")
             transfer(*arguments)
 
-        patch.setattr(backup_module, "transfer", fail)
+        patch.setattr(backup_restore, "transfer", fail)
         with pytest.raises(OSError, match="No space"):
             restore(target, place)
     # Nobody saw half of it.
@@ -927,13 +926,12 @@ def test_a_bucket_that_is_made_meanwhile_is_not_overwritten(
     put(source, b"k")
     source.backup(place).run()
     target = make("target")
-    transfer = backup_module.transfer
 
     def interfere(*arguments: Any) -> None:
         bucket_of(target, "mine")
         transfer(*arguments)
 
-    monkeypatch.setattr(backup_module, "transfer", interfere)
+    monkeypatch.setattr(backup_restore, "transfer", interfere)
     with pytest.raises(BackupError, match="stored something in the index meanwhile"):
         restore(target, place)
     assert [row[1] for row in rows_of(target)["s3kit_buckets"]] == ["mine"]
@@ -1039,7 +1037,7 @@ def test_a_snapshot_of_a_newer_schema_is_refused(
 
 def sign_again(folder: Path) -> None:
     manifest = json.loads((folder / "manifest.json").read_text())
-    manifest["files"]["index.db"]["sha256"] = backup_module.sha256_of(folder / "index.db")
+    manifest["files"]["index.db"]["sha256"] = sha256_of(folder / "index.db")
     (folder / "manifest.json").write_text(json.dumps(manifest))
 
 

@@ -16,7 +16,7 @@ from s3kit.app import S3App
 from s3kit.blobs.place import open_place
 from s3kit.store import Attributes
 from s3kit.store import master_keys
-from s3kit.store.backup import snapshots_at
+from s3kit.store.backup_place import snapshots_at
 from s3kit.store.master_keys import MasterKeys
 from s3kit.store.master_keys import UnusableKey
 from s3kit.store.master_keys import id_of
