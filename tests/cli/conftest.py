@@ -20,6 +20,7 @@ import pytest
 from botocore.config import Config
 
 ROOT = Path(__file__).parent.parent.parent
+S3KIT = ("-m", "s3kit")
 
 
 def environment(**variables: str) -> dict[str, str]:
@@ -33,12 +34,18 @@ def environment(**variables: str) -> dict[str, str]:
 class Serving:
     """A running ``s3kit serve``; ``text`` is what it printed until it answered."""
 
-    def __init__(self, arguments: list[str], folder: Path, variables: dict[str, str]) -> None:
+    def __init__(
+        self,
+        arguments: list[str],
+        folder: Path,
+        variables: dict[str, str],
+        program: tuple[str, ...] = S3KIT,
+    ) -> None:
         self._clients: list[Any] = []
         self.errors = folder / "stderr.txt"
         with self.errors.open("w") as errors:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "s3kit", "serve", "--port", "0", *arguments],
+                [sys.executable, *program, "serve", "--port", "0", *arguments],
                 cwd=folder,
                 env=environment(**variables),
                 stdout=subprocess.PIPE,
@@ -112,15 +119,20 @@ class Serving:
         return client
 
     def stop(self) -> int:
+        # gunicorn gives connections that are kept two seconds to send another request.
+        self._hang_up()
         self.process.send_signal(signal.SIGTERM)
         code = self.process.wait(40)
         assert self.process.stdout is not None
         self.text += self.process.stdout.read()
         return code
 
-    def close(self) -> None:
+    def _hang_up(self) -> None:
         for client in self._clients:
             client.close()
+
+    def close(self) -> None:
+        self._hang_up()
         if self.process.poll() is None:
             self.process.terminate()
             try:
@@ -137,11 +149,14 @@ Start = Callable[..., Serving]
 
 @pytest.fixture
 def serve(tmp_path: Path) -> Iterator[Start]:
-    """Start ``s3kit serve`` in an empty folder; keyword arguments are environment variables."""
+    """Start ``s3kit serve`` in an empty folder; keyword arguments are environment variables.
+
+    ``program`` is what Python runs in place of s3kit's own command.
+    """
     started: list[Serving] = []
 
-    def start(*arguments: str, **variables: str) -> Serving:
-        started.append(Serving(list(arguments), tmp_path, variables))
+    def start(*arguments: str, program: tuple[str, ...] = S3KIT, **variables: str) -> Serving:
+        started.append(Serving(list(arguments), tmp_path, variables, program))
         return started[-1]
 
     yield start
