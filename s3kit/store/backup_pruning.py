@@ -5,6 +5,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Iterator
 from contextlib import ExitStack
+from contextlib import closing
 from pathlib import Path
 
 from ..blobs.place import Place
@@ -32,7 +33,7 @@ def prune(place: Place, keep: int) -> int:
 
     :returns: how many blobs were removed.
     :raises Busy: another run is at work there; nothing was removed.
-    :raises BackupError: a backup there is damaged, or the place is locked; nothing was removed.
+    :raises BackupError: a backup there is damaged; nothing was removed.
     """
     with (
         alone(place),
@@ -73,22 +74,21 @@ def _prune_blobs(place: Place, folder: Path, needed: Iterator[tuple[str, str, st
     removed = 0
     following = next(needed, None)
     for storage in place.names(BLOBS):
-        store = place.blobs(blobs_folder(storage))
-        present = Present(store, folder / f"present-{storage}")
-        for shard in SHARDS:
-            keep: set[str] = set()
-            while following is not None and following[:2] < (storage, shard + "g"):
-                if following[0] == storage:
-                    keep.add(following[1])
-                following = next(needed, None)
-            found = present.shard(shard)
-            if gone := found - keep:
-                for blob in gone:
-                    store.delete(blob)
-                removed += len(gone)
-                sums = Sums(place, storage, shard, folder)
-                sums.known = {blob: known for blob, known in sums.known.items() if blob in keep}
-                sums.changed = True
-                sums.save()
-        store.close()
+        with closing(place.blobs(blobs_folder(storage))) as store:
+            present = Present(store, folder / f"present-{storage}")
+            for shard in SHARDS:
+                keep: set[str] = set()
+                while following is not None and following[:2] < (storage, shard + "g"):
+                    if following[0] == storage:
+                        keep.add(following[1])
+                    following = next(needed, None)
+                found = present.shard(shard)
+                if gone := found - keep:
+                    for blob in gone:
+                        store.delete(blob)
+                    removed += len(gone)
+                    sums = Sums(place, storage, shard, folder)
+                    sums.known = {blob: known for blob, known in sums.known.items() if blob in keep}
+                    sums.changed = True
+                    sums.save()
     return removed

@@ -24,7 +24,6 @@ from contextlib import suppress
 from ..blobs.place import Place
 from ..index import garbage as garbage_rows
 from .backing import Backing
-from .backup_result import BackupError
 from .backup_result import Busy
 
 logger = logging.getLogger("s3kit.store")
@@ -45,13 +44,13 @@ PATIENCE_SECONDS = 10.0
 def alone(place: Place) -> Iterator[None]:
     """Keeps other backups away from a place, where that can be done.
 
-    :raises BackupError: one is running.
+    :raises Busy: one is running.
     """
     with ExitStack() as stack:
         try:
             stack.enter_context(place.alone())
         except BlockingIOError:
-            raise BackupError(f"Another backup to {place.url} is running.") from None
+            raise Busy(f"Another backup to {place.url} is running.") from None
         yield
 
 

@@ -367,9 +367,11 @@ def test_a_folder_with_other_things_in_it_is_no_destination(
 
 
 def test_two_backups_to_one_place_do_not_run_at_once(make: Make, place: LocalPlace) -> None:
-    source = make("source")
-    with place.alone(), pytest.raises(BackupError, match=r"Another backup to .* is running"):
-        source.backup(place).run()
+    backup = make("source").backup(place)
+    with place.alone():
+        for run in (backup.run, lambda: backup.prune(1)):
+            with pytest.raises(Busy, match=r"Another backup to .* is running"):
+                run()
 
 
 # -- while requests run
