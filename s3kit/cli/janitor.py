@@ -18,7 +18,10 @@ from typing import Any
 import click
 
 from ..app import S3App
+from ..errors import S3Error
 from ..errors import ServiceUnavailable
+from ..errors import SlowDown
+from ..index import CommitFailed
 from ..store import Store
 from ..store.lifecycle import Report
 from .settings import check_index
@@ -27,6 +30,8 @@ from .settings import gather_existing
 
 RETRY_SECONDS = 2.0
 """How long to wait for a database that is not there."""
+PASSING = (ServiceUnavailable, SlowDown, CommitFailed)
+"""How a database that is away or busy refuses."""
 HELD_SECONDS = 1.0
 """How long to wait for a bucket that another janitor is at."""
 
@@ -70,11 +75,12 @@ def janitor(
                 pause = seconds
                 try:
                     round_ = _round(store, stop)
-                except ServiceUnavailable as error:
+                except PASSING as error:
                     # The database will be back, and what was begun is gone on with.
                     failed = True
                     pause = min(seconds, RETRY_SECONDS)
-                    click.echo(f"{error.text} What is due is tried again later.", err=True)
+                    what = error.text if isinstance(error, S3Error) else f"{error}."
+                    click.echo(f"{what} What is due is tried again later.", err=True)
                 else:
                     failed = failed or bool(round_.failed)
                     _tell(round_, as_json)

@@ -15,15 +15,22 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
 from s3kit.app import S3App
+from s3kit.cli.main import cli
 from s3kit.config import Config
+from s3kit.errors import ServiceUnavailable
+from s3kit.errors import SlowDown
+from s3kit.index import CommitFailed
 from s3kit.index import leases
 from s3kit.index import lifecycle as rows
 from s3kit.model import Bucket
 from s3kit.model import Versioning
 from s3kit.store import Attributes
 from s3kit.store import Store
+from s3kit.store.lifecycle import Lifecycles
+from s3kit.store.lifecycle import Report
 from tests.cli.conftest import Start
 from tests.cli.conftest import environment
 from tests.databases import KINDS
@@ -231,6 +238,33 @@ def test_it_goes_on_until_it_is_told_to_end(tmp_path: Path) -> None:
         assert lease is not None
         assert lease.until == 0
         assert store.index.read(lambda c: rows.count(c, bucket.id)) == 0
+
+
+@pytest.mark.parametrize(
+    "error", [ServiceUnavailable(), SlowDown(), CommitFailed("the connection was lost")], ids=repr
+)
+def test_it_outlives_a_database_that_is_away_or_busy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    real = Lifecycles.run
+    runs = 0
+
+    def failing(self: Lifecycles, **options: Any) -> Report:
+        nonlocal runs
+        runs += 1
+        if runs == 1:
+            raise error
+        signal.raise_signal(signal.SIGTERM)
+        return real(self, **options)
+
+    monkeypatch.setattr(Lifecycles, "run", failing)
+    with endpoint(tmp_path, "sqlite"):
+        settings = str(tmp_path / "s3kit.toml")
+        done = CliRunner().invoke(cli, ["janitor", "--interval", "0.1", "--config", settings])
+    assert done.exit_code == 1
+    assert "What is due is tried again later." in done.stderr
+    assert "Looked at 0 versions" in done.stdout
+    assert runs == 2
 
 
 def test_an_endpoint_that_nobody_asks_anything_runs_it_too(serve: Start, tmp_path: Path) -> None:
