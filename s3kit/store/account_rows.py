@@ -247,19 +247,27 @@ class AccountRows:
         """Put an account's row in, with a random number if it has none.
 
         :param again: it is no error if it is there already.
-        :param also: what else is to be done in the same transaction.
+        :param also: what else is to be done in the same transaction, perhaps more than once.
         :raises EntityAlreadyExists: its id, or the number that was asked for, is taken.
+        :raises BaseException: whatever ``also`` raises.
         """
+        inserted = False
         for _ in range(ATTEMPTS):
             made = account if account.number else _numbered(account)
 
             def work(c: Connection, made: StoredAccount = made) -> None:
+                nonlocal inserted
+                inserted = False
                 rows.insert(c, made)
+                inserted = True
                 also(c)
 
             try:
                 self._index.write(work)
             except EntityAlreadyExists:
+                if inserted:
+                    # It is not about the account.
+                    raise
                 there = self._index.read(lambda c: rows.get(c, account.id))
                 if there is not None:
                     if again:

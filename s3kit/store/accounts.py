@@ -176,9 +176,9 @@ class Accounts:
 
         made = self._rows.make(wanted, also=also)
         assert first is not None, "the transaction is through"
+        self._buckets.made(first, new)
         emit(account_created, self._event(made))
         emit(key_created, self.keys.event("key-created", key.told.key, made))
-        self._buckets.made(first, new)
         return SignUp(made, key.told, first)
 
     def get(self, account_id: str) -> StoredAccount:

@@ -58,7 +58,7 @@ def state_for_write(c: Connection, bucket: Bucket, profile: Profile) -> State:
 def delete_marker(bucket: Bucket, key: bytes, now: int, owner: str | None = None) -> ObjectVersion:
     """What the removal of ``key`` may store, and what events and receivers are told of.
 
-    :param now: microseconds since 1970.
+    :param now: milliseconds since 1970.
     :param owner: the account that removes; without one it is the bucket's.
     """
     return ObjectVersion(

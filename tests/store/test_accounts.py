@@ -46,6 +46,7 @@ from s3kit.profile import AWS
 from s3kit.signals import AccountEvent
 from s3kit.signals import Veto
 from s3kit.store import Store
+from s3kit.store.access_keys import AccessKeys
 from s3kit.store.accounts import Accounts
 from s3kit.store.encryption import Encryptions
 from s3kit.store.master_keys import MasterKeys
@@ -570,6 +571,39 @@ def test_nobody_sees_an_account_without_its_key_and_bucket(
     made = accounts.sign_up(id="alice")
     assert seen == [(0, 0)]
     assert (accounts.list(), len(keys_of("alice"))) == ((made.account,), 1)
+
+
+def test_a_sign_up_tells_of_its_bucket_once_and_a_veto_leaves_nothing(
+    app: S3App, accounts: Accounts, heard: list[AccountEvent]
+) -> None:
+    told: list[tuple[str, int]] = []
+
+    def tell(bucket: str, *, event: Any) -> None:
+        told.append((bucket, len(accounts.list())))
+
+    def refuse(bucket: str, *, event: Any) -> None:
+        raise Veto("No buckets today.")
+
+    with signals.bucket_created.connected_to(tell):
+        with (
+            signals.before_bucket_created.connected_to(refuse),
+            pytest.raises(AccessDenied, match=r"No buckets today\."),
+        ):
+            accounts.sign_up(id="alice")
+        assert (accounts.list(), told, heard) == ((), [], [])
+        made = accounts.sign_up(id="alice")
+    assert told == [(made.bucket.name, 1)]
+
+
+def test_a_key_that_is_taken_is_not_taken_for_the_account(
+    accounts: Accounts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken = accounts.create_key("default")
+    monkeypatch.setattr(AccessKeys, "new", lambda _, id, label: replace(taken.key, account=id))
+    for number in ("", "123456789012"):
+        with pytest.raises(EntityAlreadyExists, match="access key"):
+            accounts.sign_up(id="alice", number=number)
+    assert [each.id for each in accounts.list()] == ["default"]
 
 
 def test_who_may_have_no_bucket_cannot_sign_up(accounts: Accounts) -> None:
