@@ -22,6 +22,7 @@ from ..errors import S3Error
 from ..errors import ServiceUnavailable
 from ..errors import SlowDown
 from ..index import CommitFailed
+from ..index import leases
 from ..store import Store
 from ..store.lifecycle import Report
 from .settings import check_index
@@ -111,7 +112,7 @@ class Round(Report):
 
 def _round(store: Store, stop: threading.Event) -> Round:
     began = time.monotonic()
-    since = int(time.time() * 1000)
+    since = leases.wall_clock()
     found = Round()
     with _bar(store) as advance:
         while True:
