@@ -164,6 +164,21 @@ def refuse_strangers(shape: Any, element: ElementTree.Element) -> None:
 # -- botocore as a client, without sockets
 
 
+def botocore_client(
+    signer: Signer | None, endpoint: str, region: str = "us-east-1", **config: Any
+) -> Any:
+    """A botocore S3 client of this signer; ``config`` is botocore's."""
+    return botocore_session().create_client(
+        "s3",
+        region_name=region,
+        endpoint_url=endpoint,
+        aws_access_key_id=signer.access_key if signer else None,
+        aws_secret_access_key=signer.secret_key if signer else None,
+        aws_session_token=signer.token if signer else None,
+        config=botocore.config.Config(**config),
+    )
+
+
 def boto_client(
     app: Any,
     signer: Signer | None = OWNER,
@@ -177,15 +192,13 @@ def boto_client(
 
     Over an https ``endpoint`` botocore sends its checksums in trailers.
     """
-    client = botocore_session().create_client(
-        "s3",
-        region_name=region,
-        endpoint_url=endpoint + mount,
-        aws_access_key_id=signer.access_key if signer else None,
-        aws_secret_access_key=signer.secret_key if signer else None,
-        config=botocore.config.Config(
-            s3={"addressing_style": "path"}, retries={"total_max_attempts": 1}, **config
-        ),
+    client = botocore_client(
+        signer,
+        endpoint + mount,
+        region,
+        s3={"addressing_style": "path"},
+        retries={"total_max_attempts": 1},
+        **config,
     )
 
     def send(request: Any, **kwargs: Any) -> Any:

@@ -10,7 +10,6 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import botocore.awsrequest
-import botocore.config
 import pytest
 import urllib3
 from botocore.exceptions import ClientError
@@ -24,7 +23,7 @@ from tests.client import call
 from tests.client import make_environ
 from tests.endpoint import ACCOUNTS
 from tests.endpoint import OWNER
-from tests.endpoint import botocore_session
+from tests.endpoint import botocore_client
 from tests.endpoint import fresh_name
 from tests.endpoint import make_app
 
@@ -93,18 +92,13 @@ ROADS = {
 
 def client_on(app: Any, road: Road, signer: Signer = OWNER, region: str = "us-east-1") -> Any:
     """A botocore client whose requests take the road into the app."""
-    client = botocore_session().create_client(
-        "s3",
+    client = botocore_client(
+        signer,
+        road.endpoint,
         region,
-        endpoint_url=road.endpoint,
-        aws_access_key_id=signer.access_key,
-        aws_secret_access_key=signer.secret_key,
-        aws_session_token=signer.token,
-        config=botocore.config.Config(
-            signature_version="s3v4",
-            s3={"addressing_style": road.style},
-            retries={"total_max_attempts": 1},
-        ),
+        signature_version="s3v4",
+        s3={"addressing_style": road.style},
+        retries={"total_max_attempts": 1},
     )
 
     def send(request: Any, **_: Any) -> Any:

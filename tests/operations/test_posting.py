@@ -16,7 +16,6 @@ from typing import Any
 from urllib.parse import parse_qsl
 from urllib.parse import urlsplit
 
-import botocore.config
 import pytest
 
 from s3kit.app import S3App
@@ -31,7 +30,7 @@ from tests.endpoint import OTHER
 from tests.endpoint import OTHER_ID
 from tests.endpoint import OWNER
 from tests.endpoint import OWNER_ID
-from tests.endpoint import botocore_session
+from tests.endpoint import botocore_client
 from tests.endpoint import fresh_name
 from tests.endpoint import make_app
 from tests.endpoint import parsed
@@ -71,15 +70,7 @@ def multipart(
 @functools.cache
 def signing_client(signer: Signer) -> Any:
     """A botocore client that signs forms; it is never asked to send anything."""
-    return botocore_session().create_client(
-        "s3",
-        "us-east-1",
-        endpoint_url=f"http://{HOST}",
-        aws_access_key_id=signer.access_key,
-        aws_secret_access_key=signer.secret_key,
-        aws_session_token=signer.token,
-        config=botocore.config.Config(signature_version="s3v4"),
-    )
+    return botocore_client(signer, f"http://{HOST}", signature_version="s3v4")
 
 
 class Forms:
