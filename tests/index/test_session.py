@@ -361,7 +361,7 @@ def write():
         n += 1
         index.write(lambda c: buckets.insert(c, f"other{n}", "bob", 1))
 
-thread = threading.Thread(target=write)
+thread = threading.Thread(target=write, daemon=True)
 thread.start()
 for n in range(5):
     child = os.fork()
@@ -656,16 +656,17 @@ def test_a_reader_sees_no_half_of_a_transaction(index: Index, bucket: Bucket) ->
     stop = threading.Event()
 
     def writer() -> None:
-        for size in range(1, 60):
+        def work(c: Connection, size: int) -> None:
+            for key in (b"a", b"b"):
+                old = objects.lock_current(c, bucket.id, key)
+                new = version(bucket, key, size)
+                objects.put_version(c, new, replaces=old, new_content=True)
 
-            def work(c: Connection, size: int = size) -> None:
-                for key in (b"a", b"b"):
-                    old = objects.lock_current(c, bucket.id, key)
-                    new = version(bucket, key, size)
-                    objects.put_version(c, new, replaces=old, new_content=True)
-
-            index.write(work)
-        stop.set()
+        try:
+            for size in range(1, 60):
+                index.write(lambda c, size=size: work(c, size))
+        finally:
+            stop.set()
 
     thread = threading.Thread(target=writer)
     thread.start()
