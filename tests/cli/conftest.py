@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Callable
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -52,8 +53,16 @@ class Serving:
                 stderr=errors,
                 text=True,
             )
-        assert self.process.stdout is not None
         self.text = ""
+        try:
+            self._wait_until_it_serves()
+        except BaseException:
+            # The caller has nothing yet that it could close.
+            self.close()
+            raise
+
+    def _wait_until_it_serves(self) -> None:
+        assert self.process.stdout is not None
         for line in self.process.stdout:
             self.text += line
             if "sh -c" in line or line.startswith("  keys "):
@@ -65,7 +74,7 @@ class Serving:
         self._wait_until_it_answers()
 
     def _wait_until_it_answers(self) -> None:
-        until = time.monotonic() + 20
+        until = time.monotonic() + 60
         while True:
             try:
                 if self.scheme == "https":
@@ -83,7 +92,7 @@ class Serving:
             time.sleep(0.05)
 
     def connect(self) -> socket.socket:
-        return socket.create_connection((self.host.strip("[]"), self.port), timeout=10)
+        return socket.create_connection((self.host.strip("[]"), self.port), timeout=60)
 
     def exchange(self, request: bytes) -> bytes:
         """Send a raw request and read until the server closes."""
@@ -122,7 +131,7 @@ class Serving:
         # gunicorn gives connections that are kept two seconds to send another request.
         self._hang_up()
         self.process.send_signal(signal.SIGTERM)
-        code = self.process.wait(40)
+        code = self.process.wait(100)
         assert self.process.stdout is not None
         self.text += self.process.stdout.read()
         return code
@@ -136,7 +145,7 @@ class Serving:
         if self.process.poll() is None:
             self.process.terminate()
             try:
-                self.process.wait(40)
+                self.process.wait(100)
             except subprocess.TimeoutExpired:
                 self.process.kill()
                 self.process.wait()
@@ -153,15 +162,14 @@ def serve(tmp_path: Path) -> Iterator[Start]:
 
     ``program`` is what Python runs in place of s3kit's own command.
     """
-    started: list[Serving] = []
+    with ExitStack() as started:
 
-    def start(*arguments: str, program: tuple[str, ...] = S3KIT, **variables: str) -> Serving:
-        started.append(Serving(list(arguments), tmp_path, variables, program))
-        return started[-1]
+        def start(*arguments: str, program: tuple[str, ...] = S3KIT, **variables: str) -> Serving:
+            serving = Serving(list(arguments), tmp_path, variables, program)
+            started.callback(serving.close)
+            return serving
 
-    yield start
-    for each in started:
-        each.close()
+        yield start
 
 
 @pytest.fixture
@@ -176,7 +184,7 @@ def run(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
             capture_output=True,
             text=True,
             check=False,
-            timeout=60,
+            timeout=120,
         )
 
     return run_command
