@@ -252,7 +252,7 @@ class Wire:
         self.host = {"Host": f"127.0.0.1:{port}"}
 
     def connect(self) -> socket.socket:
-        return socket.create_connection(("127.0.0.1", self.port), timeout=20)
+        return socket.create_connection(("127.0.0.1", self.port), timeout=60)
 
     def signed(self, method: str, target: str, body: bytes = b"") -> bytes:
         """A whole valid request."""

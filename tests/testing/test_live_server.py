@@ -19,7 +19,7 @@ def echo(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
 
 
 def fetch(url: str) -> bytes:
-    with urllib.request.urlopen(url, timeout=10) as response:
+    with urllib.request.urlopen(url, timeout=60) as response:
         body: bytes = response.read()
         return body
 
@@ -30,7 +30,7 @@ def test_the_app_sees_the_target_as_it_was_sent() -> None:
 
 
 def test_requests_run_side_by_side() -> None:
-    meeting = threading.Barrier(2, timeout=10)
+    meeting = threading.Barrier(2, timeout=60)
 
     def meet(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         meeting.wait()
