@@ -7,8 +7,10 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 from typing import Any
 
@@ -50,7 +52,7 @@ def run(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.delenv("PYTEST_ADDOPTS", raising=False)
 
     def run_pytest(*arguments: str) -> pytest.RunResult:
-        return pytester.runpytest_subprocess(*USUAL, *arguments, timeout=120)
+        return pytester.runpytest_subprocess(*USUAL, *arguments, timeout=240)
 
     return run_pytest
 
@@ -415,7 +417,7 @@ def bucket(s3kit_client: Any) -> str:
 def hasty(s3kit_server: S3Server) -> Any:
     """A client that tries once."""
     return s3kit_server.client(
-        config=botocore.config.Config(retries={"total_max_attempts": 1}, read_timeout=5)
+        config=botocore.config.Config(retries={"total_max_attempts": 1}, read_timeout=60)
     )
 
 
@@ -560,20 +562,48 @@ def test_a_cut_upload_stores_nothing_and_is_repeated(
 
 
 def test_a_slow_answer_runs_into_the_clients_timeout(
-    s3kit_server: S3Server, bucket: str, s3kit_faults: FaultPlan
+    s3kit_server: S3Server,
+    hasty: Any,
+    bucket: str,
+    s3kit_faults: FaultPlan,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    slept: list[float] = []
+    given_up = threading.Event()
+
+    def sleep(seconds: float) -> None:
+        # On a busy machine a second may be over before the client begins to wait.
+        slept.append(seconds)
+        assert seconds != 1.0 or given_up.wait(60)
+
+    monkeypatch.setattr("s3kit.testing.faults.time", SimpleNamespace(sleep=sleep))
     client = s3kit_server.client(
         config=botocore.config.Config(retries={"total_max_attempts": 1}, read_timeout=0.2)
     )
-    client.put_object(Bucket=bucket, Key="k", Body=bytes(3000))
+    hasty.put_object(Bucket=bucket, Key="k", Body=bytes(3000))
     s3kit_faults.slow(times=1, first_byte=1.0, operation="HeadObject")
-    with pytest.raises(botocore.exceptions.ReadTimeoutError):
-        client.head_object(Bucket=bucket, Key="k")
-    client.head_object(Bucket=bucket, Key="k")
+    try:
+        with pytest.raises(botocore.exceptions.ReadTimeoutError):
+            client.head_object(Bucket=bucket, Key="k")
+    finally:
+        given_up.set()
+    hasty.head_object(Bucket=bucket, Key="k")
+    assert [seconds for seconds in slept if seconds] == [1.0]
     # Each piece comes in time, so that all of them do.
     slow = s3kit_faults.slow(chunk_delay=0.1, chunk=500, operation="GetObject")
-    assert len(client.get_object(Bucket=bucket, Key="k")["Body"].read()) == 3000
+    assert len(hasty.get_object(Bucket=bucket, Key="k")["Body"].read()) == 3000
     assert slow.hits == 1
+    assert [seconds for seconds in slept if seconds] == [1.0, *[0.1] * 6]
+
+
+def test_a_slow_answer_is_slow(s3kit_direct: Any, s3kit_app: Any, s3kit_faults: FaultPlan) -> None:
+    s3kit_direct.create_bucket("photos")
+    s3kit_direct.put("photos", "k", bytes(3000))
+    s3kit_faults.slow(first_byte=0.1, chunk_delay=0.05, chunk=1000)
+    client = Client(s3kit_faults.wrap(s3kit_app), Signer(sessions.ACCESS_KEY, sessions.SECRET_KEY))
+    began = time.monotonic()
+    assert client.get("/photos/k").body == bytes(3000)
+    assert time.monotonic() - began >= 0.25
 
 
 def test_requests_may_pass_before_a_fault_strikes(
