@@ -151,7 +151,7 @@ def test_an_endpoint_in_use_is_restored_as_it_was_at_one_moment(
     server = serve("--workers", "2")
     client, secret = server.client(), server.shown("secret key")
     with Writer(client) as writer:
-        limit = time.monotonic() + 30
+        limit = time.monotonic() + 60
         while writer.answered < 150 and time.monotonic() < limit:
             time.sleep(0.05)
         ranges = []
@@ -218,7 +218,7 @@ def start(folder: Path, *arguments: str) -> subprocess.Popen[bytes]:
 
 
 def wait_for_blobs(folder: Path, number: int) -> None:
-    limit = time.monotonic() + 30
+    limit = time.monotonic() + 60
     while sum(1 for path in folder.rglob("*") if path.is_file()) < number:
         assert time.monotonic() < limit
         time.sleep(0.02)
@@ -227,23 +227,28 @@ def wait_for_blobs(folder: Path, number: int) -> None:
 def test_a_backup_and_a_restore_that_are_killed_are_finished_by_the_same_command(
     filled: Serving, run: Run, tmp_path: Path
 ) -> None:
-    process = start(tmp_path, "backup", "backups", "--rate", "1M")
-    wait_for_blobs(tmp_path / "backups" / "blobs", 10)
-    process.kill()
+    # At this rate it takes 13 seconds: on a busy machine we may come late.
+    process = start(tmp_path, "backup", "backups", "--rate", "300K")
+    try:
+        wait_for_blobs(tmp_path / "backups" / "blobs", 6)
+    finally:
+        process.kill()
     assert process.wait() == -signal.SIGKILL
     assert "No backup at backups." in run("restore", "backups", "--data", "again").stderr
     assert not (tmp_path / "again").exists()
     made = json.loads(run("backup", "backups", "--json").stdout)
     assert (made["blobs"], made["damaged"]) == (40, 0)
-    assert made["kept"] >= 8
+    assert made["kept"] >= 4
 
-    process = start(tmp_path, "restore", "backups", "--data", "again", "--rate", "1M")
-    wait_for_blobs(tmp_path / "again" / "blobs", 10)
-    process.kill()
-    process.wait()
+    process = start(tmp_path, "restore", "backups", "--data", "again", "--rate", "300K")
+    try:
+        wait_for_blobs(tmp_path / "again" / "blobs", 6)
+    finally:
+        process.kill()
+    assert process.wait() == -signal.SIGKILL
     restored = json.loads(run("restore", "backups", "--data", "again", "--json").stdout)
     assert (restored["blobs"], restored["damaged"]) == (40, 0)
-    assert restored["kept"] >= 7
+    assert restored["kept"] >= 3
     assert run("scrub", "--data", "again").returncode == 0
     result = run("restore", "backups", "--data", "again")
     assert result.returncode == 2
@@ -383,7 +388,7 @@ def pattern(tmp_path_factory: pytest.TempPathFactory) -> Path:
     finally:
         server.stop()
         server.close()
-    start(folder, "backup", "backups").wait()
+    assert start(folder, "backup", "backups").wait() == 0
     (folder / "file.txt").touch()
     return folder
 
