@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
 import os
+import secrets
 import signal
 import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from collections.abc import Mapping
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,11 +26,37 @@ class ServerFailed(RuntimeError):
 
 
 def free_port() -> int:
-    """A TCP port of the loopback address that nobody listens on right now."""
-    with socket.socket() as probe:
-        probe.bind((LOOPBACK, 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A TCP port of the loopback address that nobody listens on right now.
+
+    Not one of those that the kernel deals out: others could be given it before its server listens,
+    or while that is restarted. Processes of pytest-xdist have ports of their own.
+    """
+    for port in itertools.islice(_ports, 1000):
+        with socket.socket() as probe:
+            try:
+                probe.bind((LOOPBACK, port))
+            except OSError:
+                continue
+            found: int = probe.getsockname()[1]
+            return found
+    raise OSError("no port is free")
+
+
+def _undealt_ports() -> Iterator[int]:
+    try:
+        first = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    except (OSError, ValueError):
+        first = 0
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % 16
+    ports = range(first - 12_000 + worker, first, 16)
+    if ports.start < 10_000:
+        # Any that the kernel has.
+        return itertools.repeat(0)
+    start = secrets.randbelow(len(ports))
+    return itertools.cycle([*ports[start:], *ports[:start]])
+
+
+_ports = _undealt_ports()
 
 
 def s3kit_command(

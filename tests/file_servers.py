@@ -21,6 +21,8 @@ from typing import Any
 
 import pytest
 
+from scripts.processes import free_port
+
 
 @dataclass(frozen=True)
 class SshServer:
@@ -50,11 +52,6 @@ class SshServer:
         )
         for child in children.stdout.split():
             subprocess.run(["kill", child], check=False, stderr=subprocess.DEVNULL)
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        return int(free.getsockname()[1])
 
 
 @contextmanager
@@ -158,7 +155,7 @@ def dav_server(folder: Path) -> Iterator[DavServer]:
 
 
 def _wait_for(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
-    until = time.monotonic() + 20
+    until = time.monotonic() + 60
     while time.monotonic() < until:
         if process.poll() is not None:
             break

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import shutil
-import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from scripts.processes import free_port
 from tests.databases import server_url
 
 
@@ -19,8 +19,7 @@ class PrivateServer:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            self.port = free.getsockname()[1]
+        self.port = free_port()
         self.url = f"postgresql+psycopg://s3kit@127.0.0.1:{self.port}/postgres"
         # Debian puts these programs on no path.
         found = shutil.which("initdb") or max(

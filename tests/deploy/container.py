@@ -303,7 +303,7 @@ class Container:
             return False
 
     def wait_until_healthy(self) -> None:
-        limit = time.monotonic() + 40
+        limit = time.monotonic() + 120
         while not self.is_healthy():
             assert self.process.poll() is None, self.process.communicate()
             assert time.monotonic() < limit, "never healthy"
@@ -312,7 +312,7 @@ class Container:
     def stop(self) -> tuple[int, str, str]:
         """As `docker stop`: exit code, standard output and error."""
         os.kill(self.pid, getattr(signal, self.image.stop_signal))
-        out, errors = self.process.communicate(timeout=40)
+        out, errors = self.process.communicate(timeout=120)
         return self.process.returncode, out, errors
 
     def close(self) -> None:

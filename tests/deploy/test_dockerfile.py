@@ -11,7 +11,6 @@ import re
 import shlex
 import shutil
 import signal
-import socket
 import subprocess
 from collections.abc import Callable
 from collections.abc import Iterator
@@ -22,6 +21,7 @@ import boto3
 import pytest
 from botocore.config import Config
 
+from scripts.processes import free_port
 from tests.databases import fresh_database
 from tests.deploy.conftest import DEPLOY
 from tests.deploy.conftest import ROOT
@@ -34,6 +34,9 @@ from tests.deploy.test_systemd import service
 
 Start = Callable[..., Container]
 
+# The first that needs the image waits until it is made, for which packages are fetched.
+pytestmark = pytest.mark.timeout(900)
+
 
 @pytest.fixture
 def data(image: Image, tmp_path: Path) -> Path:
@@ -44,12 +47,6 @@ def data(image: Image, tmp_path: Path) -> Path:
     os.chown(folder, made.st_uid, made.st_gid)
     folder.chmod(made.st_mode & 0o7777)
     return folder
-
-
-def free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
 
 
 @pytest.fixture
@@ -227,7 +224,7 @@ def test_it_asks_the_kernel_for_nothing_that_the_unit_forbids(
         client.close()
         children = Path(f"/proc/{container.pid}/task/{container.pid}/children").read_text()
         os.kill(int(children.split()[0]), signal.SIGTERM)
-        container.process.communicate(timeout=40)
+        container.process.communicate(timeout=120)
     finally:
         container.close()
     text = trace.read_text()

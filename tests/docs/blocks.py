@@ -28,6 +28,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from scripts.processes import free_port
+
 ROOT = Path(__file__).parent.parent.parent
 DOCS = ROOT / "docs"
 
@@ -114,7 +116,7 @@ class Reader:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._port = _free_port()
+        self._port = free_port()
         self._servers: list[subprocess.Popen[bytes]] = []
         self._python: subprocess.Popen[bytes] | None = None
         tools = [str(Path(sys.executable).parent), os.environ.get("PATH", "")]
@@ -160,7 +162,7 @@ class Reader:
                 os.killpg(process.pid, signal.SIGTERM)
         for process in self._servers:
             try:
-                process.wait(40)
+                process.wait(100)
             except subprocess.TimeoutExpired:
                 os.killpg(process.pid, signal.SIGKILL)
                 process.wait()
@@ -173,7 +175,7 @@ class Reader:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            timeout=120,
+            timeout=240,
             check=False,
         )
         if done.returncode != 0:
@@ -198,7 +200,7 @@ class Reader:
         process.stdin.write(f"{path}\n".encode())
         process.stdin.flush()
         said = b""
-        limit = time.monotonic() + 120
+        limit = time.monotonic() + 240
         while not said.endswith(b"\0"):
             ready, _, _ = select.select(
                 [process.stdout], [], [], max(0.0, limit - time.monotonic())
@@ -224,7 +226,7 @@ class Reader:
                 start_new_session=True,
             )
         self._servers.append(process)
-        for _ in range(300):
+        for _ in range(900):
             if process.poll() is not None:
                 break
             try:
@@ -245,8 +247,3 @@ def missing_programs(blocks: list[Block]) -> Iterator[str]:
         )
         if used and shutil.which(program) is None:
             yield program
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        return int(free.getsockname()[1])
