@@ -73,7 +73,7 @@ def request(path: str, method: str = "GET") -> Request:
 def test_every_response_is_read_to_its_end(port: int, connections: int) -> None:
     requests = [request("/"), request("/close"), request("/", "HEAD")]
     with Load(port, connections) as load:
-        done = load.burst(requests, seconds=30, limit=30)
+        done = load.burst(requests, seconds=120, limit=30)
     assert (done.count, done.errors) == (30, 0)
     assert done.received == 20 * len(BODY)
     assert len(done.latencies) == 30
@@ -81,14 +81,14 @@ def test_every_response_is_read_to_its_end(port: int, connections: int) -> None:
 
 def test_a_chunked_response_is_read_to_its_end(port: int) -> None:
     with Load(port, 1) as load:
-        done = load.burst([request("/chunked"), request("/")], seconds=30, limit=4)
+        done = load.burst([request("/chunked"), request("/")], seconds=120, limit=4)
     assert (done.count, done.errors) == (4, 0)
     assert done.received >= 8 * len(BODY)
 
 
 def test_a_refusal_is_an_error_and_not_a_fast_answer(port: int) -> None:
     with Load(port, 2) as load:
-        done = load.burst([request("/error")], seconds=30, limit=6)
+        done = load.burst([request("/error")], seconds=120, limit=6)
     assert (done.count, done.errors) == (0, 6)
     assert "503" in done.first_error
 
@@ -96,14 +96,14 @@ def test_a_refusal_is_an_error_and_not_a_fast_answer(port: int) -> None:
 def test_a_big_body_is_sent_after_its_head(port: int) -> None:
     head = f"PUT / HTTP/1.1\r\nHost: x\r\nContent-Length: {len(BODY)}\r\n\r\n".encode()
     with Load(port, 1) as load:
-        done = load.burst([Request(head, memoryview(BODY))], seconds=30, limit=3)
+        done = load.burst([Request(head, memoryview(BODY))], seconds=120, limit=3)
     assert (done.count, done.errors) == (3, 0)
 
 
 def test_a_burst_ends_when_its_time_is_over(port: int) -> None:
     with Load(port, 4) as load:
         done = load.burst([request("/")], seconds=0.2)
-    assert 0.2 <= done.seconds < 10
+    assert 0.2 <= done.seconds < 60
 
 
 def test_a_ratio_is_the_median_of_the_rounds_ratios() -> None:
