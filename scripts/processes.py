@@ -153,7 +153,7 @@ class ServerProcess:
     def _answers(self) -> bool:
         # A taken connection is not enough: a socket may listen before there is a server behind it.
         try:
-            with socket.create_connection((LOOPBACK, self.port), timeout=2.0) as probe:
+            with socket.create_connection((LOOPBACK, self.port), timeout=10.0) as probe:
                 probe.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
                 return probe.recv(1) != b""
         except OSError:

@@ -290,7 +290,7 @@ def test_without_boto3_the_client_is_skipped_and_the_extra_is_named(
 
         def test_server(s3kit_server):
             with pytest.raises(urllib.error.HTTPError, match="403"):
-                urllib.request.urlopen(s3kit_server.url, timeout=10).close()
+                urllib.request.urlopen(s3kit_server.url, timeout=60).close()
         """
     )
     result = run("-rs", "-W", "ignore::ResourceWarning")
