@@ -256,7 +256,7 @@ def test_health_and_readiness(serve: Start, tmp_path: Path, name: str) -> None:
     for path in ("health", "ready"):
         answer = server.exchange(f"GET /-/{path} HTTP/1.0\r\n\r\n".encode())
         assert answer.startswith((b"HTTP/1.0 200", b"HTTP/1.1 200"))
-    with sqlite3.connect(tmp_path / "data" / "s3kit.db") as connection:
+    with sqlite3.connect(tmp_path / "data" / "s3kit.db", 60) as connection:
         connection.execute("UPDATE s3kit_schema_version SET version_num = 'newer'")
     connection.close()
     assert b" 503 " in server.exchange(b"GET /-/ready HTTP/1.0\r\n\r\n").split(b"\r\n")[0]
@@ -267,7 +267,7 @@ def test_a_database_of_another_version_is_refused_in_one_line(
     serve: Start, run: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
 ) -> None:
     serve().stop()
-    with sqlite3.connect(tmp_path / "data" / "s3kit.db") as connection:
+    with sqlite3.connect(tmp_path / "data" / "s3kit.db", 60) as connection:
         connection.execute("UPDATE s3kit_schema_version SET version_num = 'newer'")
     connection.close()
     result = run("serve", "--port", "0")
