@@ -406,7 +406,7 @@ def test_mariadb_undoes_a_whole_transaction_for_a_deadlock(tmp_path: Path) -> No
                     buckets.insert(c, f"heavy-{number}", "alice", 1)
                 buckets.set_acl(c, second.id, None)
                 locked.set()
-                go.wait(10)
+                go.wait(60)
                 buckets.set_acl(c, first.id, None)
 
             index.write(work)
@@ -417,7 +417,7 @@ def test_mariadb_undoes_a_whole_transaction_for_a_deadlock(tmp_path: Path) -> No
             calls_of(index, heard, "first")
             thread = threading.Thread(target=other)
             thread.start()
-            assert locked.wait(10)
+            assert locked.wait(60)
             go.set()
             with pytest.raises(SlowDown):
                 index.write(lambda c: buckets.set_acl(c, second.id, acl))

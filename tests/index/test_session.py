@@ -59,13 +59,20 @@ def executed(index: Index, work: Callable[[], None]) -> list[str]:
     return seen
 
 
+def wait_for(condition: Callable[[], object]) -> None:
+    limit = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < limit
+        time.sleep(0.001)
+
+
 def together(index: Index, *works: Callable[[Connection], object]) -> list[object | BaseException]:
     """Run works in one shared commit: they queue up while a first one is held back."""
     writer = cast(SqliteWriter, index._writer)
     held = threading.Event()
 
     def hold(c: Connection) -> None:
-        assert held.wait(30)
+        assert held.wait(60)
 
     def one(work: Callable[[Connection], object]) -> object | BaseException:
         try:
@@ -76,13 +83,13 @@ def together(index: Index, *works: Callable[[Connection], object]) -> list[objec
     with ThreadPoolExecutor(len(works) + 1) as pool:
         first = pool.submit(one, hold)
         results = []
-        for place, work in enumerate(works, 1):
-            while not writer._leading:
-                time.sleep(0.001)
-            results.append(pool.submit(one, work))
-            while len(writer._queue) < place:
-                time.sleep(0.001)
-        held.set()
+        try:
+            wait_for(lambda: writer._leading)
+            for place, work in enumerate(works, 1):
+                results.append(pool.submit(one, work))
+                wait_for(lambda: len(writer._queue) == place)  # noqa: B023
+        finally:
+            held.set()
         outcome = [result.result() for result in results]
         first.result()
     return outcome
@@ -343,7 +350,7 @@ index.close()
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
 def test_parent_and_child_go_on_with_connections_of_their_own(index: Index, url: str) -> None:
     process = run(url, code=FORK)
-    output, _ = process.communicate(timeout=60)
+    output, _ = process.communicate(timeout=120)
     assert process.returncode == 0, output
 
 
@@ -384,7 +391,7 @@ def test_a_child_can_write_whatever_another_thread_does_during_the_fork(
     """SQLite's own account of its locks would be the parent's for ever."""
     process = run(f"sqlite:///{sqlite.path}", code=FORK_WHILE_WRITING)
     try:
-        output, _ = process.communicate(timeout=60)
+        output, _ = process.communicate(timeout=120)
     finally:
         process.kill()
     assert process.returncode == 0, output
@@ -418,12 +425,9 @@ def test_a_waiting_caller_that_is_interrupted_does_not_take_the_leadership_with_
     # The next in the queue is not taken into the leader's commit, but made the next leader.
     writer._most = 1
     held = threading.Event()
-    leader = threading.Thread(target=lambda: sqlite.write(lambda c: held.wait(30)))
+    leader = threading.Thread(target=lambda: sqlite.write(lambda c: held.wait(60)))
     leader.start()
-    while not writer._leading:
-        time.sleep(0.001)
-    monkeypatch = pytest.MonkeyPatch()
-    monkeypatch.setattr(writers, "allocate_lock", Interrupted)
+    wait_for(lambda: writer._leading)
     caught: list[BaseException] = []
 
     def interrupted() -> None:
@@ -433,9 +437,10 @@ def test_a_waiting_caller_that_is_interrupted_does_not_take_the_leadership_with_
             caught.append(error)
 
     waiting = threading.Thread(target=interrupted)
-    waiting.start()
-    assert waiting_now.wait(30)
-    monkeypatch.undo()
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setattr(writers, "allocate_lock", Interrupted)
+        waiting.start()
+        assert waiting_now.wait(30)
     held.set()
     leader.join(30)
     waiting.join(30)
@@ -460,6 +465,22 @@ def test_a_database_that_another_program_holds_is_slow_and_not_an_error(
     index.close()
 
 
+def seconds_of_refusals(writes: list[Callable[..., Any]], enough: float) -> float:
+    """How long it takes until all of them, begun at once, are told to slow down.
+
+    The shortest of several turns: on a busy machine a thread may be kept waiting by others.
+    """
+    turns: list[float] = []
+    while not turns or (min(turns) >= enough and len(turns) < 4):
+        began = time.monotonic()
+        with ThreadPoolExecutor(len(writes)) as pool:
+            for each in [pool.submit(write, lambda c: None) for write in writes]:
+                with pytest.raises(SlowDown):
+                    each.result(60)
+        turns.append(time.monotonic() - began)
+    return min(turns)
+
+
 def test_processes_do_not_wait_one_after_the_other_for_a_held_database(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -469,12 +490,7 @@ def test_processes_do_not_wait_one_after_the_other_for_a_held_database(
     create_schema(indexes[0])
     other = sqlite3.connect(tmp_path / "i.db", isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
-    began = time.monotonic()
-    with ThreadPoolExecutor(4) as pool:
-        for each in [pool.submit(index.write, lambda c: None) for index in indexes]:
-            with pytest.raises(SlowDown):
-                each.result(10)
-    assert time.monotonic() - began < 3.3
+    assert seconds_of_refusals([index.write for index in indexes], 3.3) < 3.3
     other.execute("COMMIT")
     other.close()
     for index in indexes:
@@ -493,13 +509,7 @@ def test_all_who_wait_for_a_held_database_are_told_together(
     create_schema(index)
     other = sqlite3.connect(tmp_path / "i.db", isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
-    began = time.monotonic()
-    with ThreadPoolExecutor(8) as pool:
-        writing = [pool.submit(index.write, lambda c: None) for _ in range(8)]
-        for each in writing:
-            with pytest.raises(SlowDown):
-                each.result(10)
-    assert time.monotonic() - began < 2.5
+    assert seconds_of_refusals([index.write] * 8, 2.5) < 2.5
     other.execute("COMMIT")
     other.close()
     assert index.write(lambda c: 1) == 1
@@ -543,7 +553,7 @@ def test_deadlocks_are_run_again(index: Index, bucket: Bucket) -> None:
                 objects.lock_current(c, bucket.id, key)
                 if first and index.dialect != "sqlite":
                     first = False
-                    begin.wait(20)
+                    begin.wait(60)
                 objects.put_version(c, version(bucket, key), replaces=None, new_content=True)
 
         index.write(work)
@@ -588,10 +598,15 @@ def kill_connections(index: Index) -> None:
         for each in index._pool.idle:
             if index.dialect == "postgresql":
                 number = each.raw.info.backend_pid
-                connection.exec_driver_sql(f"SELECT pg_terminate_backend({number})")
+                kill = f"SELECT pg_terminate_backend({number})"
+                look = f"SELECT pid FROM pg_stat_activity WHERE pid = {number}"
             else:
-                connection.exec_driver_sql(f"KILL {each.raw.thread_id()}")
-    time.sleep(0.1)
+                number = each.raw.thread_id()
+                kill = f"KILL {number}"
+                look = f"SELECT id FROM information_schema.processlist WHERE id = {number}"
+            connection.exec_driver_sql(kill)
+            # One that ended in the middle of a commit would not be run again.
+            wait_for(lambda: not connection.exec_driver_sql(look).all())  # noqa: B023
 
 
 def test_connections_that_the_server_closed_are_replaced(index: Index, bucket: Bucket) -> None:
@@ -599,7 +614,7 @@ def test_connections_that_the_server_closed_are_replaced(index: Index, bucket: B
         return
     begin = threading.Barrier(4)
     with ThreadPoolExecutor(4) as pool:
-        list(pool.map(lambda n: index.read(lambda c: begin.wait(10)), range(4)))
+        list(pool.map(lambda n: index.read(lambda c: begin.wait(60)), range(4)))
     assert len(index._pool.idle) == 4
     kill_connections(index)
     assert index.read(lambda c: buckets.get(c, "photos")) == bucket
