@@ -661,10 +661,10 @@ def test_the_marker_of_a_run_that_was_killed_grows_old_and_that_of_a_long_one_do
             passed += 600
             moment = clock.time_ns() // 1_000_000
             wait_for(lambda: left_since(moment))  # noqa: B023
-        with pytest.raises(Busy):
-            source.backup(RemotePlace(remote.url, {})).prune(1)
         # For a moment there are three of them.
         wait_for(lambda: len(remote.names("running")) == 2)
+        with pytest.raises(Busy):
+            source.backup(RemotePlace(remote.url, {})).prune(1)
         # Beside it, one that was killed.
         remote.write(f"running/backup-dead-{int(clock.time() * 1000)}", str(empty))
 
