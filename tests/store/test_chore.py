@@ -11,7 +11,13 @@ import pytest
 from s3kit.store import chore
 from s3kit.store.chore import Chore
 
-LONG = 10.0
+LONG = 60.0
+
+
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No thread here hangs, but a busy machine may keep one waiting."""
+    monkeypatch.setattr(chore, "CLOSE_SECONDS", LONG)
 
 
 @pytest.fixture

@@ -353,7 +353,7 @@ def test_no_bucket_comes_to_an_account_that_goes(
             # The closing looks for buckets to empty before, in a transaction of its own.
             if how == "deleted" or options == {"limit": 1}:
                 looked.set()
-                assert go_on.wait(10)
+                assert go_on.wait(60)
             return found
 
         monkeypatch.setattr(module, name, held)
@@ -363,14 +363,14 @@ def test_no_bucket_comes_to_an_account_that_goes(
                 going = pool.submit(leaving.store.closing.run)
             else:
                 going = pool.submit(accounts.delete, account)
-            assert looked.wait(10)
+            assert looked.wait(60)
             making = pool.submit(coming.store.buckets.create, "late", account)
             with pytest.raises(TimeoutError):
                 making.result(0.2)
             go_on.set()
-            going.result(10)
+            going.result(60)
             with pytest.raises(AccessDenied):
-                making.result(10)
+                making.result(60)
         assert leaving.store.buckets.page(account, limit=9) == []
         leaving.close()
         coming.close()

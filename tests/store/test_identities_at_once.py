@@ -26,14 +26,15 @@ def at_once(*works: Callable[[], object]) -> None:
     gate = threading.Barrier(len(works))
 
     def run(work: Callable[[], object]) -> None:
-        gate.wait(10)
+        gate.wait(60)
         work()
 
     threads = [threading.Thread(target=run, args=(work,)) for work in works]
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(30)
+        thread.join(120)
+        assert not thread.is_alive()
 
 
 @pytest.mark.parametrize("kind", KINDS)

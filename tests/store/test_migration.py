@@ -526,7 +526,7 @@ def test_the_rate_is_kept(sqlite: Index) -> None:
         put(store, bucket, b"%d" % number, bytes(100_000))
     began = time.monotonic()
     store.migrate("default", "new", rate=1_000_000, jobs=4).run()
-    assert 0.45 < time.monotonic() - began < 5
+    assert 0.45 < time.monotonic() - began < 20
 
 
 def test_ways_that_are_none_are_refused(sqlite: Index) -> None:

@@ -460,19 +460,19 @@ def test_a_limit_waits_for_whoever_is_writing(
 
     def held(*arguments: Any, **options: Any) -> Any:
         reached.set()
-        assert go_on.wait(10)
+        assert go_on.wait(60)
         return plain(*arguments, **options)
 
     monkeypatch.setattr(module, name, held)
     with ThreadPoolExecutor(2) as pool:
         writing = pool.submit(s3.put, f"{BUCKET}/k", b"x" * 30, query)
-        assert reached.wait(10)
+        assert reached.wait(60)
         limiting = pool.submit(two.store.quota.set_limit, OWNER_ID, MOST)
         with pytest.raises(TimeoutError):
             limiting.result(0.2)
         go_on.set()
-        assert writing.result(10).status == 200
-        limiting.result(10)
+        assert writing.result(60).status == 200
+        limiting.result(60)
     assert counted(two) == (31 if what == "part" else 30)
 
 

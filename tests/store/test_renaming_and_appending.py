@@ -99,7 +99,7 @@ def at_once(*works: Callable[[], object]) -> list[object]:
     barrier = threading.Barrier(len(works))
 
     def run(number: int) -> None:
-        barrier.wait(20)
+        barrier.wait(60)
         try:
             found[number] = works[number]()
         except S3Error as error:
@@ -109,7 +109,7 @@ def at_once(*works: Callable[[], object]) -> list[object]:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(60)
+        thread.join(120)
         assert not thread.is_alive()
     return found
 
