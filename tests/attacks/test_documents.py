@@ -99,14 +99,14 @@ def bomb(root: str) -> bytes:
 
 
 def test_a089_entity_bombs_are_refused_at_once(documents: Documents) -> None:
-    started = time.process_time()
+    started = time.thread_time()
     assert_refused(documents.send(bomb(documents.root)), *CODES)
     quadratic = (
         f'<!DOCTYPE {documents.root} [<!ENTITY a "{"x" * 50_000}">]>'
         f"<{documents.root}>{'&a;' * 50_000}</{documents.root}>"
     )
     assert_refused(documents.send(quadratic.encode()), *CODES)
-    assert time.process_time() - started < 2
+    assert time.thread_time() - started < 2
 
 
 def test_a089_deep_nesting_is_refused_or_ignored_but_no_crash(documents: Documents) -> None:

@@ -475,7 +475,7 @@ def test_a109_a110_slow_clients_do_not_keep_others_waiting(
 ) -> None:
     with LiveServer(s3.app) as server:
         host = f"127.0.0.1:{server.port}"
-        slow = [socket.create_connection(("127.0.0.1", server.port), 10) for _ in range(32)]
+        slow = [socket.create_connection(("127.0.0.1", server.port), 60) for _ in range(32)]
         try:
             body = sign("PUT", f"{bucket}/slow", {"Host": host}, payload="UNSIGNED-PAYLOAD")
             lines = "".join(f"{name}: {value}\r\n" for name, value in body.items())
@@ -492,13 +492,13 @@ def test_a109_a110_slow_clients_do_not_keep_others_waiting(
             def read() -> None:
                 signed = sign("GET", secret, {"Host": host})
                 lines = "".join(f"{name}: {value}\r\n" for name, value in signed.items())
-                with socket.create_connection(("127.0.0.1", server.port), 10) as connection:
+                with socket.create_connection(("127.0.0.1", server.port), 60) as connection:
                     connection.sendall(f"GET {secret} HTTP/1.0\r\n{lines}\r\n".encode())
                     answers.append(b"".join(iter(lambda: connection.recv(65536), b"")))
 
             reader = threading.Thread(target=read)
             reader.start()
-            reader.join(10)
+            reader.join(60)
             assert answers
             assert answers[0].endswith(b"private")
         finally:

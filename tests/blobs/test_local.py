@@ -40,15 +40,20 @@ def store(tmp_path: Path) -> LocalBlobStore:
     return LocalBlobStore(tmp_path / "blobs")
 
 
-@pytest.fixture(autouse=True)
-def no_descriptor_is_left_open(tmp_path: Path) -> Iterator[None]:
-    yield
-    left = []
+def descriptors(folder: Path) -> list[str]:
+    """What is open of the files in a folder."""
+    found = []
     for descriptor in Path("/proc/self/fd").iterdir():
         # Other tests' threads open and close theirs meanwhile.
         with suppress(OSError):
-            left.append(os.readlink(descriptor))
-    assert not [path for path in left if path.startswith(str(tmp_path))]
+            found.append(os.readlink(descriptor))
+    return [path for path in found if path.startswith(str(folder))]
+
+
+@pytest.fixture(autouse=True)
+def no_descriptor_is_left_open(tmp_path: Path) -> Iterator[None]:
+    yield
+    assert not descriptors(tmp_path)
 
 
 def files(store: LocalBlobStore) -> list[Path]:
@@ -150,11 +155,12 @@ def test_a_file_that_lost_its_end_is_an_error_and_not_a_short_answer(
 
 
 @pytest.mark.parametrize("how", ["unstarted", "started", "exhausted", "dropped"])
-def test_a_reader_gives_its_descriptor_back(store: LocalBlobStore, how: str) -> None:
+def test_a_reader_gives_its_descriptor_back(
+    store: LocalBlobStore, tmp_path: Path, how: str
+) -> None:
     blob_id = put(store, bytes(2 * BLOCK))
-    before = len(os.listdir("/proc/self/fd"))
     reader = store.open(blob_id, 0, 2 * BLOCK)
-    assert len(os.listdir("/proc/self/fd")) == before + 1
+    assert len(descriptors(tmp_path)) == 1
     if how == "started":
         next(reader)
     if how == "exhausted":
@@ -164,7 +170,7 @@ def test_a_reader_gives_its_descriptor_back(store: LocalBlobStore, how: str) -> 
         del reader
     else:
         reader.close()
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert descriptors(tmp_path) == []
 
 
 def test_a_writer_that_is_dropped_leaves_nothing(store: LocalBlobStore) -> None:

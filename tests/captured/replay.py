@@ -51,6 +51,9 @@ from tests.clients.raw import Connection
 
 FOLDER = Path(__file__).parent
 
+IDLE_SECONDS = 2.0
+"""A connection on which nothing happened for so long may have been closed by the server."""
+
 
 @dataclass
 class Exchange:
@@ -119,6 +122,7 @@ class Replay:
             self.known[f"{name}.length"] = str(len(data))
             self.known[f"{name}.md5"] = hashlib.md5(data).hexdigest()
         self._line: Line | None = None
+        self._answered = 0.0
 
     def close(self) -> None:
         if self._line is not None:
@@ -165,6 +169,8 @@ class Replay:
         words["signature"] = _signature(exchange.method, target, dict(headers), date)
         lines = [f"{name}: {self._fill(value, **words)}" for name, value in headers]
         head = "\r\n".join([f"{exchange.method} {target} HTTP/1.1", *lines, "", ""]).encode()
+        if time.monotonic() > self._answered + IDLE_SECONDS:
+            self.close()
         if self._line is None:
             self._line = Line(self.door, self.url)
         line = self._line
@@ -176,6 +182,7 @@ class Replay:
         else:
             line.send(head + body)
         answer = line.answer(exchange.method)
+        self._answered = time.monotonic()
         if answer.header("connection") == "close":
             self.close()
         return answer

@@ -836,6 +836,8 @@ def app_on(index: str, storage: str) -> S3App:
             inline_threshold=INLINE,
             profile=PARTS_OF_ANY_SIZE,
             durability="relaxed",
+            # A life that takes longer than a minute would meet one in the background.
+            run_lifecycle=False,
         )
     )
 
