@@ -203,7 +203,12 @@ def test_writers_that_wait_share_commits(sqlite: Index) -> None:
     """32 durable writers need far fewer than 32 fsyncs; no commit holds more than 64 works."""
     bucket = sqlite.write(lambda c: buckets.insert(c, "photos", "alice", 1))
 
+    # So long takes an fsync, but for a disk that has none.
+    sqlite.watch_commits(lambda works: time.sleep(0.002))
+    begin = threading.Barrier(32)
+
     def writer(worker: int) -> None:
+        begin.wait(60)
         for n in range(20):
             put(sqlite, version(bucket, b"%d/%d" % (worker, n)))
 
