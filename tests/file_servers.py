@@ -9,12 +9,14 @@ import getpass
 import importlib.util
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -43,15 +45,36 @@ class SshServer:
         return f"sftp://127.0.0.1:{self.port}{self.root}"
 
     def drop_connections(self) -> None:
-        """End every connection, as a restarted server or a lost line does."""
-        children = subprocess.run(
-            ["ps", "-o", "pid=", "--ppid", str(self.process.pid)],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        for child in children.stdout.split():
-            subprocess.run(["kill", child], check=False, stderr=subprocess.DEVNULL)
+        """End every connection, as a restarted server or a lost line does; they are gone then."""
+        found = self._children(self.process.pid)
+        for child in found:
+            # Whoever is not root has two processes for each connection.
+            found += self._children(child)
+        self._kill(found, signal.SIGTERM)
+        until = time.monotonic() + 30
+        while any(map(_is_alive, found)):
+            if time.monotonic() > until:
+                self._kill(found, signal.SIGKILL)
+            time.sleep(0.01)
+
+    @staticmethod
+    def _children(process: int) -> list[int]:
+        command = ["ps", "-o", "pid=", "--ppid", str(process)]
+        found = subprocess.run(command, capture_output=True, text=True, check=False)
+        return [int(child) for child in found.stdout.split()]
+
+    @staticmethod
+    def _kill(processes: list[int], how: signal.Signals) -> None:
+        for each in processes:
+            with suppress(ProcessLookupError):
+                os.kill(each, how)
+
+
+def _is_alive(process: int) -> bool:
+    """Also of others' children; a zombie holds no connection."""
+    command = ["ps", "-o", "stat=", "-p", str(process)]
+    found = subprocess.run(command, capture_output=True, text=True, check=False)
+    return found.stdout.strip()[:1] not in ("", "Z")
 
 
 @contextmanager
