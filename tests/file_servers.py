@@ -10,7 +10,6 @@ import importlib.util
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import threading
 import time
@@ -94,36 +93,54 @@ def ssh_server(folder: Path) -> Iterator[SshServer]:
             check=True,
         )
     shutil.copy(folder / "user_key.pub", folder / "authorized_keys")
-    port = free_port()
-    configuration = folder / "sshd_config"
-    configuration.write_text(
-        f"Port {port}\nListenAddress 127.0.0.1\nHostKey {folder}/host_key\n"
-        f"AuthorizedKeysFile {folder}/authorized_keys\nStrictModes no\nUsePAM no\n"
-        "PasswordAuthentication no\nKbdInteractiveAuthentication no\nPermitRootLogin yes\n"
-        f"PidFile none\nSubsystem sftp internal-sftp\n"
-    )
+    root = folder / "files"
+    root.mkdir()
+    port, process = _start_sshd(program, folder)
     host_key = (folder / "host_key.pub").read_text().split()
     known_hosts = folder / "known_hosts"
     known_hosts.write_text(f"[127.0.0.1]:{port} {host_key[0]} {host_key[1]}\n")
-    root = folder / "files"
-    root.mkdir()
-    with (folder / "sshd.log").open("wb") as log:
-        process = subprocess.Popen([program, "-D", "-e", "-f", configuration], stderr=log)
+    options = {
+        "username": getpass.getuser(),
+        "key_filename": str(folder / "user_key"),
+        "known_hosts": str(known_hosts),
+        "allow_agent": False,
+        "look_for_keys": False,
+    }
+    server = SshServer(port, root, options, process)
     try:
-        _wait_for(port, process, folder / "sshd.log")
-        options = {
-            "username": getpass.getuser(),
-            "key_filename": str(folder / "user_key"),
-            "known_hosts": str(known_hosts),
-            "allow_agent": False,
-            "look_for_keys": False,
-        }
-        server = SshServer(port, root, options, process)
         yield server
     finally:
         server.drop_connections()
         process.terminate()
         process.wait(30)
+
+
+def _start_sshd(program: str, folder: Path) -> tuple[int, subprocess.Popen[bytes]]:
+    """An sshd that listens, and its port."""
+    configuration, path = folder / "sshd_config", folder / "sshd.log"
+    for _ in range(5):
+        port = free_port()
+        configuration.write_text(
+            f"Port {port}\nListenAddress 127.0.0.1\nHostKey {folder}/host_key\n"
+            f"AuthorizedKeysFile {folder}/authorized_keys\nStrictModes no\nUsePAM no\n"
+            "PasswordAuthentication no\nKbdInteractiveAuthentication no\nPermitRootLogin yes\n"
+            # Of many that come at once it would turn some away by chance.
+            "MaxStartups 100\n"
+            f"PidFile none\nSubsystem sftp internal-sftp\n"
+        )
+        with path.open("wb") as log:
+            process = subprocess.Popen([program, "-D", "-e", "-f", configuration], stderr=log)
+        until = time.monotonic() + 60
+        while process.poll() is None and time.monotonic() < until:
+            # Whoever else answers at the port was only faster.
+            if "Server listening on" in path.read_text():
+                return port, process
+            time.sleep(0.02)
+        process.kill()
+        process.wait(30)
+        if "in use" not in path.read_text():
+            break
+    pytest.fail(f"{program} does not answer: {path.read_text()}")
 
 
 @dataclass(frozen=True)
@@ -175,16 +192,3 @@ def dav_server(folder: Path) -> Iterator[DavServer]:
     finally:
         server.stop()
         thread.join(30)
-
-
-def _wait_for(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
-    until = time.monotonic() + 60
-    while time.monotonic() < until:
-        if process.poll() is not None:
-            break
-        try:
-            socket.create_connection(("127.0.0.1", port), 5).close()
-            return
-        except OSError:
-            time.sleep(0.02)
-    pytest.fail(f"{process.args!r} does not answer: {log.read_text()}")
