@@ -224,7 +224,7 @@ def test_strangers_have_no_more_than_a_few_requests_wait_for_a_provider() -> Non
 
     def fetch(url: str) -> bytes:
         asked.release()
-        assert answers.wait(10)
+        assert answers.wait(60)
         return web.fetch(url)
 
     provider = IdentityProvider(ISSUER, ("s3",), jwks_url=JWKS, fetch=fetch, clock=lambda: web.now)
@@ -236,30 +236,30 @@ def test_strangers_have_no_more_than_a_few_requests_wait_for_a_provider() -> Non
         except (IDPCommunicationError, InvalidIdentityToken) as error:
             found.append(type(error).__name__)
 
-    def send(number: int, said: str) -> list[threading.Thread]:
-        threads = [threading.Thread(target=verify, args=(said,)) for _ in range(number)]
+    def send(said: str) -> list[threading.Thread]:
+        """As many threads as may wait, all of which do when this returns."""
+        threads = [threading.Thread(target=verify, args=(said,)) for _ in range(MOST_WAITING)]
         for thread in threads:
             thread.start()
+        assert asked.acquire(timeout=30)
+        until = time.monotonic() + 30
+        while provider._waiting._value:  # type: ignore[attr-defined]
+            assert time.monotonic() < until
+            time.sleep(0.001)
         return threads
 
-    waiting = send(MOST_WAITING, token())
-    assert asked.acquire(timeout=10)
-    while provider._waiting._value:  # type: ignore[attr-defined]
-        time.sleep(0.001)
+    waiting = send(token())
     verify(token())
     assert found == ["IDPCommunicationError"]
     answers.set()
     for thread in waiting:
-        thread.join(10)
+        thread.join(60)
     assert found[1:] == [CLAIMS["sub"]] * MOST_WAITING
     # Whose key is known needs not wait at all, nor whose key was an hour ago.
     answers.clear()
     found.clear()
     web.now = PAUSE_SECONDS
-    waiting = send(MOST_WAITING, token(EC, "ES256"))
-    assert asked.acquire(timeout=10)
-    while provider._waiting._value:  # type: ignore[attr-defined]
-        time.sleep(0.001)
+    waiting = send(token(EC, "ES256"))
     verify(token())
     web.now = KEPT_SECONDS
     verify(token())
@@ -267,7 +267,7 @@ def test_strangers_have_no_more_than_a_few_requests_wait_for_a_provider() -> Non
     assert found == [CLAIMS["sub"], CLAIMS["sub"], "IDPCommunicationError"]
     answers.set()
     for thread in waiting:
-        thread.join(10)
+        thread.join(60)
     assert found[3:] == ["InvalidIdentityToken"] * MOST_WAITING
 
 
@@ -365,7 +365,8 @@ class _Tiresome(BaseHTTPRequestHandler):
 def test_no_provider_keeps_requests_waiting_or_sends_them_elsewhere(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(identity_provider, "SECONDS", 0.2)
+    # The others fail for what they are, however long they take.
+    monkeypatch.setattr(identity_provider, "SECONDS", 60.0)
     with ThreadingHTTPServer(("127.0.0.1", 0), _Tiresome) as server:
         server.daemon_threads = True
         server.stopped = threading.Event()  # type: ignore[attr-defined]
@@ -373,13 +374,14 @@ def test_no_provider_keeps_requests_waiting_or_sends_them_elsewhere(
         try:
             here = f"http://127.0.0.1:{server.server_address[1]}"
             assert fetch(f"{here}/good") == b"{}"
-            for path, kind in (
-                ("elsewhere", OSError),
-                ("endless", ValueError),
-                ("drop-by-drop", TimeoutError),
-            ):
-                with pytest.raises(kind):
-                    fetch(f"{here}/{path}")
+            with pytest.raises(OSError, match="302"):
+                fetch(f"{here}/elsewhere")
+            with pytest.raises(ValueError, match="too large"):
+                fetch(f"{here}/endless")
+            monkeypatch.setattr(identity_provider, "SECONDS", 0.2)
+            # A machine that stands still meanwhile has a connection or a read time out instead.
+            with pytest.raises(OSError, match=r"too long|timed out"):
+                fetch(f"{here}/drop-by-drop")
         finally:
             server.stopped.set()  # type: ignore[attr-defined]
             server.shutdown()
