@@ -371,9 +371,9 @@ def test_wildcards_match_as_in_the_manual(pattern: str, text: str) -> None:
 )
 def test_a079_no_pattern_holds_a_request_up(pattern: str) -> None:
     asked = Pattern(pattern)
-    begun = time.perf_counter()
+    begun = time.thread_time()
     assert asked.matches("a" * 8192, lambda _: None) is False
-    assert time.perf_counter() - begun < 0.5
+    assert time.thread_time() - begun < 0.5
 
 
 def test_a079_no_variables_value_holds_a_request_up() -> None:
@@ -383,9 +383,9 @@ def test_a079_no_variables_value_holds_a_request_up() -> None:
         policy(allow(**when("StringEqualsIgnoreCase", "aws:Referer", "${aws:UserAgent}" * 1100))),
     ):
         about = question(ANONYMOUS, GET, KEY, {"aws:useragent": "a" * 8192, "aws:referer": "a"})
-        begun = time.process_time()
+        begun = time.thread_time()
         assert effect(made, about) == ""
-        assert time.process_time() - begun < 0.5
+        assert time.thread_time() - begun < 0.5
 
 
 def test_variables_stand_for_what_the_request_says_and_never_for_wildcards() -> None:

@@ -325,12 +325,12 @@ def test_a_document_that_is_as_large_as_it_may_be_costs_little_to_refuse() -> No
     ):
         data = b"<Tagging>%s</Tagging>" % inner[: size - 19]
         tracemalloc.start()
-        started = time.process_time()
+        started = time.thread_time()
         try:
             from_xml(Tagging, data, limit=size)
         except MalformedXML:
             pass
-        assert time.process_time() - started < 1
+        assert time.thread_time() - started < 1
         assert tracemalloc.get_traced_memory()[1] < 4 * size
         tracemalloc.stop()
 
