@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import calendar
 import hashlib
 import io
 import time
@@ -227,7 +228,7 @@ def test_our_signature_is_the_one_that_botocore_makes() -> None:
     theirs = botocore_headers("GET", f"{URL}?versionId=null", headers={"Range": "bytes=0-9"})
     date = time.strptime(theirs["X-Amz-Date"], "%Y%m%dT%H%M%SZ")
     url = f"{URL}?versionId=null"
-    now = time.mktime(date) - time.timezone
+    now = calendar.timegm(date)
     ours = sign_headers("GET", url, KEY, headers={"range": "bytes=0-9"}, now=now)
     assert ours["Authorization"].rpartition("=")[2] == theirs["Authorization"].rpartition("=")[2]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import calendar
 import re
 import shlex
 import threading
@@ -209,7 +210,7 @@ def test_every_field_of_a_line(app: S3App, s3: Client, bucket: str, logs: str) -
     moment = re.fullmatch(r"(\d\d)/([A-Z][a-z]{2})/(\d{4}):([\d:]{8}) \+0000", first["time"])
     assert moment is not None
     at = time.strptime(" ".join(moment.groups()), "%d %b %Y %H:%M:%S")
-    assert began <= time.mktime(at) - time.timezone <= began + 60
+    assert began <= calendar.timegm(at) <= time.time()
     assert first["address"] == "127.0.0.1"
     assert first["requester"] == OWNER_ID
     assert first["request_id"] == put.headers["x-amz-request-id"]
@@ -462,7 +463,7 @@ def test_lines_come_by_themselves_after_the_interval(closing: S3App) -> None:
     s3 = Client(closing, OWNER)
     s3.put("/logs")
     s3.put("/logs", document("logs"), "logging")
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while not (found := s3.get("/logs", "prefix=log").texts("Contents/Key")):
         assert time.monotonic() < deadline
         time.sleep(0.01)
