@@ -32,6 +32,8 @@ PUBLIC = "http://acs.amazonaws.com/groups/global/AllUsers"
 @pytest.fixture(scope="module")
 def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3App]:
     made = make_app("memory", tmp_path_factory.mktemp("denials"))
+    # Only when a test says so.
+    made.store.server_logs.seconds = 86_400.0
     yield made
     made.close()
 

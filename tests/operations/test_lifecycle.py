@@ -17,6 +17,8 @@ from tests.client import Client
 from tests.endpoint import parsed
 from tests.operations.test_cors import boto_of
 
+pytestmark = pytest.mark.usefixtures("one_day")
+
 DAY = 86_400_000
 SMALLEST = "x-amz-transition-default-minimum-object-size"
 RULES: list[dict[str, Any]] = [

@@ -19,6 +19,8 @@ from tests.client import Client
 from tests.endpoint import parsed
 from tests.operations.test_cors import boto_of
 
+pytestmark = pytest.mark.usefixtures("one_day")
+
 DAY = 86_400_000
 ATTRIBUTES = {"x_amz_optional_object_attributes": "RestoreStatus"}
 
