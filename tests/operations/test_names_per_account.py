@@ -612,10 +612,10 @@ def test_janitor_scrub_backup_and_the_end_of_an_account_tell_them_apart(tmp_path
         app.client("carol").create_bucket("photos")
         app.client("carol").put("photos", "k", b"carol's")
         app.store.backup(place).run()
-        app.store.accounts.schedule_deletion("carol", app.store._backing.now() + 5000)
+        app.store.accounts.schedule_deletion("carol", app.store._backing.now() + 600_000)
         app.store.closing.run()
         assert app.client("carol").exists("photos")
-        app.store._backing.clock = lambda: time.time() + 10
+        app.store._backing.clock = lambda: time.time() + 601
         assert app.store.closing.run().closed == 1
         assert not app.client("carol").exists("photos")
         for client, _ in both(app):
