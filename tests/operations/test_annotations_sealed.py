@@ -120,7 +120,8 @@ def test_nobody_waits_for_a_provider_of_keys_but_who_copies(
     def slowly(self: LocalKeys, *args: Any) -> bytes:
         other = threading.Thread(target=s3.put, args=("/bucket/another", b"1"))
         other.start()
-        other.join(5)
+        # Less than it would wait for the database, and then be refused.
+        other.join(20)
         if other.is_alive():
             late.append(other)
         return opening(self, *args)

@@ -194,14 +194,14 @@ def test_of_many_at_one_offset_exactly_one_wins(s3: Client, bucket: str, first: 
     barrier = threading.Barrier(len(pieces))
 
     def work(piece: bytes) -> None:
-        barrier.wait(10)
+        barrier.wait(60)
         answers[piece] = append(s3, path, len(first), piece)
 
     threads = [threading.Thread(target=work, args=(piece,)) for piece in pieces]
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(30)
+        thread.join(60)
     (winner,) = [piece for piece, answer in answers.items() if answer.status == 200]
     assert {answer.code for answer in answers.values() if answer.status != 200} == {
         "InvalidWriteOffset"

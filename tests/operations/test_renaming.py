@@ -320,7 +320,7 @@ def test_crossing_renames_end_and_lose_nothing(s3: Client, bucket: str) -> None:
         for thread in threads:
             thread.start()
         for thread in threads:
-            thread.join(30)
+            thread.join(60)
         assert len(keys(s3, bucket)) == 1
         for key in ("a", "b"):
             s3.delete(f"{bucket}/{key}")
