@@ -172,10 +172,10 @@ def test_a_disabled_or_removed_key_and_a_removed_user_end_at_once(alice: User) -
 
 def test_a_change_that_no_signal_tells_of_counts_when_the_cache_is_old(alice: User) -> None:
     own = of(alice)
-    assert own.get("/").status == 200
     ring: Any = get_mounting().host_keys
     now = [ring._clock()]
     ring._clock = lambda: now[0]
+    assert own.get("/").status == 200
     User.objects.filter(pk=alice.pk).update(is_active=False)
     assert own.get("/").status == 200
     now[0] += 1.1
