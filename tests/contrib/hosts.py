@@ -27,7 +27,7 @@ from tests.client import Client
 from tests.client import Signer
 from tests.clients.conftest import KEY
 from tests.clients.conftest import program
-from tests.wire.test_servers import free_port
+from tests.ports import keep_port
 
 GUNICORN = ("-m", "gunicorn", "-k", "gthread", "--threads", "8", "--bind", "127.0.0.1:{port}")
 
@@ -47,7 +47,8 @@ class Host:
     def __init__(self, folder: Path, *arguments: str, **variables: str) -> None:
         self.folder = folder
         self.log = folder / "log.txt"
-        port = free_port()
+        self._kept = keep_port()
+        port = self._kept.getsockname()[1]
         paths = [str(ROOT), str(ROOT / "contrib"), str(folder)]
         self.variables = {**environment(**variables), "PYTHONPATH": os.pathsep.join(paths)}
         with self.log.open("wb") as log:
@@ -63,7 +64,7 @@ class Host:
         self.s3_url = self.url + "/s3"
         self._clients: list[Any] = []
         try:
-            wait_until(self._answers, f"{arguments} does not answer", 30)
+            wait_until(self._answers, f"{arguments} does not answer")
         except BaseException:
             self.close()
             print(self.log.read_text())
@@ -122,6 +123,7 @@ class Host:
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
+        self._kept.close()
 
 
 @contextlib.contextmanager
@@ -145,7 +147,7 @@ def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=120,
     )
 
 
@@ -264,7 +266,7 @@ def upload_in_chunks(host: Host) -> None:
         ]
         head = "\r\n".join(line for line in lines if not line.startswith("Content-Length"))
         with socket.create_connection(
-            ("127.0.0.1", int(netloc.partition(":")[2])), 10
+            ("127.0.0.1", int(netloc.partition(":")[2])), 30
         ) as connection:
             connection.sendall(head.encode() + b"\r\n\r\n5\r\nhello\r\n" + end)
             if end:
@@ -276,7 +278,7 @@ def upload_in_chunks(host: Host) -> None:
     assert [(each["Key"], each["Size"]) for each in listed] == [("whole", 5)]
 
 
-def wait_until(look: Any, message: str, seconds: float = 20) -> None:
+def wait_until(look: Any, message: str, seconds: float = 60) -> None:
     """Wait until ``look()`` is true."""
     until = time.monotonic() + seconds
     while not look():

@@ -21,6 +21,8 @@ from typing import Any
 
 import pytest
 
+from tests.ports import keep_port
+
 ROOT = Path(__file__).resolve().parents[2]
 HERE = Path(__file__).resolve().parent
 
@@ -66,7 +68,7 @@ class Server:
         self.port = port
 
     def connect(self) -> socket.socket:
-        return socket.create_connection(("127.0.0.1", self.port), timeout=10)
+        return socket.create_connection(("127.0.0.1", self.port), timeout=30)
 
     def send(self, request: bytes) -> tuple[int, dict[str, Any]]:
         """Status and parsed answer of one raw request; status 0 where the server just hung up."""
@@ -96,13 +98,6 @@ def read_answer(connection: socket.socket) -> tuple[int, dict[str, Any]]:
         return answer.status, {**found, "closes": closes}
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
 @pytest.fixture(scope="module", params=sorted(COMMANDS))
 def server(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
@@ -111,7 +106,8 @@ def server(
     module, arguments = COMMANDS[name]
     if importlib.util.find_spec(module) is None:
         pytest.skip(f"{module} is not installed")
-    port = free_port()
+    kept = keep_port()
+    port = kept.getsockname()[1]
     folder = tmp_path_factory.mktemp(name)
     log = folder / "log"
     paths = [str(ROOT), str(HERE), os.environ.get("PYTHONPATH", "")]
@@ -133,10 +129,11 @@ def server(
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+        kept.close()
 
 
 def wait_until_it_answers(process: subprocess.Popen[bytes], server: Server, log: Path) -> None:
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         if process.poll() is not None:
             break
