@@ -37,6 +37,7 @@ from tests.cli.conftest import environment
 from tests.clients.certificate import make_certificate
 from tests.clients.conftest import KEY
 from tests.clients.conftest import Endpoint
+from tests.ports import keep_port
 
 DOORS = ("bare", "granian", "flask", "django", "nginx")
 
@@ -166,33 +167,31 @@ class NginxDoor(Door):
         self.endpoint = Endpoint("gunicorn", folder, "--config", str(trust))
         self.certfile, chain, key = make_certificate(folder)
         self.errors = folder / "nginx.log"
-        for _ in range(5):
-            # Between finding a free port and taking it, somebody else may have taken it.
-            plain, secure = free_port(), free_port()
-            self.process = start_nginx(
-                folder,
-                {
-                    "listen 80 ": f"listen 127.0.0.1:{plain} ",
-                    "listen 443 ": f"listen 127.0.0.1:{secure} ",
-                    "127.0.0.1:9000": self.endpoint.netloc,
-                    "/etc/ssl/s3.example.com.pem": str(chain),
-                    "/etc/ssl/s3.example.com.key": str(key),
-                },
-            )
-            self.plain = Listener("127.0.0.1", plain)
-            self.url = self.root_url = f"https://127.0.0.1:{secure}"
-            try:
-                wait_for(f"http://{self.plain.netloc}/-/health", self.process, self.errors)
-                return
-            except AssertionError:
-                stop(self.process)
-                if "Address already in use" not in self.errors.read_text():
-                    raise
-        raise AssertionError(self.errors.read_text())
+        self._kept = keep_port(), keep_port()
+        plain, secure = (each.getsockname()[1] for each in self._kept)
+        self.process = start_nginx(
+            folder,
+            {
+                "listen 80 ": f"listen 127.0.0.1:{plain} ",
+                "listen 443 ": f"listen 127.0.0.1:{secure} ",
+                "127.0.0.1:9000": self.endpoint.netloc,
+                "/etc/ssl/s3.example.com.pem": str(chain),
+                "/etc/ssl/s3.example.com.key": str(key),
+            },
+        )
+        self.plain = Listener("127.0.0.1", plain)
+        self.url = self.root_url = f"https://127.0.0.1:{secure}"
+        try:
+            wait_for(f"http://{self.plain.netloc}/-/health", self.process, self.errors)
+        except BaseException:
+            self.close()
+            raise
 
     def close(self) -> None:
         super().close()
         stop(self.process)
+        for each in self._kept:
+            each.close()
         self.endpoint.close()
 
 
@@ -252,22 +251,15 @@ def find_nginx() -> str:
 # Processes
 
 
-def free_port() -> int:
-    """A port on the loopback that nobody listens on just now."""
-    with socket.create_server(("127.0.0.1", 0)) as found:
-        port: int = found.getsockname()[1]
-        return port
-
-
 def wait_for(
     url: str, process: subprocess.Popen[Any], errors: Path, certfile: Path | None = None
 ) -> None:
     """Wait until the URL answers."""
-    until = time.monotonic() + 30
+    until = time.monotonic() + 60
     context = ssl.create_default_context(cafile=certfile) if certfile else None
     while time.monotonic() < until and process.poll() is None:
         try:
-            with urllib.request.urlopen(url, timeout=5, context=context):
+            with urllib.request.urlopen(url, timeout=20, context=context):
                 return
         except urllib.error.HTTPError as error:
             error.close()

@@ -26,13 +26,13 @@ from tests.clients.doors import Listener
 from tests.clients.doors import NginxDoor
 from tests.clients.doors import OpenDoor
 from tests.clients.doors import find_nginx
-from tests.clients.doors import free_port
 from tests.clients.doors import start_nginx
 from tests.clients.doors import stop
 from tests.clients.raw import Answer
 from tests.clients.raw import Connection
 from tests.clients.raw import eventually
 from tests.clients.raw import presigned
+from tests.ports import keep_port
 
 KEYS = ["a//b", "/lead", "a/../b", "./y", "+ %20 %2F", "ü€😀", "x" * 1024, "q?a=b&c", "dir/", "a+b"]
 
@@ -194,13 +194,13 @@ def test_nginx_passes_no_forwarding_header_with_an_underscore_on(tmp_path: Path)
     if not find_nginx():
         pytest.skip("no nginx")
     _, chain, key = make_certificate(tmp_path)
-    with socket.create_server(("127.0.0.1", 0)) as behind:
-        plain = Listener("127.0.0.1", free_port())
+    with socket.create_server(("127.0.0.1", 0)) as behind, keep_port() as kept, keep_port() as tls:
+        plain = Listener("127.0.0.1", kept.getsockname()[1])
         process = start_nginx(
             tmp_path,
             {
                 "listen 80 ": f"listen {plain.netloc} ",
-                "listen 443 ": f"listen 127.0.0.1:{free_port()} ",
+                "listen 443 ": f"listen 127.0.0.1:{tls.getsockname()[1]} ",
                 "127.0.0.1:9000": f"127.0.0.1:{behind.getsockname()[1]}",
                 "/etc/ssl/s3.example.com.pem": str(chain),
                 "/etc/ssl/s3.example.com.key": str(key),
@@ -212,13 +212,15 @@ def test_nginx_passes_no_forwarding_header_with_an_underscore_on(tmp_path: Path)
             with Connection(plain) as connection:
                 lines = "".join(f"{name}: {value}\r\n" for name, value in forged.items())
                 connection.send(f"GET / HTTP/1.1\r\n{lines}\r\n".encode())
-                behind.settimeout(20)
+                behind.settimeout(60)
                 arrived, _ = behind.accept()
                 with arrived:
-                    arrived.settimeout(20)
+                    arrived.settimeout(60)
                     head = b""
                     while not head.endswith(b"\r\n\r\n"):
-                        head += arrived.recv(65536)
+                        block = arrived.recv(65536)
+                        assert block, head
+                        head += block
         finally:
             stop(process)
     got = [line.split(": ") for line in head.decode().split("\r\n")[1:-2]]
@@ -282,7 +284,7 @@ def test_an_upload_that_breaks_off_stores_nothing(nginx: NginxDoor, bucket: str)
         connection.send(presigned(nginx.plain, "PUT", f"/{bucket}/k", Content_Length=length))
         connection.send(bytes(3 << 20))
         assert eventually(lambda: nginx.endpoint.blobs() - before)
-    assert eventually(lambda: nginx.endpoint.blobs() == before)
+    assert eventually(lambda: nginx.endpoint.blobs() <= before)
     assert "Contents" not in nginx.client().list_objects_v2(Bucket=bucket)
 
 
@@ -340,7 +342,8 @@ def test_sigterm_lets_what_runs_through_nginx_finish(own: NginxDoor) -> None:
         down.send(down.signed("GET", "/first/there"))
         assert down.head().status == 200
         first = down.read(1000)
-        time.sleep(0.3)
+        # The upload has come through as well, and not only to nginx.
+        assert eventually(lambda: len(own.endpoint.blobs()) == 2)
         own.endpoint.process.send_signal(signal.SIGTERM)
         own.process.send_signal(signal.SIGQUIT)
         time.sleep(1)
