@@ -71,7 +71,7 @@ class Connection:
         if receive_buffer is not None:
             # Only before the connect does it bound the window.
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
-        self.socket.settimeout(30)
+        self.socket.settimeout(60)
         self.socket.connect((endpoint.host, endpoint.port))
         self._received = b""
 
@@ -220,7 +220,7 @@ def presigned(endpoint: Place, method: str, target: str, **headers: str) -> byte
     )
 
 
-def eventually(holds: object, seconds: float = 10) -> bool:
+def eventually(holds: object, seconds: float = 60) -> bool:
     """Whether ``holds()`` comes true in time."""
     assert callable(holds)
     until = time.monotonic() + seconds
