@@ -92,7 +92,7 @@ def dump(folder: Path, url: str) -> str:
         ],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=120,
         check=True,
         env={"HOME": str(folder), "PATH": "/usr/bin:/bin"},
     )
