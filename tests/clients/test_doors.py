@@ -41,12 +41,12 @@ def test_the_root_of_a_host_is_the_same_s3(door: Door, name: str) -> None:
 
 def test_a_host_keeps_its_pages_and_its_limits(mounted: MountedDoor) -> None:
     """The limit that S3 uploads never meet is a limit all the same."""
-    with urllib.request.urlopen(f"{mounted.host_url}/", timeout=10) as page:
+    with urllib.request.urlopen(f"{mounted.host_url}/", timeout=60) as page:
         assert page.read() == b"the host's own page"
-    with urllib.request.urlopen(f"{mounted.host_url}/form", bytes(900), timeout=10) as page:
+    with urllib.request.urlopen(f"{mounted.host_url}/form", bytes(900), timeout=60) as page:
         assert page.read() == b"900"
     with pytest.raises(urllib.error.HTTPError) as error:
-        urllib.request.urlopen(f"{mounted.host_url}/form", bytes(2000), timeout=10)
+        urllib.request.urlopen(f"{mounted.host_url}/form", bytes(2000), timeout=60)
     error.value.close()
     assert error.value.code in (400, 413)
 

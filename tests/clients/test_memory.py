@@ -60,11 +60,12 @@ def test_2_gib_up_and_down_take_less_than_64_mib(
     root = endpoint.process.pid
     before = peak_memory(root, anew=True)
     with Connection(endpoint) as connection:
+        # A disk that has to write so much may take its time.
+        connection.socket.settimeout(120)
         started = time.monotonic()
         connection.send(presigned(endpoint, "PUT", "/first/big", Content_Length=str(SIZE)))
         for _ in range(SIZE // BLOCK):
             connection.socket.sendall(zeros)
-        connection.socket.settimeout(120)
         assert connection.answer().status == 200
         up, up_seconds = growth(before, peak_memory(root)), time.monotonic() - started
 

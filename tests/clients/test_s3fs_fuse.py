@@ -48,7 +48,7 @@ class S3fsFuse(CommandLine):
             *(bucket, str(self.folder), "-o", f"url={self.url}"),
             *("-o", "use_path_request_style", "-o", "sigv4", "-o", "multipart_size=5"),
         )
-        until = time.monotonic() + 10
+        until = time.monotonic() + 60
         while not os.path.ismount(self.folder):
             assert time.monotonic() < until
             time.sleep(0.02)
