@@ -138,9 +138,9 @@ def test_the_time_of_a_file_is_aware_or_naive_as_django_says(
             assert (moment.tzinfo is not None) == use_tz
             if not use_tz:
                 now = datetime.now(UTC).replace(tzinfo=None) + timedelta(hours=1)
-                assert abs(moment - now) < timedelta(seconds=30)
+                assert abs(moment - now) < timedelta(seconds=60)
             else:
-                assert abs(moment - datetime.now(UTC)) < timedelta(seconds=30)
+                assert abs(moment - datetime.now(UTC)) < timedelta(seconds=60)
 
 
 def test_a_name_may_come_from_the_file(storage: S3KitStorage) -> None:
@@ -190,7 +190,7 @@ def test_a_name_that_is_taken_meanwhile_still_fits(
 
 def test_two_that_save_the_same_name_at_once_get_two_files(storage: S3KitStorage) -> None:
     """FileSaveRaceConditionTest.test_race_condition"""
-    both = threading.Barrier(2, timeout=20)
+    both = threading.Barrier(2, timeout=60)
     saved: list[str] = []
 
     class Slow(ContentFile):
@@ -410,13 +410,13 @@ def test_a_presigned_url_works_from_outside_and_stores_too(storage: S3KitStorage
         here = S3KitStorage("media", storage.prefix, endpoint=server.url + "/s3")
         parameters = {"response-content-disposition": 'attachment; filename="x.txt"'}
         url = here.url("a b/ü+%.txt", parameters)
-        with urllib.request.urlopen(url, timeout=20) as answer:
+        with urllib.request.urlopen(url, timeout=60) as answer:
             assert answer.read() == b"meow"
             assert answer.headers["Content-Disposition"] == 'attachment; filename="x.txt"'
         with pytest.raises(HTTPError, match="403"):
-            urllib.request.urlopen(url.partition("?")[0], timeout=20)
+            urllib.request.urlopen(url.partition("?")[0], timeout=60)
         put = urllib.request.Request(here.url("new", http_method="PUT"), data=b"woof", method="PUT")
-        with urllib.request.urlopen(put, timeout=20):
+        with urllib.request.urlopen(put, timeout=60):
             pass
     assert storage.open("new").read() == b"woof"
 
@@ -594,7 +594,7 @@ def test_django_storages_own_class_works_against_a_live_server() -> None:
             secret_key="a/secret+word",
         )
         use_django_storages(storage)
-        with urllib.request.urlopen(storage.url("written.txt"), timeout=20) as answer:
+        with urllib.request.urlopen(storage.url("written.txt"), timeout=60) as answer:
             assert answer.read() == b"written"
         storage.connection.meta.client.close()
 

@@ -55,7 +55,7 @@ class Lines(logging.Handler):
 
     def wait(self, count: int) -> None:
         """A server may note the end of an answer after its client has read it."""
-        until = time.monotonic() + 10
+        until = time.monotonic() + 60
         while len(self.texts) < count:
             assert time.monotonic() < until, self.texts
             time.sleep(0.01)
@@ -99,7 +99,7 @@ def test_a_line_tells_who_did_what_to_which_object(client: Client, lines: Lines)
     answer = client.put("/photos/a/%C3%BC%20b", b"hello", traceparent=f"00-{TRACE}-{SPAN}-01")
     entry = lines[1]
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", entry.pop("time"))
-    assert 0 < entry.pop("seconds") < 5
+    assert 0 < entry.pop("seconds") < 60
     assert entry == {
         "request_id": answer.headers["x-amz-request-id"],
         "method": "PUT",
@@ -336,7 +336,7 @@ def test_a_client_that_hangs_up_is_noted_by_a_real_server(s3: S3App, lines: Line
         client = Client(s3, Signer("AKIA", SECRET))
         client.put("/photos", x_amz_acl="public-read")
         client.put("/photos/big", b"x" * 20_000_000, x_amz_acl="public-read")
-        with socket.create_connection((server.host, server.port), 10) as connection:
+        with socket.create_connection((server.host, server.port), 60) as connection:
             connection.sendall(b"GET /photos/big HTTP/1.1\r\nHost: x\r\n\r\n")
             assert connection.recv(100).startswith(b"HTTP/1.1 200")
         lines.wait(1)

@@ -137,7 +137,7 @@ def test_a_record_tells_who_did_what_and_by_which_rule(alice: Client, heard: Hea
     )
     record = heard.last
     assert record.time > 1_700_000_000_000
-    assert 0 < record.milliseconds < 5000
+    assert 0 < record.milliseconds < 60_000
     assert record == AuditRecord(
         time=record.time,
         milliseconds=record.milliseconds,

@@ -194,7 +194,7 @@ def test_over_http_a_prometheus_gets_its_own_format(s3: S3App) -> None:
     with LiveServer(metrics(s3)) as server:
         accept = {"Accept": "application/openmetrics-text;version=1.0.0"}
         request = urllib.request.Request(server.url + "/-/metrics", headers=accept)
-        with urllib.request.urlopen(request, timeout=10) as response:
+        with urllib.request.urlopen(request, timeout=60) as response:
             assert response.headers["Content-Type"].startswith("application/openmetrics-text")
             assert response.read().endswith(b"# EOF\n")
 
