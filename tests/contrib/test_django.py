@@ -173,7 +173,7 @@ def test_runserver_reloads_and_still_gives_the_raw_target(project: Path) -> None
         urls = project / "project" / "urls.py"
         wait_until(
             lambda: "project/urls.py first seen" in host.log.read_text(),
-            "nobody looks at the files",
+            "nobody looks at them",
         )
         urls.write_text(URLS.replace("str(seen)", "'reloaded'"))
 
