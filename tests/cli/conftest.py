@@ -74,7 +74,7 @@ class Serving:
         self._wait_until_it_answers()
 
     def _wait_until_it_answers(self) -> None:
-        until = time.monotonic() + 60
+        until = time.monotonic() + 150
         while True:
             try:
                 if self.scheme == "https":
