@@ -26,7 +26,11 @@ from tests.endpoint import OWNER
 PIECES = (b"a" * 8192, b"b" * 8192, b"tail")
 WHOLE = b"".join(PIECES)
 TRAILER = {"x-amz-checksum-crc32": crc32(WHOLE)}
-FORGED = Signature(signer=Signer(OWNER.access_key, "wrong"))
+
+
+def forged() -> Signature:
+    """A signature of now, with a wrong secret."""
+    return Signature(signer=Signer(OWNER.access_key, "wrong"))
 
 
 @pytest.fixture
@@ -102,7 +106,7 @@ def test_a045_chunks_of_another_upload_do_not_fit(s3: Client, path: str) -> None
 
 
 def test_a046_chunks_that_chain_on_a_forged_seed_are_refused(s3: Client, path: str) -> None:
-    assert_refused(Stream(path, PIECES, how=FORGED).send(s3), "SignatureDoesNotMatch")
+    assert_refused(Stream(path, PIECES, how=forged()).send(s3), "SignatureDoesNotMatch")
     assert_absent(s3, path)
 
 
@@ -196,7 +200,7 @@ def test_a052_no_streaming_word_skips_the_requests_own_signature(
 ) -> None:
     # MinIO CVE-2025-31489: an unsigned trailer needed no valid signature.
     trailer = TRAILER if payload != SIGNED_CHUNKS else None
-    stream = Stream(path, PIECES, payload=payload, trailer=trailer, how=FORGED)
+    stream = Stream(path, PIECES, payload=payload, trailer=trailer, how=forged())
     assert_refused(stream.send(s3), "SignatureDoesNotMatch")
     stream = Stream(path, PIECES, payload=payload, trailer=trailer)
     garbled = stream.headers["Authorization"][:-64] + "0" * 64
@@ -215,7 +219,7 @@ def test_a053_a_credential_in_the_query_does_not_open_the_trailer_form(
     credential = f"X-Amz-Credential={OWNER.access_key}%2F20300101%2Fus-east-1%2Fs3%2Faws4_request"
     answer = stream.send(s3, target=f"{path}?{credential}", Authorization=None)
     assert_refused(answer, "AuthorizationQueryParametersError")
-    target = presign("PUT", path, how=FORGED)
+    target = presign("PUT", path, how=forged())
     answer = stream.send(s3, target=target, Authorization=None)
     assert_refused(answer, "SignatureDoesNotMatch", "AccessDenied")
     # Under a presigned URL a streaming word must have been signed with it.
@@ -231,7 +235,7 @@ def test_a054_a_snowball_upload_needs_its_signature_and_unpacks_nothing(
     path = f"{bucket}/archive.tar"
     headers = {"x-amz-meta-snowball-auto-extract": "true"}
     stream = Stream(
-        path, PIECES, payload=UNSIGNED_TRAILER, trailer=TRAILER, headers=headers, how=FORGED
+        path, PIECES, payload=UNSIGNED_TRAILER, trailer=TRAILER, headers=headers, how=forged()
     )
     assert_refused(stream.send(s3), "SignatureDoesNotMatch")
     assert_absent(s3, path)
