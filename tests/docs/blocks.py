@@ -129,6 +129,8 @@ class Reader:
         self.environment["HOME"] = str(folder)
         self.environment["PYTHONPATH"] = os.pathsep.join([str(ROOT), str(ROOT / "contrib")])
         self.environment["PYTHONUNBUFFERED"] = "1"
+        # Elsewhere a page's pytest would remove what whole runs left there, for a minute or more.
+        self.environment["PYTEST_DEBUG_TEMPROOT"] = str(folder)
 
     def follow(self, blocks: list[Block]) -> None:
         """Do what each block says.
