@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import os
 import secrets
@@ -31,7 +32,7 @@ def free_port() -> int:
     Not one of those that the kernel deals out: others could be given it before its server listens,
     or while that is restarted. Processes of pytest-xdist have ports of their own.
     """
-    for port in itertools.islice(_ports, 1000):
+    for port in itertools.islice(_ports(), 1000):
         with socket.socket() as probe:
             try:
                 probe.bind((LOOPBACK, port))
@@ -42,7 +43,9 @@ def free_port() -> int:
     raise OSError("no port is free")
 
 
-def _undealt_ports() -> Iterator[int]:
+@functools.cache
+def _ports() -> Iterator[int]:
+    """All that are worth a try, again and again; this process has one such row of them."""
     try:
         first = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
     except (OSError, ValueError):
@@ -54,9 +57,6 @@ def _undealt_ports() -> Iterator[int]:
         return itertools.repeat(0)
     start = secrets.randbelow(len(ports))
     return itertools.cycle([*ports[start:], *ports[:start]])
-
-
-_ports = _undealt_ports()
 
 
 def s3kit_command(

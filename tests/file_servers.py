@@ -118,28 +118,25 @@ def ssh_server(folder: Path) -> Iterator[SshServer]:
 def _start_sshd(program: str, folder: Path) -> tuple[int, subprocess.Popen[bytes]]:
     """An sshd that listens, and its port."""
     configuration, path = folder / "sshd_config", folder / "sshd.log"
-    for _ in range(5):
-        port = free_port()
-        configuration.write_text(
-            f"Port {port}\nListenAddress 127.0.0.1\nHostKey {folder}/host_key\n"
-            f"AuthorizedKeysFile {folder}/authorized_keys\nStrictModes no\nUsePAM no\n"
-            "PasswordAuthentication no\nKbdInteractiveAuthentication no\nPermitRootLogin yes\n"
-            # Of many that come at once it would turn some away by chance.
-            "MaxStartups 100\n"
-            f"PidFile none\nSubsystem sftp internal-sftp\n"
-        )
-        with path.open("wb") as log:
-            process = subprocess.Popen([program, "-D", "-e", "-f", configuration], stderr=log)
-        until = time.monotonic() + 60
-        while process.poll() is None and time.monotonic() < until:
-            # Whoever else answers at the port was only faster.
-            if "Server listening on" in path.read_text():
-                return port, process
-            time.sleep(0.02)
-        process.kill()
-        process.wait(30)
-        if "in use" not in path.read_text():
-            break
+    port = free_port()
+    configuration.write_text(
+        f"Port {port}\nListenAddress 127.0.0.1\nHostKey {folder}/host_key\n"
+        f"AuthorizedKeysFile {folder}/authorized_keys\nStrictModes no\nUsePAM no\n"
+        "PasswordAuthentication no\nKbdInteractiveAuthentication no\nPermitRootLogin yes\n"
+        # Of many that come at once it would turn some away by chance.
+        "MaxStartups 100\n"
+        f"PidFile none\nSubsystem sftp internal-sftp\n"
+    )
+    with path.open("wb") as log:
+        process = subprocess.Popen([program, "-D", "-e", "-f", configuration], stderr=log)
+    until = time.monotonic() + 60
+    while process.poll() is None and time.monotonic() < until:
+        # Whoever else answers at the port was only faster.
+        if "Server listening on" in path.read_text():
+            return port, process
+        time.sleep(0.02)
+    process.kill()
+    process.wait(30)
     pytest.fail(f"{program} does not answer: {path.read_text()}")
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 import shutil
-import socket
 import subprocess
 import time
 import urllib.request
@@ -14,6 +13,7 @@ import pytest
 
 import s3kit
 from s3kit.testing import LiveServer
+from scripts.processes import free_port
 
 ACCESS_KEY = "AKIAEXAMPLE"
 SECRET_KEY = "secret-of-the-second-endpoint"
@@ -34,9 +34,7 @@ def moto() -> Iterator[dict[str, str]]:
     program = shutil.which("moto_server")
     if program is None or importlib.util.find_spec("s3fs") is None:
         pytest.skip("needs moto_server on the PATH, and s3fs")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     process = subprocess.Popen(
         [program, "-H", "127.0.0.1", "-p", str(port)],
         stdout=subprocess.DEVNULL,

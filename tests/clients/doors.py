@@ -32,12 +32,12 @@ from typing import Any
 import boto3
 from botocore.config import Config
 
+from scripts.processes import free_port
 from tests.cli.conftest import ROOT
 from tests.cli.conftest import environment
 from tests.clients.certificate import make_certificate
 from tests.clients.conftest import KEY
 from tests.clients.conftest import Endpoint
-from tests.ports import keep_port
 
 DOORS = ("bare", "granian", "flask", "django", "nginx")
 
@@ -167,8 +167,7 @@ class NginxDoor(Door):
         self.endpoint = Endpoint("gunicorn", folder, "--config", str(trust))
         self.certfile, chain, key = make_certificate(folder)
         self.errors = folder / "nginx.log"
-        self._kept = keep_port(), keep_port()
-        plain, secure = (each.getsockname()[1] for each in self._kept)
+        plain, secure = free_port(), free_port()
         self.process = start_nginx(
             folder,
             {
@@ -190,8 +189,6 @@ class NginxDoor(Door):
     def close(self) -> None:
         super().close()
         stop(self.process)
-        for each in self._kept:
-            each.close()
         self.endpoint.close()
 
 

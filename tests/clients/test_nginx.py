@@ -18,6 +18,7 @@ from botocore.exceptions import ClientError
 
 from s3kit.cli.servers import Listening
 from s3kit.cli.servers import gunicorn_settings
+from scripts.processes import free_port
 from tests.clients.certificate import make_certificate
 from tests.clients.conftest import BASE_HOST
 from tests.clients.conftest import Endpoint
@@ -32,7 +33,6 @@ from tests.clients.raw import Answer
 from tests.clients.raw import Connection
 from tests.clients.raw import eventually
 from tests.clients.raw import presigned
-from tests.ports import keep_port
 
 KEYS = ["a//b", "/lead", "a/../b", "./y", "+ %20 %2F", "ü€😀", "x" * 1024, "q?a=b&c", "dir/", "a+b"]
 
@@ -194,13 +194,13 @@ def test_nginx_passes_no_forwarding_header_with_an_underscore_on(tmp_path: Path)
     if not find_nginx():
         pytest.skip("no nginx")
     _, chain, key = make_certificate(tmp_path)
-    with socket.create_server(("127.0.0.1", 0)) as behind, keep_port() as kept, keep_port() as tls:
-        plain = Listener("127.0.0.1", kept.getsockname()[1])
+    with socket.create_server(("127.0.0.1", 0)) as behind:
+        plain = Listener("127.0.0.1", free_port())
         process = start_nginx(
             tmp_path,
             {
                 "listen 80 ": f"listen {plain.netloc} ",
-                "listen 443 ": f"listen 127.0.0.1:{tls.getsockname()[1]} ",
+                "listen 443 ": f"listen 127.0.0.1:{free_port()} ",
                 "127.0.0.1:9000": f"127.0.0.1:{behind.getsockname()[1]}",
                 "/etc/ssl/s3.example.com.pem": str(chain),
                 "/etc/ssl/s3.example.com.key": str(key),

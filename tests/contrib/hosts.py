@@ -21,13 +21,13 @@ from botocore.awsrequest import AWSRequest
 from botocore.config import Config
 from botocore.credentials import Credentials
 
+from scripts.processes import free_port
 from tests.cli.conftest import ROOT
 from tests.cli.conftest import environment
 from tests.client import Client
 from tests.client import Signer
 from tests.clients.conftest import KEY
 from tests.clients.conftest import program
-from tests.ports import keep_port
 
 GUNICORN = ("-m", "gunicorn", "-k", "gthread", "--threads", "8", "--bind", "127.0.0.1:{port}")
 
@@ -47,8 +47,7 @@ class Host:
     def __init__(self, folder: Path, *arguments: str, **variables: str) -> None:
         self.folder = folder
         self.log = folder / "log.txt"
-        self._kept = keep_port()
-        port = self._kept.getsockname()[1]
+        port = free_port()
         paths = [str(ROOT), str(ROOT / "contrib"), str(folder)]
         self.variables = {**environment(**variables), "PYTHONPATH": os.pathsep.join(paths)}
         with self.log.open("wb") as log:
@@ -123,7 +122,6 @@ class Host:
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
-        self._kept.close()
 
 
 @contextlib.contextmanager

@@ -21,7 +21,7 @@ from typing import Any
 
 import pytest
 
-from tests.ports import keep_port
+from scripts.processes import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 HERE = Path(__file__).resolve().parent
@@ -106,8 +106,7 @@ def server(
     module, arguments = COMMANDS[name]
     if importlib.util.find_spec(module) is None:
         pytest.skip(f"{module} is not installed")
-    kept = keep_port()
-    port = kept.getsockname()[1]
+    port = free_port()
     folder = tmp_path_factory.mktemp(name)
     log = folder / "log"
     paths = [str(ROOT), str(HERE), os.environ.get("PYTHONPATH", "")]
@@ -129,7 +128,6 @@ def server(
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-        kept.close()
 
 
 def wait_until_it_answers(process: subprocess.Popen[bytes], server: Server, log: Path) -> None:
