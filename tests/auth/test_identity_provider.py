@@ -7,7 +7,6 @@ import hashlib
 import hmac
 import json
 import threading
-import time
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler
 from http.server import ThreadingHTTPServer
@@ -30,6 +29,7 @@ from s3kit.auth.identity_provider import is_safe_url
 from s3kit.errors import ExpiredTokenException
 from s3kit.errors import IDPCommunicationError
 from s3kit.errors import InvalidIdentityToken
+from tests.waiting import eventually
 
 ISSUER = "https://login.example.com"
 JWKS = "https://keys.example.com/jwks"
@@ -242,10 +242,7 @@ def test_strangers_have_no_more_than_a_few_requests_wait_for_a_provider() -> Non
         for thread in threads:
             thread.start()
         assert asked.acquire(timeout=30)
-        until = time.monotonic() + 30
-        while provider._waiting._value:  # type: ignore[attr-defined]
-            assert time.monotonic() < until
-            time.sleep(0.001)
+        eventually(lambda: not provider._waiting._value)  # type: ignore[attr-defined]
         return threads
 
     waiting = send(token())

@@ -21,7 +21,7 @@ from s3kit.cli.main import cli
 from tests.cli.conftest import ROOT
 from tests.cli.conftest import Serving
 from tests.cli.test_watching import entries
-from tests.cli.test_watching import eventually
+from tests.waiting import eventually
 
 Look = Callable[..., Result]
 Start = Callable[..., Serving]

@@ -28,6 +28,7 @@ from s3kit.cli.servers import GRACE_SECONDS
 from s3kit.cli.servers import GUNICORN_LIMITS
 from tests.cli.conftest import Serving
 from tests.cli.conftest import environment
+from tests.waiting import eventually
 
 Start = Callable[..., Serving]
 
@@ -52,10 +53,7 @@ def begin_upload(server: Serving, connection: socket.socket, key: str, blobs: Pa
     """Send the half of 4 MB, and wait until the endpoint writes them down."""
     before = len(files_in(blobs))
     connection.sendall(upload_head(server, key, 4_000_000) + b"0" * 2_000_000)
-    limit = time.monotonic() + 60
-    while len(files_in(blobs)) == before:
-        assert time.monotonic() < limit, "the upload has not begun"
-        time.sleep(0.02)
+    eventually(lambda: len(files_in(blobs)) != before, "the upload has not begun")
 
 
 def files_in(folder: Path) -> list[Path]:

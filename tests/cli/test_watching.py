@@ -9,7 +9,6 @@ import re
 import signal
 import subprocess
 import threading
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
@@ -24,6 +23,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.cli.conftest import Serving
+from tests.waiting import eventually
 
 Start = Callable[..., Serving]
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -32,15 +32,6 @@ SERVERS = ["gunicorn", "granian", "werkzeug"]
 WITH_WORKERS = ["gunicorn", "granian"]
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 PARENT = "00f067aa0ba902b7"
-
-
-def eventually(holds: Callable[[], Any], seconds: float = 60) -> Any:
-    """What ``holds`` gives once it is true."""
-    until = time.monotonic() + seconds
-    while not (found := holds()):
-        assert time.monotonic() < until, "never"
-        time.sleep(0.05)
-    return found
 
 
 def entries(path: Path) -> list[dict[str, Any]]:

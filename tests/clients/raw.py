@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from dataclasses import field
@@ -218,14 +217,3 @@ def presigned(endpoint: Place, method: str, target: str, **headers: str) -> byte
     return head(
         method, url, {**host, **{name.replace("_", "-"): headers[name] for name in headers}}
     )
-
-
-def eventually(holds: object, seconds: float = 60) -> bool:
-    """Whether ``holds()`` comes true in time."""
-    assert callable(holds)
-    until = time.monotonic() + seconds
-    while not holds():
-        if time.monotonic() > until:
-            return False
-        time.sleep(0.05)
-    return True

@@ -31,8 +31,8 @@ from tests.clients.doors import start_nginx
 from tests.clients.doors import stop
 from tests.clients.raw import Answer
 from tests.clients.raw import Connection
-from tests.clients.raw import eventually
 from tests.clients.raw import presigned
+from tests.waiting import eventually
 
 KEYS = ["a//b", "/lead", "a/../b", "./y", "+ %20 %2F", "ü€😀", "x" * 1024, "q?a=b&c", "dir/", "a+b"]
 

@@ -30,9 +30,9 @@ from tests.clients.conftest import Endpoint
 from tests.clients.conftest import StartEndpoint
 from tests.clients.raw import Closed
 from tests.clients.raw import Connection
-from tests.clients.raw import eventually
 from tests.clients.raw import head
 from tests.clients.raw import presigned
+from tests.waiting import eventually
 
 HOP_BY_HOP = {
     "connection",

@@ -28,6 +28,7 @@ from tests.client import Client
 from tests.client import Signer
 from tests.clients.conftest import KEY
 from tests.clients.conftest import program
+from tests.waiting import eventually
 
 GUNICORN = ("-m", "gunicorn", "-k", "gthread", "--threads", "8", "--bind", "127.0.0.1:{port}")
 
@@ -63,7 +64,7 @@ class Host:
         self.s3_url = self.url + "/s3"
         self._clients: list[Any] = []
         try:
-            wait_until(self._answers, f"{arguments} does not answer")
+            eventually(self._answers, f"{arguments} does not answer")
         except BaseException:
             self.close()
             print(self.log.read_text())
@@ -274,11 +275,3 @@ def upload_in_chunks(host: Host) -> None:
     time.sleep(0.3)
     listed = host.client().list_objects_v2(Bucket="chunks")["Contents"]
     assert [(each["Key"], each["Size"]) for each in listed] == [("whole", 5)]
-
-
-def wait_until(look: Any, message: str, seconds: float = 60) -> None:
-    """Wait until ``look()`` is true."""
-    until = time.monotonic() + seconds
-    while not look():
-        assert time.monotonic() < until, message
-        time.sleep(0.1)

@@ -20,7 +20,7 @@ from tests.contrib.hosts import run
 from tests.contrib.hosts import running
 from tests.contrib.hosts import tell_raw_targets_apart
 from tests.contrib.hosts import upload_in_chunks
-from tests.contrib.hosts import wait_until
+from tests.waiting import eventually
 
 MANAGE = """
 import os
@@ -171,7 +171,7 @@ def test_runserver_reloads_and_still_gives_the_raw_target(project: Path) -> None
         client.create_bucket(Bucket="kept")
         assert host.request("PUT", "/s3/kept/b%2Fa", b"before")[0] == 200
         urls = project / "project" / "urls.py"
-        wait_until(
+        eventually(
             lambda: "project/urls.py first seen" in host.log.read_text(),
             "nobody looks at them",
         )
@@ -182,7 +182,7 @@ def test_runserver_reloads_and_still_gives_the_raw_target(project: Path) -> None
                 return host.request("GET", "/")[2] == b"reloaded"
             return False
 
-        wait_until(reloaded, host.log.read_text())
+        eventually(reloaded, host.log.read_text())
         status, _, body = host.request("GET", "/s3/kept/b%2Fa")
         assert (status, body) == (200, b"before")
         # The parent that watches the files opens nothing and serves nothing.
@@ -240,7 +240,7 @@ def test_runservers_log_holds_no_signature(runserver: Host) -> None:
         connection.request("GET", url.removeprefix(runserver.url))
         connection.getresponse().read()
     (signature,) = re.findall("X-Amz-Signature=([0-9a-f]{64})", url)
-    wait_until(lambda: "logged" in runserver.log.read_text(), "the request is in no log")
+    eventually(lambda: "logged" in runserver.log.read_text(), "the request is in no log")
     assert signature not in runserver.log.read_text()
     assert "X-Amz-Signature=..." in runserver.log.read_text()
 
@@ -251,7 +251,7 @@ def test_runserver_warns_of_a_wsgi_module_that_mounts_nothing(project: Path) -> 
     with running(project, *COMMANDS["runserver"]) as host:
         # S3 is there all the same.
         host.client().create_bucket(Bucket="there")
-        wait_until(lambda: "does not mount S3" in host.log.read_text(), host.log.read_text())
+        eventually(lambda: "does not mount S3" in host.log.read_text(), host.log.read_text())
 
 
 # manage.py s3kit

@@ -44,6 +44,7 @@ from s3kit.model import Bucket
 from tests.index.rows import current
 from tests.index.rows import put
 from tests.index.rows import version
+from tests.waiting import eventually
 
 
 def executed(index: Index, work: Callable[[], None]) -> list[str]:
@@ -57,13 +58,6 @@ def executed(index: Index, work: Callable[[], None]) -> list[str]:
     if writer._connection is not None:
         writer._connection.raw.set_trace_callback(None)
     return seen
-
-
-def wait_for(condition: Callable[[], object]) -> None:
-    limit = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < limit
-        time.sleep(0.001)
 
 
 def together(index: Index, *works: Callable[[Connection], object]) -> list[object | BaseException]:
@@ -84,10 +78,10 @@ def together(index: Index, *works: Callable[[Connection], object]) -> list[objec
         first = pool.submit(one, hold)
         results = []
         try:
-            wait_for(lambda: writer._leading)
+            eventually(lambda: writer._leading)
             for place, work in enumerate(works, 1):
                 results.append(pool.submit(one, work))
-                wait_for(lambda: len(writer._queue) == place)  # noqa: B023
+                eventually(lambda: len(writer._queue) == place)  # noqa: B023
         finally:
             held.set()
         outcome = [result.result() for result in results]
@@ -432,7 +426,7 @@ def test_a_waiting_caller_that_is_interrupted_does_not_take_the_leadership_with_
     held = threading.Event()
     leader = threading.Thread(target=lambda: sqlite.write(lambda c: held.wait(60)))
     leader.start()
-    wait_for(lambda: writer._leading)
+    eventually(lambda: writer._leading)
     caught: list[BaseException] = []
 
     def interrupted() -> None:
@@ -611,7 +605,7 @@ def kill_connections(index: Index) -> None:
                 look = f"SELECT id FROM information_schema.processlist WHERE id = {number}"
             connection.exec_driver_sql(kill)
             # One that ended in the middle of a commit would not be run again.
-            wait_for(lambda: not connection.exec_driver_sql(look).all())  # noqa: B023
+            eventually(lambda: not connection.exec_driver_sql(look).all())  # noqa: B023
 
 
 def test_connections_that_the_server_closed_are_replaced(index: Index, bucket: Bucket) -> None:

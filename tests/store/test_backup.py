@@ -61,6 +61,7 @@ from tests.file_servers import DavServer
 from tests.file_servers import SshServer
 from tests.file_servers import dav_server
 from tests.file_servers import ssh_server
+from tests.waiting import eventually
 
 DATA = b"some bytes" * 30
 
@@ -179,13 +180,6 @@ def restore(store: Store, place: Any, name: str | None = None) -> Result:
     found = snapshots_at(place)
     chosen = found[-1] if name is None else next(each for each in found if each.name == name)
     return store.restore(place, chosen).run()
-
-
-def wait_for(condition: Callable[[], object]) -> None:
-    limit = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < limit
-        time.sleep(0.01)
 
 
 @pytest.fixture
@@ -417,7 +411,7 @@ def test_bytes_that_become_garbage_are_held_until_they_are_copied(
                 put(source, b"%d" % number, b"later")
         slow.append(now)
         now += 0.1
-        wait_for(is_held)
+        eventually(is_held)
         transfer(*arguments)
 
     slow: list[float] = []
@@ -430,11 +424,11 @@ def test_bytes_that_become_garbage_are_held_until_they_are_copied(
         assert len(slow) == 30, "it was done at the first attempt"
         assert slow[-1] - slow[0] > 2.5
         looks = len(collected)
-        wait_for(lambda: len(collected) > looks)
+        eventually(lambda: len(collected) > looks)
         assert sum(collected) == 0
         # Then all goes its way.
         now += 2
-        wait_for(lambda: sum(collected) == 30)
+        eventually(lambda: sum(collected) == 30)
     finally:
         stop.set()
         thread.join()
@@ -539,7 +533,7 @@ def test_a_snapshot_is_of_one_moment(make: Make, place: LocalPlace, kind: str) -
     try:
         for attempt in range(2):
             before = number
-            wait_for(lambda: number > before or not thread.is_alive())  # noqa: B023
+            eventually(lambda: number > before or not thread.is_alive())  # noqa: B023
             source.backup(place).run()
             target = make(f"target-{attempt}")
             restore(target, place)
@@ -661,9 +655,9 @@ def test_the_marker_of_a_run_that_was_killed_grows_old_and_that_of_a_long_one_do
         for _ in range(3):
             passed += 600
             moment = clock.time_ns() // 1_000_000
-            wait_for(lambda: left_since(moment))  # noqa: B023
+            eventually(lambda: left_since(moment))  # noqa: B023
         # For a moment there are three of them.
-        wait_for(lambda: len(remote.names("running")) == 2)
+        eventually(lambda: len(remote.names("running")) == 2)
         with pytest.raises(Busy):
             source.backup(RemotePlace(remote.url, {})).prune(1)
         # Beside it, one that was killed.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import threading
-import time
 from collections.abc import Callable
 from collections.abc import Iterator
 from dataclasses import replace
@@ -47,6 +46,7 @@ from s3kit.store.events import Delivery
 from s3kit.store.outbox import Outbox
 from s3kit.store.relay import Later
 from s3kit.store.relay import Undeliverable
+from tests.waiting import eventually
 
 Heard = list[Event]
 
@@ -442,7 +442,7 @@ def test_a_lease_is_kept_for_as_long_as_a_delivery_takes(
             # Of two that begin from here on, the first is committed by the second's beginning.
             begun = len(renewed)
             clock.now += 0.2
-            wait_for(lambda: len(renewed) >= begun + 2)  # noqa: B023
+            eventually(lambda: len(renewed) >= begun + 2)  # noqa: B023
             assert not outbox.deliver()
     finally:
         go_on.set()
@@ -497,7 +497,7 @@ def test_a_database_that_is_away_is_waited_for(
     monkeypatch.setattr(index, "write", refuse)
     thread.start()
     try:
-        wait_for(lambda: heard and outbox.backlog() == [])
+        eventually(lambda: heard and outbox.backlog() == [])
     finally:
         stop.set()
         thread.join()
@@ -552,13 +552,6 @@ def test_what_was_taken_in_a_commit_that_seemed_to_fail_is_given_back(
     assert len(heard) == 1
 
 
-def wait_for(condition: Callable[[], object]) -> None:
-    limit = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < limit
-        time.sleep(0.01)
-
-
 def test_a_thread_delivers_where_things_are_stored(tmp_path: Path) -> None:
     """Made when it is needed, and again in a forked child."""
     app = S3App(
@@ -579,17 +572,17 @@ def test_a_thread_delivers_where_things_are_stored(tmp_path: Path) -> None:
     assert app.store.outbox._thread is None
     app.store.outbox.subscribe(receiver, object_created, name="file")
     client.put("photos", "a", b"")
-    wait_for(lambda: out.exists() and out.read_text().endswith(" a\n"))
+    eventually(lambda: out.exists() and out.read_text().endswith(" a\n"))
     child = os.fork()
     if child == 0:
         try:
             client.put("photos", "b", b"")
-            wait_for(lambda: out.read_text().endswith(" b\n"))
+            eventually(lambda: out.read_text().endswith(" b\n"))
         finally:
             app.close()
             os._exit(0)
     assert os.waitpid(child, 0)[1] == 0
-    wait_for(lambda: out.read_text().endswith(" b\n"))
+    eventually(lambda: out.read_text().endswith(" b\n"))
     thread = app.store.outbox._thread
     assert thread is not None
     assert thread.is_alive()
